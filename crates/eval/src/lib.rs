@@ -1,0 +1,6 @@
+//! Evaluation: what a model is worth, what it costs, and whether it keeps its promises.
+//!
+//! - [`score`]: perplexities and bits per byte, each target scored exactly once under a stated protocol.
+//! - [`ngram`]: the baseline that a neural model has to beat, an interpolated Witten-Bell byte model.
+
+pub mod ngram;
