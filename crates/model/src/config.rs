@@ -7,7 +7,6 @@ use percept_fault::{Fault, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::mixer::Mixer as _;
 use crate::schedule::{self, LayerSpec};
 
 /// Which normalisation the blocks use.

@@ -111,7 +111,10 @@ mod tests {
 
     #[test]
     fn segments_differ_per_layer() {
-        assert_eq!(names("llp(segment=64), llp(segment=256)*2", 3).iter().map(|l| l.1).collect::<Vec<_>>(), [64, 256, 256]);
+        assert_eq!(
+            names("llp(segment=64), llp(segment=256)*2", 3).iter().map(|l| l.1).collect::<Vec<_>>(),
+            [64, 256, 256]
+        );
     }
 
     #[test]
@@ -121,9 +124,8 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        let fault = |layers: &str| {
-            resolve(&ModelConfig { layers: layers.into(), ..ModelConfig::default() }).unwrap_err()
-        };
+        let fault =
+            |layers: &str| resolve(&ModelConfig { layers: layers.into(), ..ModelConfig::default() }).unwrap_err();
         assert_eq!(fault("transfomer").hint_text(), Some("did you mean `transformer`?"));
         assert!(fault("llp*x").to_string().contains("not a number"));
         assert!(fault("llp(segment=8").to_string().contains("closing parenthesis"));

@@ -1,0 +1,225 @@
+//! The language model: embedding, blocks, norm, head.
+
+use std::sync::{Arc, OnceLock};
+
+use burn::module::{Module, Param};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation::log_softmax};
+use percept_fault::Result;
+
+use crate::batch::{Batch, Loss, check_tokens};
+use crate::block::Block;
+use crate::config::{Biases, Head, ModelConfig};
+use crate::layers::Norm;
+use crate::rows::{LayerContext, Mode, Rows};
+use crate::schedule::LayerSpec;
+use crate::state::MixerState;
+use crate::{init, ops, parameters};
+
+/// Rows whose logits are held at a time when scoring.
+const SCORING_ROWS: usize = 256;
+
+/// The token embedding.
+#[derive(Module, Debug)]
+pub struct Embedding {
+    /// `[V, d]`.
+    pub weight: Param<Tensor<2>>,
+}
+
+/// The output head; without a weight it is tied to the embedding.
+#[derive(Module, Debug)]
+pub struct OutputHead {
+    /// `[V, d]`.
+    pub weight: Option<Param<Tensor<2>>>,
+    /// `[V]`.
+    pub bias: Option<Param<Tensor<1>>>,
+}
+
+/// A language model over tokens.
+#[derive(Module, Debug)]
+pub struct LanguageModel {
+    /// Token embedding.
+    pub embedding: Embedding,
+    /// L blocks.
+    pub blocks: Vec<Block>,
+    /// Before the head.
+    pub norm: Norm,
+    /// Output head.
+    pub head: OutputHead,
+    #[module(skip)]
+    config: Arc<ModelConfig>,
+    #[module(skip)]
+    layers: Arc<Vec<LayerSpec>>,
+    #[module(skip)]
+    fingerprint: Arc<OnceLock<String>>,
+}
+
+impl LanguageModel {
+    /// A model with freshly initialised weights (see [`crate::init`]).
+    pub fn new(config: &ModelConfig, seed: u64, device: &Device) -> Result<Self> {
+        Ok(init::initialise(Self::zeros(config, device)?, seed))
+    }
+
+    /// A model with all weights zero (norms at one), to be filled.
+    pub fn zeros(config: &ModelConfig, device: &Device) -> Result<Self> {
+        config.validate()?;
+        let layers = config.layer_specs()?;
+        let (vocab, dim) = (config.vocab, config.dim);
+        let matrix = || Param::from_tensor(Tensor::zeros([vocab, dim], device));
+        Ok(Self {
+            embedding: Embedding { weight: matrix() },
+            blocks: layers.iter().map(|layer| Block::new(config, layer, device)).collect(),
+            norm: Norm::new(config.norm, dim, config.norm_eps, device),
+            head: OutputHead {
+                weight: (config.head == Head::Untied).then(matrix),
+                bias: (config.biases == Biases::Paper).then(|| Param::from_tensor(Tensor::zeros([vocab], device))),
+            },
+            config: Arc::new(config.clone()),
+            layers: Arc::new(layers),
+            fingerprint: Arc::default(),
+        })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The mixer of every layer.
+    pub fn layers(&self) -> &[LayerSpec] {
+        &self.layers
+    }
+
+    /// The device that holds the weights.
+    pub fn device(&self) -> Device {
+        self.embedding.weight.val().device()
+    }
+
+    /// Number of weights.
+    pub fn parameter_count(&self) -> usize {
+        self.num_params()
+    }
+
+    /// The same model without autodiff, for scoring and generation.
+    pub fn for_inference(&self) -> Self {
+        self.valid()
+    }
+
+    /// The same model with weights of another floating-point type; f64 for exact checks.
+    pub fn with_dtype(self, dtype: DType) -> Self {
+        parameters::map(self, |_, _, tensor| tensor.cast(dtype))
+    }
+
+    /// SHA-256 over configuration and weights; two models with the same one compute the same.
+    pub fn fingerprint(&self) -> &str {
+        self.fingerprint.get_or_init(|| parameters::fingerprint(self))
+    }
+
+    /// Forgets what was derived from the weights; [`parameters::map`] calls it.
+    pub(crate) fn forget_fingerprint(&mut self) {
+        self.fingerprint = Arc::default();
+    }
+
+    /// The rows of a training window of `length` tokens: the last l are latents where the model has a
+    /// history, all of them elsewhere.
+    pub fn window_rows(&self, length: usize) -> Rows {
+        window_rows(&self.config, &self.layers, length)
+    }
+
+    /// `[B, T]` tokens to `[B, T, d]`.
+    pub fn embed(&self, tokens: &[u32], batch: usize) -> Tensor<3> {
+        let weight = self.embedding.weight.val();
+        let ids: Vec<i32> = tokens.iter().map(|&token| token as i32).collect();
+        let data = TensorData::new(ids, [batch, tokens.len() / batch]);
+        ops::embedding(weight.clone(), Tensor::<2, Int>::from_data(data, &weight.device()))
+    }
+
+    /// Runs the blocks on `x`: `[B, rows, d]`; returns the latents `[B, l, d]` before the last norm.
+    /// With states (one per layer) the rows follow what those have seen.
+    pub fn run_blocks(
+        &self,
+        mut x: Tensor<3>,
+        mut states: Option<&mut [MixerState]>,
+        rows: Rows,
+        mode: Mode,
+    ) -> Tensor<3> {
+        let mut rows = rows;
+        for (index, (block, layer)) in self.blocks.iter().zip(self.layers.iter()).enumerate() {
+            let context = LayerContext { mode, layer: index, rows };
+            x = block.forward(x, states.as_deref_mut().map(|states| &mut states[index]), &context);
+            rows = layer.kind.rows_after(&self.config, layer, rows);
+        }
+        if rows.history == 0 { x } else { x.narrow(1, rows.history, rows.latents) }
+    }
+
+    /// Hidden states of the scorable rows of whole windows: `[B, l, d]`, after the last norm.
+    pub fn hidden(&self, tokens: &[u32], batch: usize, rows: Rows, mode: Mode) -> Tensor<3> {
+        self.norm.forward(self.run_blocks(self.embed(tokens, batch), None, rows, mode))
+    }
+
+    /// The head's matrix `[V, d]`.
+    pub fn head_weight(&self) -> Tensor<2> {
+        self.head.weight.as_ref().unwrap_or(&self.embedding.weight).val()
+    }
+
+    /// The head's bias `[V]`.
+    pub fn head_bias(&self) -> Option<Tensor<1>> {
+        self.head.bias.as_ref().map(|bias| bias.val())
+    }
+
+    /// `[B, T, d]` (after the last norm) to logits `[B, T, V]`.
+    pub fn logits(&self, hidden: Tensor<3>) -> Tensor<3> {
+        ops::linear(hidden, self.head_weight().transpose(), self.head_bias())
+    }
+
+    /// Logits of the scorable rows of whole windows, `[B, l, V]`: for checks and small inputs.
+    pub fn forward(&self, tokens: &[u32], batch: usize, rows: Rows) -> Result<Tensor<3>> {
+        check_tokens(tokens, self.config.vocab)?;
+        Ok(self.logits(self.hidden(tokens, batch, rows, Mode::Evaluation)))
+    }
+
+    /// NLL of the batch's targets on the scorable rows, without dropout or gradients.
+    pub fn evaluate(&self, batch: &Batch) -> Result<Loss> {
+        batch.validate(self.config.vocab)?;
+        let model = self.for_inference();
+        let rows = model.window_rows(batch.length);
+        let hidden = model.hidden(&batch.tokens, batch.rows, rows, Mode::Evaluation);
+        let targets = batch.last_targets(rows.latents);
+        let scored = targets.iter().filter(|&&target| target != crate::IGNORED).count();
+        let nll = model.head_loss(hidden, &targets, 0.0);
+        Ok(Loss { nll: number(nll), targets: scored })
+    }
+
+    /// Sum of -ln p (plus z-loss) over the targets; `hidden`: `[B, l, d]`, after the last norm.
+    pub(crate) fn head_loss(&self, hidden: Tensor<3>, targets: &[u32], z_loss: f32) -> Tensor<1> {
+        let [batch, rows, dim] = hidden.dims();
+        let hidden = hidden.reshape([batch * rows, dim]);
+        ops::head_cross_entropy(hidden, self.head_weight(), self.head_bias(), targets, z_loss)
+    }
+
+    /// -ln p of each target; `hidden`: `[1, T, d]`, after the last norm. Never holds T x V logits.
+    pub(crate) fn target_nll(&self, hidden: Tensor<3>, targets: &[u32]) -> Vec<f32> {
+        let mut nll = Vec::with_capacity(targets.len());
+        for (chunk, targets) in targets.chunks(SCORING_ROWS).enumerate() {
+            let rows = hidden.clone().narrow(1, chunk * SCORING_ROWS, targets.len());
+            let ids: Vec<i32> = targets.iter().map(|&target| target as i32).collect();
+            let ids = Tensor::<3, Int>::from_data(TensorData::new(ids, [1, targets.len(), 1]), &rows.device());
+            let log_probabilities = log_softmax(self.logits(rows), 2).gather(2, ids);
+            nll.extend(log_probabilities.into_data().iter::<f32>().map(|ln_p| -ln_p));
+        }
+        nll
+    }
+}
+
+/// See [`LanguageModel::window_rows`]; from the configuration alone.
+pub fn window_rows(config: &ModelConfig, layers: &[LayerSpec], length: usize) -> Rows {
+    let history = match layers.iter().any(|layer| layer.kind.has_history()) {
+        true => length.saturating_sub(config.latents),
+        false => 0,
+    };
+    Rows { history, latents: length - history, start: 0 }
+}
+
+/// The value of a tensor of one element.
+pub(crate) fn number(tensor: Tensor<1>) -> f64 {
+    tensor.into_data().iter::<f64>().sum()
+}

@@ -1,0 +1,63 @@
+//! The feed-forward sublayer.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::{Bias, Linear};
+use crate::config::{Biases, FeedForwardKind, ModelConfig};
+use crate::ops;
+use crate::rows::{LayerContext, Place};
+
+/// SwiGLU: down(silu(gate(x)) * up(x)). GELU: down(gelu(up(x))).
+#[derive(Module, Debug)]
+pub struct FeedForward {
+    /// `[d, hidden]`; its presence makes this a SwiGLU.
+    pub gate: Option<Linear>,
+    /// `[d, hidden]`.
+    pub up: Linear,
+    /// `[hidden, d]`.
+    pub down: Linear,
+    dropout: f32,
+}
+
+fn bias(config: &ModelConfig) -> Bias {
+    match config.biases {
+        Biases::None => Bias::Without,
+        Biases::Paper => Bias::With,
+    }
+}
+
+impl FeedForward {
+    /// Zeros.
+    pub fn new(config: &ModelConfig, device: &Device) -> Self {
+        let (dim, hidden, bias) = (config.dim, config.hidden_dim(), bias(config));
+        Self {
+            gate: (config.feed_forward == FeedForwardKind::Swiglu).then(|| Linear::new(dim, hidden, bias, device)),
+            up: Linear::new(dim, hidden, bias, device),
+            down: Linear::new(hidden, dim, bias, device),
+            dropout: config.feed_forward_dropout,
+        }
+    }
+
+    /// `x`: `[B, T, d]`, already normalised; returns the same shape without the residual.
+    pub fn forward(&self, x: Tensor<3>, context: &LayerContext) -> Tensor<3> {
+        let hidden = match &self.gate {
+            Some(gate) => ops::swiglu(gate.forward(x.clone()), self.up.forward(x)),
+            None => ops::gelu(self.up.forward(x)),
+        };
+        self.down.forward(ops::dropout(hidden, context.dropout(self.dropout, Place::FeedForward)))
+    }
+
+    /// Weights, by formula.
+    pub fn parameters(config: &ModelConfig) -> u64 {
+        let (dim, hidden, bias) = (config.dim, config.hidden_dim(), bias(config));
+        let inputs = if config.feed_forward == FeedForwardKind::Swiglu { 2 } else { 1 };
+        inputs * Linear::parameters(dim, hidden, bias) + Linear::parameters(hidden, dim, bias)
+    }
+
+    /// Multiply-accumulates per row.
+    pub fn macs(config: &ModelConfig) -> u64 {
+        let matrices = if config.feed_forward == FeedForwardKind::Swiglu { 3 } else { 2 };
+        (matrices * config.dim * config.hidden_dim()) as u64
+    }
+}

@@ -1,0 +1,44 @@
+//! x W + b.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use crate::ops;
+
+/// Whether a layer has a bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bias {
+    /// x W + b.
+    With,
+    /// x W.
+    Without,
+}
+
+/// A linear layer `[.., inputs] -> [.., outputs]`.
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// `[inputs, outputs]`.
+    pub weight: Param<Tensor<2>>,
+    /// `[outputs]`.
+    pub bias: Option<Param<Tensor<1>>>,
+}
+
+impl Linear {
+    /// Zeros.
+    pub fn new(inputs: usize, outputs: usize, bias: Bias, device: &Device) -> Self {
+        Self {
+            weight: Param::from_tensor(Tensor::zeros([inputs, outputs], device)),
+            bias: (bias == Bias::With).then(|| Param::from_tensor(Tensor::zeros([outputs], device))),
+        }
+    }
+
+    /// `x`: `[B, T, inputs]`; returns `[B, T, outputs]`.
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        ops::linear(x, self.weight.val(), self.bias.as_ref().map(|bias| bias.val()))
+    }
+
+    /// Weights of a layer of this shape.
+    pub fn parameters(inputs: usize, outputs: usize, bias: Bias) -> u64 {
+        (inputs * outputs + if bias == Bias::With { outputs } else { 0 }) as u64
+    }
+}

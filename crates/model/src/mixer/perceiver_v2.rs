@@ -1,0 +1,90 @@
+//! Perceiver V2: segmented history (arXiv 2412.06106, second enhancement; the authors' sSplitAttention; spec, section 2).
+//!
+//! The history is cut into S segments of (n - l) / S rows, the last one possibly partial; history rows attend inside
+//! their own segment, in both directions; latents attend to the whole history
+//! and causally to each other. Rows `[h + l] -> [h + l]`. Score entries per layer h^2/S + n l. Only the
+//! last l rows are scored. State: keys and values of the window. Reach: the window.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use percept_fault::{Fault, Result};
+
+use super::Mixer;
+use super::history::{self, HistoryRule};
+use super::projection::Projection;
+use crate::config::ModelConfig;
+use crate::ops::Pattern;
+use crate::rows::{LayerContext, Place, Rows};
+use crate::schedule::LayerSpec;
+use crate::state::MixerState;
+
+/// Segmented history.
+#[derive(Module, Debug)]
+pub struct PerceiverV2 {
+    /// Projections.
+    pub projection: Projection,
+    block: usize,
+    dropout: f32,
+}
+
+/// Rows of a history segment.
+fn block(config: &ModelConfig) -> usize {
+    (config.context - config.latents).div_ceil(config.history_segments).max(1)
+}
+
+impl Mixer for PerceiverV2 {
+    fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
+        Self {
+            projection: Projection::new(config, layer, device),
+            block: block(config),
+            dropout: config.attention_dropout,
+        }
+    }
+
+    fn validate(config: &ModelConfig, _layer: &LayerSpec) -> Result<()> {
+        if config.history_segments == 0 {
+            return Err(Fault::usage("model.history_segments is 0").hint("perceiver-v2 needs at least 1, e.g. 4"));
+        }
+        history::validate_latents(config)
+    }
+
+    fn mix(&self, x: Tensor<3>, state: Option<&mut MixerState>, context: &LayerContext) -> Tensor<3> {
+        let rule = HistoryRule {
+            pattern: Pattern::Blocks { length: self.block },
+            dropout: context.dropout(self.dropout, Place::History),
+        };
+        let dropout = context.dropout(self.dropout, Place::Attention);
+        let attended = history::attend(&self.projection, x, state, context, rule, dropout);
+        self.projection.output.forward(history::join(attended))
+    }
+
+    fn has_history() -> bool {
+        true
+    }
+
+    fn score_entries(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> u64 {
+        let block = block(config);
+        let (full, rest) = (rows.history / block, rows.history % block);
+        history::score_entries(full * block * block + rest * rest, rows)
+    }
+
+    fn parameters(config: &ModelConfig, _layer: &LayerSpec) -> u64 {
+        Projection::parameters(config)
+    }
+
+    fn projection_macs(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> u64 {
+        Projection::macs(config, rows.len(), rows.len())
+    }
+
+    fn state_elements(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {
+        rows.len() * Projection::state_row(config)
+    }
+
+    fn state_limit(config: &ModelConfig, _layer: &LayerSpec) -> usize {
+        config.context * Projection::state_row(config)
+    }
+
+    fn earliest(_config: &ModelConfig, _layer: &LayerSpec, _position: usize) -> usize {
+        0
+    }
+}

@@ -1,0 +1,163 @@
+//! Perceiver V3: compressed history (arXiv 2412.06106, third enhancement; the authors' CompressedDoubleAttention;
+//! spec, section 2).
+//!
+//! Layer 0 as V1; then the h history outputs (heads joined) pass a learned Linear(h -> p) along the
+//! sequence, before the output projection, and p rows stand for the history from there on. With fewer
+//! than h = n - l history rows they are right-aligned in the compression weight. Later layers: p x p
+//! bidirectional, latents over p + l. Rows `[h + l] -> [p + l]`. Score entries h^2 + n l in layer 0,
+//! p^2 + l (p + l) in each later one. Only the last l rows are scored. The history's attention has no
+//! dropout (authors' code). Reach: the window.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+use percept_fault::{Fault, Result};
+
+use super::Mixer;
+use super::history::{self, Attended, HistoryRule};
+use super::projection::{Projection, latents};
+use crate::config::{CompressionResidual, ModelConfig};
+use crate::ops::Pattern;
+use crate::rows::{LayerContext, Place, Rows};
+use crate::schedule::LayerSpec;
+use crate::state::MixerState;
+
+/// Linear(h -> p) along the sequence.
+#[derive(Module, Debug)]
+pub struct Compression {
+    /// `[h, p]`.
+    pub weight: Param<Tensor<2>>,
+    /// `[p]`.
+    pub bias: Param<Tensor<1>>,
+}
+
+impl Compression {
+    /// `x`: `[B, r, d]` with r <= h; returns `[B, p, d]`.
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let ([batch, rows, _], [capacity, compressed]) = (x.dims(), self.weight.dims());
+        let weight = self.weight.val().narrow(0, capacity - rows, rows).transpose();
+        let weight = weight.unsqueeze::<3>().expand([batch, compressed, rows]);
+        weight.matmul(x) + self.bias.val().reshape([1, compressed, 1])
+    }
+}
+
+/// Compressed history.
+#[derive(Module, Debug)]
+pub struct PerceiverV3 {
+    /// Projections.
+    pub projection: Projection,
+    /// In the first layer of the kind only.
+    pub compression: Option<Compression>,
+    compressed: usize,
+    #[module(skip)]
+    residual: CompressionResidual,
+    dropout: f32,
+}
+
+impl Mixer for PerceiverV3 {
+    fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
+        let capacity = config.context - config.latents;
+        let compression = (layer.first_of_kind && capacity > 0).then(|| Compression {
+            weight: Param::from_tensor(Tensor::zeros([capacity, config.compressed], device)),
+            bias: Param::from_tensor(Tensor::zeros([config.compressed], device)),
+        });
+        Self {
+            projection: Projection::new(config, layer, device),
+            compression,
+            compressed: config.compressed,
+            residual: config.compression_residual,
+            dropout: config.attention_dropout,
+        }
+    }
+
+    fn validate(config: &ModelConfig, _layer: &LayerSpec) -> Result<()> {
+        history::validate_latents(config)?;
+        let capacity = config.context - config.latents;
+        if config.compressed == 0 || (capacity > 0 && config.compressed > capacity) {
+            return Err(Fault::usage(format!(
+                "model.compressed = {} is not in 1 ..= model.context - model.latents = {capacity}",
+                config.compressed
+            ))
+            .hint("the history of context - latents rows is compressed to that many, e.g. context / 4"));
+        }
+        Ok(())
+    }
+
+    fn mix(&self, x: Tensor<3>, state: Option<&mut MixerState>, context: &LayerContext) -> Tensor<3> {
+        let rule = HistoryRule { pattern: Pattern::Everything, dropout: None };
+        let dropout = context.dropout(self.dropout, Place::Attention);
+        let attended = history::attend(&self.projection, x, state, context, rule, dropout);
+        let history = match &self.compression {
+            Some(compression) => attended.history.map(|history| compression.forward(history)),
+            None => attended.history,
+        };
+        self.projection.output.forward(history::join(Attended { history, latents: attended.latents }))
+    }
+
+    fn residual(&self, x: Tensor<3>, rows: Rows) -> Tensor<3> {
+        if self.compression.is_none() || rows.history == 0 {
+            return x;
+        }
+        let [batch, _, dim] = x.dims();
+        match self.residual {
+            // With a history shorter than p there are no such rows; a short prompt is aligned.
+            CompressionResidual::FirstRows if rows.history >= self.compressed => {
+                x.narrow(1, 0, self.compressed + rows.latents)
+            }
+            _ => {
+                let none = Tensor::zeros([batch, self.compressed, dim], (&x.device(), x.dtype()));
+                Tensor::cat(vec![none, latents(x, rows)], 1)
+            }
+        }
+    }
+
+    /// Compressed rows have no positions of their own: they take the p before the latents, for which
+    /// the latents move up by p.
+    fn rows_after(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Rows {
+        match (layer.first_of_kind, rows.history) {
+            (false, _) => rows,
+            (true, 0) => Rows { start: rows.start + config.compressed, ..rows },
+            (true, _) => Rows { history: config.compressed, latents: rows.latents, start: rows.first_latent() },
+        }
+    }
+
+    fn has_history() -> bool {
+        true
+    }
+
+    /// The authors' residual adds to each latent an input row that a stream has not kept.
+    fn is_incremental(config: &ModelConfig, _layer: &LayerSpec) -> bool {
+        config.compression_residual == CompressionResidual::Aligned
+    }
+
+    fn score_entries(_config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> u64 {
+        history::score_entries(rows.history * rows.history, rows)
+    }
+
+    fn parameters(config: &ModelConfig, layer: &LayerSpec) -> u64 {
+        let capacity = config.context - config.latents;
+        let compression = if layer.first_of_kind && capacity > 0 { (capacity + 1) * config.compressed } else { 0 };
+        Projection::parameters(config) + compression as u64
+    }
+
+    fn projection_macs(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> u64 {
+        let after = Self::rows_after(config, layer, rows);
+        let inner = (config.heads * config.head_dim()) as u64;
+        let compression = if layer.first_of_kind { (rows.history * after.history) as u64 * inner } else { 0 };
+        // Wo runs on the compressed rows.
+        let skipped = (rows.len() - after.len()) as u64 * inner * config.dim as u64;
+        Projection::macs(config, rows.len(), rows.len()) - skipped + compression
+    }
+
+    fn state_elements(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {
+        rows.len() * Projection::state_row(config)
+    }
+
+    fn state_limit(config: &ModelConfig, layer: &LayerSpec) -> usize {
+        let rows = if layer.first_of_kind { config.context } else { config.compressed + config.latents };
+        rows * Projection::state_row(config)
+    }
+
+    fn earliest(_config: &ModelConfig, _layer: &LayerSpec, _position: usize) -> usize {
+        0
+    }
+}

@@ -1,0 +1,16 @@
+//! Every operation as a formula of tensor operations: for any device and float type.
+
+mod attention;
+mod elementwise;
+mod head;
+mod norm;
+mod rotary;
+
+pub use attention::attention;
+pub use elementwise::{dropout, embedding, gelu, linear, swiglu};
+pub use head::head_cross_entropy;
+pub use norm::{layer_norm, rms_norm};
+pub use rotary::rotary;
+
+#[cfg(test)]
+pub(crate) mod check;

@@ -1,0 +1,117 @@
+//! Weights by path: `embedding.weight`, `blocks.3.mixer.projection.query.weight`, ...
+//!
+//! The name of an enum's variant stays out of the path, so that it is the mixer's fields alone.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+use sha2::{Digest, Sha256};
+
+use crate::language_model::LanguageModel;
+
+/// One weight tensor, flattened.
+#[derive(Debug, Clone)]
+pub struct NamedTensor {
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// `[product of the shape]`, without autodiff.
+    pub data: Tensor<1>,
+}
+
+/// A path while walking through a module.
+#[derive(Default)]
+pub(crate) struct Path(Vec<Option<String>>);
+
+impl Path {
+    pub(crate) fn under(prefix: &str) -> Self {
+        Self(if prefix.is_empty() { vec![] } else { vec![Some(prefix.to_string())] })
+    }
+
+    pub(crate) fn enter(&mut self, name: &str, container: &str) {
+        self.0.push((!container.starts_with("Enum:")).then(|| name.to_string()));
+    }
+
+    pub(crate) fn exit(&mut self) {
+        self.0.pop();
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.0.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(".")
+    }
+}
+
+struct Collector {
+    path: Path,
+    tensors: BTreeMap<String, NamedTensor>,
+}
+
+impl ModuleVisitor for Collector {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let tensor = without_autodiff(param.val());
+        let shape = tensor.dims().to_vec();
+        let data = tensor.reshape([shape.iter().product::<usize>()]);
+        self.tensors.insert(self.path.text(), NamedTensor { shape, data });
+    }
+}
+
+/// Every weight of the model, by path.
+pub fn collect(model: &LanguageModel) -> BTreeMap<String, NamedTensor> {
+    let mut collector = Collector { path: Path::default(), tensors: BTreeMap::new() };
+    model.visit(&mut collector);
+    collector.tensors
+}
+
+struct Mapper<F> {
+    path: Path,
+    change: F,
+}
+
+impl<F: FnMut(&str, &[usize], Tensor<1>) -> Tensor<1>> ModuleMapper for Mapper<F> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        let (shape, autodiff, grad) = (tensor.dims(), tensor.is_autodiff(), tensor.is_require_grad());
+        let flat = without_autodiff(tensor).reshape([shape.iter().product::<usize>()]);
+        let tensor = (self.change)(&self.path.text(), &shape, flat).reshape(shape);
+        let tensor = if autodiff { Tensor::from_inner(tensor).set_require_grad(grad) } else { tensor };
+        Param::from_mapped_value(id, tensor, mapper)
+    }
+}
+
+/// Replaces every weight: `change(path, shape, flattened)` returns the new one, of the same length.
+pub fn map(model: LanguageModel, change: impl FnMut(&str, &[usize], Tensor<1>) -> Tensor<1>) -> LanguageModel {
+    let mut model = model.map(&mut Mapper { path: Path::default(), change });
+    model.forget_fingerprint();
+    model
+}
+
+/// SHA-256 over the configuration and every weight in the order of their paths, in hexadecimal.
+pub(crate) fn fingerprint(model: &LanguageModel) -> String {
+    let mut hash = Sha256::new();
+    hash.update(serde_json::to_vec(model.config()).unwrap_or_default());
+    for (path, tensor) in collect(model) {
+        hash.update(path.as_bytes());
+        hash.update(tensor.data.into_data().as_bytes());
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn without_autodiff<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    if tensor.is_autodiff() { tensor.inner() } else { tensor }
+}

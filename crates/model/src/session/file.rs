@@ -1,0 +1,167 @@
+//! A session as a safetensors file with the model's fingerprint.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::tensor::{DType, Tensor, TensorData};
+use percept_fault::{Fault, IoContext, Result};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use super::Session;
+use crate::language_model::LanguageModel;
+
+const FORMAT: &str = "percept-session-1";
+const FINGERPRINT: &str = "model_fingerprint";
+
+/// What a state file says about itself.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct StateSummary {
+    /// Fingerprint of the model that it belongs to.
+    pub model_fingerprint: String,
+    /// Tokens fed.
+    pub position: usize,
+    /// Bytes of keys, values and kept tokens.
+    pub state_bytes: usize,
+    /// Names and shapes of the tensors.
+    pub tensors: Vec<(String, Vec<usize>)>,
+}
+
+impl Session {
+    /// Writes the state to `path`, replacing what is there.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let bytes = self.to_bytes()?;
+        std::fs::write(path, bytes).at("write", path)
+    }
+
+    /// Reads a state; it must belong to `model`.
+    pub fn load(path: &Path, model: Arc<LanguageModel>) -> Result<Self> {
+        let bytes = std::fs::read(path).at("read", path)?;
+        Self::from_bytes(&bytes, model).map_err(|fault| {
+            let hint = fault.hint_text().map(str::to_string);
+            let named = Fault::new(fault.kind(), format!("{}: {fault}", path.display()));
+            match hint {
+                Some(hint) => named.hint(hint),
+                None => named,
+            }
+        })
+    }
+
+    /// What the state file at `path` holds, without a model.
+    pub fn inspect(path: &Path) -> Result<StateSummary> {
+        let bytes = std::fs::read(path).at("read", path)?;
+        let (tensors, metadata) = parse(&bytes)?;
+        let state_bytes = tensors.iter().filter(|(name, _)| name != "last").map(|(_, view)| view.data().len()).sum();
+        let mut shapes: Vec<_> = tensors.iter().map(|(name, view)| (name.clone(), view.shape().to_vec())).collect();
+        shapes.sort();
+        Ok(StateSummary {
+            model_fingerprint: field(&metadata, FINGERPRINT)?.to_string(),
+            position: number(&metadata, "position")?,
+            state_bytes,
+            tensors: shapes,
+        })
+    }
+
+    /// The state as the bytes of a safetensors file.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut parts: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+        for (layer, state) in self.states.iter().enumerate() {
+            for (name, tensor) in state.tensors() {
+                parts.push(part(format!("layers.{layer}.{name}"), tensor.clone()));
+            }
+        }
+        if let Some(last) = &self.last {
+            parts.push(part("last".into(), last.clone()));
+        }
+        let tokens = self.tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
+        parts.push(("tokens".into(), Dtype::U32, vec![self.tokens.len()], tokens));
+        let views = parts
+            .iter()
+            .map(|(name, dtype, shape, data)| Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), data)?)))
+            .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>();
+        let metadata = HashMap::from([
+            ("format".to_string(), FORMAT.to_string()),
+            (FINGERPRINT.to_string(), self.model.fingerprint().to_string()),
+            ("position".to_string(), self.position.to_string()),
+        ]);
+        views
+            .and_then(|views| safetensors::serialize(views, Some(metadata)))
+            .map_err(|error| Fault::internal("a state can't be serialised").because(error))
+    }
+
+    /// The inverse of [`Session::to_bytes`].
+    pub fn from_bytes(bytes: &[u8], model: Arc<LanguageModel>) -> Result<Self> {
+        let mut session = Session::new(model);
+        let (tensors, metadata) = parse(bytes)?;
+        if field(&metadata, FINGERPRINT)? != session.model.fingerprint() {
+            return Err(Fault::usage("this state belongs to another model")
+                .hint("load it with the run and checkpoint that wrote it"));
+        }
+        session.position = number(&metadata, "position")?;
+        let device = session.model.device();
+        for (name, view) in tensors {
+            match name.split('.').collect::<Vec<_>>()[..] {
+                ["tokens"] => {
+                    session.tokens = view
+                        .data()
+                        .chunks_exact(4)
+                        .map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+                        .collect();
+                }
+                ["last"] => session.last = Some(tensor(&view, &device)?),
+                ["layers", layer, key] => {
+                    let state = layer.parse::<usize>().ok().and_then(|layer| session.states.get_mut(layer));
+                    state.ok_or_else(damaged)?.set(key, tensor(&view, &device)?);
+                }
+                _ => return Err(damaged()),
+            }
+        }
+        Ok(session)
+    }
+}
+
+type Tensors<'a> = Vec<(String, TensorView<'a>)>;
+
+fn parse(bytes: &[u8]) -> Result<(Tensors<'_>, HashMap<String, String>)> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| damaged().because(error))?;
+    let metadata = header.metadata().clone().unwrap_or_default();
+    if metadata.get("format").map(String::as_str) != Some(FORMAT) {
+        return Err(Fault::usage("this is not a state file of Percept").hint("`percept state save` writes one"));
+    }
+    let tensors = SafeTensors::deserialize(bytes).map_err(|error| damaged().because(error))?;
+    Ok((tensors.tensors(), metadata))
+}
+
+fn part<const D: usize>(name: String, tensor: Tensor<D>) -> (String, Dtype, Vec<usize>, Vec<u8>) {
+    let dtype = if tensor.dtype() == DType::F64 { Dtype::F64 } else { Dtype::F32 };
+    (name, dtype, tensor.dims().to_vec(), tensor.into_data().as_bytes().to_vec())
+}
+
+fn tensor<const D: usize>(view: &TensorView<'_>, device: &burn::tensor::Device) -> Result<Tensor<D>> {
+    let shape: [usize; D] = view.shape().try_into().map_err(|_| damaged())?;
+    let data = view.data();
+    match view.dtype() {
+        Dtype::F32 => {
+            let values: Vec<f32> = data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            Ok(Tensor::from_data(TensorData::new(values, shape), (device, DType::F32)))
+        }
+        Dtype::F64 => {
+            let read = |b: &[u8]| b.try_into().map(f64::from_le_bytes).map_err(|_| damaged());
+            let values = data.chunks_exact(8).map(read).collect::<Result<Vec<f64>>>()?;
+            Ok(Tensor::from_data(TensorData::new(values, shape), (device, DType::F64)))
+        }
+        _ => Err(damaged()),
+    }
+}
+
+fn field<'a>(metadata: &'a HashMap<String, String>, key: &str) -> Result<&'a str> {
+    metadata.get(key).map(String::as_str).ok_or_else(damaged)
+}
+
+fn number(metadata: &HashMap<String, String>, key: &str) -> Result<usize> {
+    field(metadata, key)?.parse().map_err(|_| damaged())
+}
+
+fn damaged() -> Fault {
+    Fault::environment("the state file is damaged").hint("save the state again with `percept state save`")
+}

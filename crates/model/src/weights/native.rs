@@ -1,0 +1,104 @@
+//! Our own weight files: safetensors under parameter paths, the configuration in the metadata.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use percept_fault::{Fault, IoContext, Result};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use crate::config::ModelConfig;
+use crate::language_model::LanguageModel;
+use crate::parameters;
+
+const CONFIG: &str = "percept.config";
+
+/// Writes every weight under its path (f32), with the configuration as metadata. The file is not
+/// replaced atomically: write to a temporary name and rename.
+pub fn save(model: &LanguageModel, path: &Path, mut metadata: HashMap<String, String>) -> Result<()> {
+    let config = serde_json::to_string(model.config())
+        .map_err(|error| Fault::internal("the configuration can't be serialised").because(error))?;
+    metadata.insert(CONFIG.into(), config);
+    let tensors: Vec<_> = parameters::collect(model)
+        .into_iter()
+        .map(|(name, tensor)| (name, tensor.shape, tensor.data.into_data()))
+        .collect();
+    let views = tensors
+        .iter()
+        .map(|(name, shape, data)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), data.as_bytes())?)))
+        .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
+        .map_err(|error| Fault::internal("weights can't be serialised").because(error))?;
+    safetensors::serialize_to_file(views, Some(metadata), path).map_err(|error| match error {
+        safetensors::SafeTensorError::IoError(error) => Fault::environment(format!("cannot write {}", path.display()))
+            .because(error)
+            .hint("check the disk space and the permissions"),
+        other => Fault::internal("weights can't be serialised").because(other),
+    })
+}
+
+/// The model configuration that a weight file carries.
+pub fn read_config(path: &Path) -> Result<ModelConfig> {
+    let bytes = std::fs::read(path).at("read", path)?;
+    config_of(&bytes, path)
+}
+
+/// Reads a model from a file of [`save`]. Missing, extra or misshapen tensors are errors.
+pub fn load(path: &Path, device: &Device) -> Result<LanguageModel> {
+    let bytes = std::fs::read(path).at("read", path)?;
+    let config = config_of(&bytes, path)?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(path).because(error))?;
+    fill(LanguageModel::zeros(&config, device)?, |name, shape| match file.tensor(name) {
+        Ok(view) if view.dtype() == Dtype::F32 && view.shape() == shape => {
+            Ok(view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+        }
+        Ok(view) => Err(Fault::usage(format!(
+            "{}: tensor `{name}` is {:?} {:?}, the model has F32 {shape:?}",
+            path.display(),
+            view.dtype(),
+            view.shape()
+        ))
+        .hint("the file belongs to another model")),
+        Err(_) => Err(Fault::usage(format!("{}: tensor `{name}` is missing", path.display()))
+            .hint("the file belongs to another model")),
+    })
+}
+
+/// Fills a model with the values that `values(path, shape)` finds; stops at the first fault.
+pub(super) fn fill(
+    model: LanguageModel,
+    mut values: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>,
+) -> Result<LanguageModel> {
+    let mut fault = None;
+    let model = parameters::map(model, |name, shape, tensor| {
+        if fault.is_some() {
+            return tensor;
+        }
+        match values(name, shape) {
+            Ok(values) => {
+                let size = values.len();
+                Tensor::from_data(TensorData::new(values, [size]), &tensor.device())
+            }
+            Err(error) => {
+                fault = Some(error);
+                tensor
+            }
+        }
+    });
+    match fault {
+        Some(fault) => Err(fault),
+        None => Ok(model),
+    }
+}
+
+fn config_of(bytes: &[u8], path: &Path) -> Result<ModelConfig> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| damaged(path).because(error))?;
+    let config = header.metadata().as_ref().and_then(|metadata| metadata.get(CONFIG)).ok_or_else(|| {
+        Fault::usage(format!("{} carries no Percept configuration", path.display()))
+            .hint("weights from elsewhere are read by `percept import`")
+    })?;
+    serde_json::from_str(config).map_err(|error| damaged(path).because(error))
+}
+
+fn damaged(path: &Path) -> Fault {
+    Fault::environment(format!("{} is damaged", path.display())).hint("use another checkpoint of the run")
+}
