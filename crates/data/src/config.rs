@@ -1,0 +1,328 @@
+//! The `[data]` table of a run: which text, split how, tokenized how.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::PathBuf;
+
+use percept_fault::{Fault, Result};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// Which text a run reads, how it is split, tokenized and packed: the TOML table `[data]`.
+///
+/// ```
+/// use percept_data::{DataConfig, Packing};
+/// let config: DataConfig = toml::from_str(r#"
+///     sources = ["books", { path = "notes.jsonl", text_key = "body" }]
+///     packing = "concatenate"
+/// "#).unwrap();
+/// assert_eq!(config.sources[1].text_key.as_deref(), Some("body"));
+/// assert_eq!(config.packing, Packing::Concatenate);
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// Training text: files, folders, `.jsonl`, `.gz`, `.zst`, `-` (standard input) or `synthetic:copy`. A folder that
+    /// holds `train` and also `valid`, `validation`, `val`, `dev` or `test` (as folders or as files) is taken as
+    /// already split.
+    pub sources: Vec<SourceConfig>,
+    /// Validation text. Empty: the `valid` part of a source that is already split, else cut from the training text.
+    pub validation: Vec<SourceConfig>,
+    /// Test text. Empty: the `test` part of a source that is already split, else cut from the training text.
+    pub test: Vec<SourceConfig>,
+    /// Shares of the text that are held out where no validation or test text is given.
+    pub split: SplitConfig,
+    /// Globs of the files to read in folders (empty: all). A glob without `/` matches the file name at any depth.
+    pub include: Vec<String>,
+    /// Globs of the files to leave out, of the same form as `include`. Hidden files are always left out.
+    pub exclude: Vec<String>,
+    /// Key of the text in JSON records; default `text`.
+    pub text_key: String,
+    /// `bytes`, or the path of a `tokenizer.json` (Hugging Face format).
+    pub tokenizer: String,
+    /// Whether a training window keeps to one document.
+    pub packing: Packing,
+    /// What a document that cannot be used does: empty, unreadable, not UTF-8 or binary under a text tokenizer, broken JSON.
+    pub on_error: OnError,
+    /// Documents of fewer bytes are left out (counted, never an error).
+    pub min_bytes: u64,
+    /// Folder of the token cache; default: `percept` in the user's cache folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            sources: Vec::new(),
+            validation: Vec::new(),
+            test: Vec::new(),
+            split: SplitConfig::default(),
+            include: Vec::new(),
+            exclude: Vec::new(),
+            text_key: "text".into(),
+            tokenizer: "bytes".into(),
+            packing: Packing::Document,
+            on_error: OnError::Stop,
+            min_bytes: 0,
+            cache: None,
+        }
+    }
+}
+
+impl DataConfig {
+    /// The configuration that reads `paths` with every other value at its default (`--data PATH...`).
+    pub fn from_paths(paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { sources: paths.into_iter().map(SourceConfig::new).collect(), ..Self::default() }
+    }
+
+    /// Checks what can be checked without touching a file.
+    ///
+    /// # Errors
+    /// A usage fault that names the key: no source, bad shares, weights on some sources only, a weight that is not positive.
+    pub fn validate(&self) -> Result<()> {
+        if self.sources.is_empty() {
+            return Err(Fault::usage("no text given: data.sources is empty")
+                .hint("name a file or a folder, as in `--data my-texts/`"));
+        }
+        self.split.validate()?;
+        let weighted = self.sources.iter().filter(|source| source.weight.is_some()).count();
+        if weighted != 0 && weighted != self.sources.len() {
+            return Err(Fault::usage(format!(
+                "data.sources: {weighted} of {} sources have a weight",
+                self.sources.len()
+            ))
+            .hint("give every source a weight, or none (then every window is read once per epoch)"));
+        }
+        for source in &self.sources {
+            if let Some(weight) = source.weight
+                && !(weight.is_finite() && weight > 0.0)
+            {
+                return Err(Fault::usage(format!("data.sources: weight {weight} of `{}`", source.path))
+                    .hint("a weight is a number above 0"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One source of text. In TOML either a string (the path) or a table.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SourceConfig {
+    /// A file, a folder, `-` for standard input, or `synthetic:NAME?option=value&...`.
+    pub path: String,
+    /// Share of the training windows that come from this source, relative to the other weights.
+    pub weight: Option<f64>,
+    /// What reports call it; default: the path.
+    pub name: Option<String>,
+    /// Key of the text in JSON records; default: that of the whole table.
+    pub text_key: Option<String>,
+    /// How files are read; default: by their name.
+    pub format: Format,
+}
+
+impl SourceConfig {
+    /// The source at `path`, with every other value at its default.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self { path: path.into(), ..Self::default() }
+    }
+
+    /// What reports call it.
+    pub fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.path)
+    }
+}
+
+impl From<&str> for SourceConfig {
+    fn from(path: &str) -> Self {
+        Self::new(path)
+    }
+}
+
+/// The table form of a [`SourceConfig`].
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SourceTable {
+    /// A file, a folder, `-` for standard input, or `synthetic:NAME?option=value&...`.
+    path: String,
+    /// Share of the training windows that come from this source, relative to the other weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    weight: Option<f64>,
+    /// What reports call it; default: the path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// Key of the text in JSON records; default: that of the whole table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text_key: Option<String>,
+    /// How files are read; default: by their name.
+    #[serde(default, skip_serializing_if = "Format::is_auto")]
+    format: Format,
+}
+
+impl Serialize for SourceConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { path, weight, name, text_key, format } = self.clone();
+        if weight.is_none() && name.is_none() && text_key.is_none() && format.is_auto() {
+            return serializer.serialize_str(&path);
+        }
+        SourceTable { path, weight, name, text_key, format }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for SourceConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PathOrTable;
+        impl<'de> Visitor<'de> for PathOrTable {
+            type Value = SourceConfig;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a path, or a table with `path`")
+            }
+
+            fn visit_str<E>(self, path: &str) -> Result<SourceConfig, E> {
+                Ok(SourceConfig::new(path))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SourceConfig, A::Error> {
+                let SourceTable { path, weight, name, text_key, format } =
+                    SourceTable::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(SourceConfig { path, weight, name, text_key, format })
+            }
+        }
+        deserializer.deserialize_any(PathOrTable)
+    }
+}
+
+impl JsonSchema for SourceConfig {
+    fn schema_name() -> Cow<'static, str> {
+        "SourceConfig".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let table = SourceTable::json_schema(generator);
+        json_schema!({ "description": "A path, or a table.", "anyOf": [{ "type": "string" }, table] })
+    }
+}
+
+/// Shares of the text that are held out, and the seed that chooses which documents.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SplitConfig {
+    /// Share of the documents held out for validation.
+    pub validation: f64,
+    /// Share of the documents held out for the final test.
+    pub test: f64,
+    /// Seed of the choice of documents.
+    pub seed: u64,
+}
+
+impl Default for SplitConfig {
+    fn default() -> Self {
+        Self { validation: 0.05, test: 0.05, seed: 0 }
+    }
+}
+
+impl SplitConfig {
+    /// # Errors
+    /// A usage fault where a share is negative or nothing is left to train on.
+    pub fn validate(&self) -> Result<()> {
+        let shares = [self.validation, self.test];
+        if shares.iter().any(|share| !(0.0..1.0).contains(share)) || self.validation + self.test >= 1.0 {
+            return Err(Fault::usage(format!(
+                "data.split: validation = {}, test = {} leaves nothing to train on",
+                self.validation, self.test
+            ))
+            .hint("each share is at least 0, and together they are below 1"));
+        }
+        Ok(())
+    }
+}
+
+/// How a file is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// `.jsonl` and `.ndjson` (also compressed) are records, everything else is one document per file.
+    #[default]
+    Auto,
+    /// One document per file.
+    Text,
+    /// One JSON record per line, one document per record.
+    Jsonl,
+}
+
+impl Format {
+    fn is_auto(&self) -> bool {
+        *self == Format::Auto
+    }
+}
+
+/// Whether a training window keeps to one document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Packing {
+    /// A window holds tokens of one document only.
+    #[default]
+    Document,
+    /// Documents are joined, the document token between them, and windows are cut from the joined text.
+    Concatenate,
+}
+
+/// What a document that cannot be used does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// Stop with a message that names it.
+    #[default]
+    Stop,
+    /// Leave it out, count it and report it.
+    Skip,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_a_path_or_a_table_and_round_trips() {
+        let text = "sources = [\"a\", { path = \"b\", weight = 2.0, format = \"jsonl\" }]";
+        let config: DataConfig = toml::from_str(text).unwrap();
+        assert_eq!(config.sources[0], SourceConfig::new("a"));
+        assert_eq!((config.sources[1].weight, config.sources[1].format), (Some(2.0), Format::Jsonl));
+        assert_eq!(toml::from_str::<DataConfig>(&toml::to_string(&config).unwrap()).unwrap(), config);
+    }
+
+    #[test]
+    fn unknown_keys_are_named() {
+        let error = toml::from_str::<DataConfig>("sources = [{ path = \"b\", wieght = 2.0 }]").unwrap_err();
+        assert!(error.to_string().contains("wieght"), "{error}");
+        let error = toml::from_str::<DataConfig>("source = [\"b\"]").unwrap_err();
+        assert!(error.to_string().contains("unknown field `source`"), "{error}");
+    }
+
+    #[test]
+    fn faults_name_the_key() {
+        let mut config = DataConfig::default();
+        assert!(config.validate().unwrap_err().to_string().contains("data.sources"));
+        config.sources = vec!["a".into(), SourceConfig { weight: Some(1.0), ..SourceConfig::new("b") }];
+        assert!(config.validate().unwrap_err().to_string().contains("1 of 2 sources have a weight"));
+        config.sources.remove(0);
+        config.validate().unwrap();
+        config.sources[0].weight = Some(-1.0);
+        assert!(config.validate().unwrap_err().to_string().contains("weight -1"));
+        config.sources[0].weight = None;
+        config.split.test = 0.96;
+        assert!(config.validate().unwrap_err().to_string().contains("data.split"));
+    }
+
+    #[test]
+    fn the_schema_documents_every_key() {
+        let schema = schemars::schema_for!(DataConfig).to_value();
+        for (key, value) in schema["properties"].as_object().unwrap() {
+            let described = value.get("description").is_some() || value.get("$ref").is_some();
+            assert!(described, "{key} has no description");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Files that are complete or absent.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use percept_fault::{IoContext, Result};
+use tempfile::NamedTempFile;
+
+/// Suffix of files that are still being written; a crash leaves at most such a file behind.
+pub(crate) const PARTIAL: &str = ".partial";
+
+/// An empty file beside `path` under a temporary name, to be given to [`finish`].
+pub(crate) fn begin(path: &Path) -> Result<NamedTempFile> {
+    let folder = folder_of(path);
+    std::fs::create_dir_all(folder).at("create", folder)?;
+    tempfile::Builder::new().prefix("build-").suffix(PARTIAL).tempfile_in(folder).at("write in", folder)
+}
+
+/// Flushes `file` to the disk and renames it to `path`.
+pub(crate) fn finish(file: NamedTempFile, path: &Path) -> Result<()> {
+    file.as_file().sync_all().at("write", path)?;
+    file.persist(path).map_err(|error| error.error).at("write", path)?;
+    // The rename is durable once the folder is; not every system can sync a folder.
+    if cfg!(unix) {
+        let folder = folder_of(path);
+        File::open(folder).and_then(|folder| folder.sync_all()).at("write", folder)?;
+    }
+    Ok(())
+}
+
+/// Writes `bytes` to `path`, completely or not at all.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = begin(path)?;
+    file.write_all(bytes).at("write", path)?;
+    finish(file, path)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}

@@ -1,0 +1,26 @@
+//! From files to batches of tokens.
+//!
+//! A text's way: [`SourceConfig`] names files, which are read as a stream of documents; a [`Tokenizer`] turns them into a
+//! [`Corpus`], a memory-mapped cache of tokens; [`Dataset`] splits its documents into training, validation and test; and
+//! [`Windows`] draws training batches from them in a seeded order that resumes exactly. Evaluation reads whole documents
+//! ([`Dataset::evaluation`]).
+//!
+//! This crate knows nothing of models.
+
+#[cfg(target_endian = "big")]
+compile_error!("the token cache is little-endian and is mapped as it is");
+
+mod config;
+mod corpus;
+mod dataset;
+mod files;
+mod progress;
+mod tokenizer;
+mod windows;
+
+pub use config::{DataConfig, Format, OnError, Packing, SourceConfig, SplitConfig};
+pub use corpus::{Corpus, Document, DocumentTokens, SkipReason, Statistics};
+pub use dataset::{Dataset, Part, Split};
+pub use progress::{Phase, Progress};
+pub use tokenizer::{Detokenizer, Tokenizer};
+pub use windows::{IGNORED, SamplerPosition, Share, TokenBatch, WindowOptions, Windows};

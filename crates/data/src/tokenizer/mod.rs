@@ -1,0 +1,232 @@
+//! Text to tokens and back.
+//!
+//! Every tokenizer has one document token, which stands before each document and never comes out of text: text that
+//! spells a special token is encoded as plain text.
+
+mod detokenizer;
+mod pieces;
+mod text;
+mod train;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use percept_fault::{Fault, IoContext, Result};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+pub use detokenizer::Detokenizer;
+pub(crate) use pieces::{LOOKAHEAD, cut};
+pub(crate) use text::BadText;
+use text::TextTokenizer;
+
+use crate::files;
+
+/// Content of a new document token in a text tokenizer.
+const DOCUMENT: &str = "<|document|>";
+/// The value of `tokenizer.json` that stands for the byte tokenizer.
+const BYTES: &str = "bytes";
+
+/// A tokenizer: bytes, or any Hugging Face `tokenizer.json`. Cheap to clone.
+///
+/// ```
+/// use percept_data::Tokenizer;
+/// let bytes = Tokenizer::bytes();
+/// assert_eq!((bytes.vocab_size(), bytes.document_token()), (257, 256));
+/// let tokens = bytes.encode("né".as_bytes()).unwrap();
+/// assert_eq!(tokens, [0x6e, 0xc3, 0xa9]);
+/// assert_eq!(bytes.decode(&tokens), "né".as_bytes());
+/// ```
+#[derive(Debug, Clone)]
+pub struct Tokenizer(Arc<Kind>);
+
+#[derive(Debug)]
+enum Kind {
+    Bytes { fingerprint: String },
+    Text(TextTokenizer),
+}
+
+impl Tokenizer {
+    /// One token per byte, and the document token 256.
+    pub fn bytes() -> Self {
+        Self(Arc::new(Kind::Bytes { fingerprint: sha256_hex(&[b"percept bytes 1"]) }))
+    }
+
+    /// The tokenizer that [`crate::DataConfig::tokenizer`] names: `bytes`, or a file.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::from_file`].
+    pub fn open(name: &str) -> Result<Self> {
+        if name == BYTES { Ok(Self::bytes()) } else { Self::from_file(name) }
+    }
+
+    /// Reads a `tokenizer.json`: Hugging Face's format, or what [`Tokenizer::save`] wrote for bytes. The document token is the
+    /// first of `<|document|>`, `<|endoftext|>`, `<|begin_of_text|>`, `<|bos|>`, `<bos>`, `<s>` and `[CLS]` that exists
+    /// as a token; where none does, `<|document|>` is added at the end of the vocabulary.
+    ///
+    /// # Errors
+    /// The file cannot be read (environment), or is no tokenizer (usage).
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let json = std::fs::read(path).at("read tokenizer", path)?;
+        Self::from_json(&json).map_err(|fault| {
+            Fault::usage(format!("{} is not a tokenizer", path.display())).because(fault).hint(
+                "give a Hugging Face tokenizer.json, train one with `percept tokenizer train`, or use `bytes`",
+            )
+        })
+    }
+
+    /// Reads the content of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// A usage fault where it is none.
+    pub fn from_json(json: &[u8]) -> Result<Self> {
+        let value: Value =
+            serde_json::from_slice(json).map_err(|error| Fault::usage("not JSON").because(error))?;
+        if value.get("percept").and_then(Value::as_str) == Some(BYTES) {
+            return Ok(Self::bytes());
+        }
+        Ok(Self(Arc::new(Kind::Text(TextTokenizer::from_json(json)?))))
+    }
+
+    /// Trains a byte-level BPE tokenizer, so that any text round-trips. The result depends only on the texts and `vocab`.
+    ///
+    /// - `texts`: read once, in order; memory grows with the number of distinct words only.
+    /// - `vocab`: tokens in all, with the 256 bytes and the document token.
+    ///
+    /// # Errors
+    /// A usage fault where `vocab` is below 257, or no text was given.
+    pub fn train_bpe<T>(texts: impl Iterator<Item = T> + Send, vocab: usize) -> Result<Self>
+    where
+        T: AsRef<str> + Send,
+    {
+        Ok(Self(Arc::new(Kind::Text(train::bpe(texts, vocab)?))))
+    }
+
+    /// Writes the `tokenizer.json` that [`Tokenizer::from_file`] reads, completely or not at all.
+    ///
+    /// # Errors
+    /// An environment fault that names the file.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let json = match &*self.0 {
+            Kind::Bytes { .. } => format!("{:#}\n", json!({ "percept": BYTES, "version": 1 })),
+            Kind::Text(text) => text.to_json(),
+        };
+        files::write(path.as_ref(), json.as_bytes())
+    }
+
+    /// Tokens of a text, without the document token. Long texts are encoded in pieces of at least 64 KiB that end before a
+    /// word; the piece boundaries depend on the text only, so a text has one encoding.
+    ///
+    /// # Errors
+    /// A usage fault with the byte offset where a text tokenizer meets invalid UTF-8.
+    pub fn encode(&self, text: &[u8]) -> Result<Vec<u32>> {
+        let (mut tokens, mut start) = (Vec::new(), 0);
+        while start < text.len() {
+            let length = if self.cuts_text() { cut(&text[start..]) } else { text.len() - start };
+            let piece = self.encode_piece(&text[start..start + length]);
+            tokens.extend(piece.map_err(|bad| Fault::usage(format!("the text is {}", bad.after(start as u64))))?);
+            start += length;
+        }
+        Ok(tokens)
+    }
+
+    /// Bytes of tokens; special tokens, the document token among them, are none. Unknown ids are none, too.
+    pub fn decode(&self, ids: &[u32]) -> Vec<u8> {
+        match &*self.0 {
+            Kind::Bytes { .. } => ids.iter().filter_map(|&id| u8::try_from(id).ok()).collect(),
+            Kind::Text(text) => text.decode(ids),
+        }
+    }
+
+    /// A streaming decoder from the start of a text.
+    pub fn detokenizer(&self) -> Detokenizer {
+        Detokenizer::new(self.clone())
+    }
+
+    /// Number of token ids, the document token included.
+    pub fn vocab_size(&self) -> usize {
+        match &*self.0 {
+            Kind::Bytes { .. } => 257,
+            Kind::Text(text) => text.vocab_size,
+        }
+    }
+
+    /// The token that stands before each document. It is input only: nothing encodes to it and it is never a target.
+    pub fn document_token(&self) -> u32 {
+        match &*self.0 {
+            Kind::Bytes { .. } => 256,
+            Kind::Text(text) => text.document,
+        }
+    }
+
+    /// SHA-256 of what the tokenizer does, as hexadecimal digits: equal for equal tokenizers wherever they were read from.
+    pub fn fingerprint(&self) -> &str {
+        match &*self.0 {
+            Kind::Bytes { fingerprint } => fingerprint,
+            Kind::Text(text) => &text.fingerprint,
+        }
+    }
+
+    /// Whether decoding gave back a set of probe texts unchanged. False: report token perplexity only, since bytes and
+    /// words of the text are not those the tokens stand for. See also [`crate::Corpus::is_lossless`].
+    pub fn is_lossless(&self) -> bool {
+        match &*self.0 {
+            Kind::Bytes { .. } => true,
+            Kind::Text(text) => text.lossless,
+        }
+    }
+
+    /// True for the byte tokenizer, which takes any bytes.
+    pub fn is_bytes(&self) -> bool {
+        matches!(*self.0, Kind::Bytes { .. })
+    }
+
+    /// A word for reports: `bytes` or `4096 tokens`.
+    pub fn describe(&self) -> String {
+        match &*self.0 {
+            Kind::Bytes { .. } => "bytes".into(),
+            Kind::Text(text) => format!("{} tokens", text.vocab_size),
+        }
+    }
+
+    /// Whether texts may be encoded in pieces. A tokenizer that looks at more than words gets whole documents.
+    pub(crate) fn cuts_text(&self) -> bool {
+        match &*self.0 {
+            Kind::Bytes { .. } => true,
+            Kind::Text(text) => text.separable,
+        }
+    }
+
+    pub(crate) fn encode_piece(&self, piece: &[u8]) -> Result<Vec<u32>, BadText> {
+        match &*self.0 {
+            Kind::Bytes { .. } => Ok(piece.iter().map(|&byte| u32::from(byte)).collect()),
+            Kind::Text(text) => text.encode(piece),
+        }
+    }
+
+    fn text(&self) -> Option<&TextTokenizer> {
+        match &*self.0 {
+            Kind::Bytes { .. } => None,
+            Kind::Text(text) => Some(text),
+        }
+    }
+}
+
+/// SHA-256 over parts, each preceded by its length, as hexadecimal digits.
+pub(crate) fn sha256_hex(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hex(&hash.finalize())
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests;
