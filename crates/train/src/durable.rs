@@ -1,0 +1,134 @@
+//! Files and folders that are complete or absent, also after a power cut.
+//!
+//! Everything is written beside its place under a temporary name, forced to the disk, and renamed;
+//! the folder that holds the name is forced to the disk after it.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use percept_fault::{Fault, IoContext, Result};
+use sha2::{Digest, Sha256};
+
+/// Prefix of temporary names; whatever bears it after a crash is rubbish.
+pub(crate) const TEMPORARY: &str = ".tmp-";
+
+/// Replaces `path` by a file with these contents.
+pub(crate) fn write_file(path: &Path, contents: &[u8]) -> Result<()> {
+    let temporary = temporary_beside(path)?;
+    let written = File::create(&temporary)
+        .and_then(|mut file| file.write_all(contents).and_then(|()| file.sync_all()))
+        .at("write", path);
+    if let Err(fault) = written {
+        let _ = fs::remove_file(&temporary);
+        return Err(fault);
+    }
+    fs::rename(&temporary, path).at("write", path)?;
+    sync_folder(parent(path))
+}
+
+/// Forces a file's contents to the disk.
+pub(crate) fn sync_file(path: &Path) -> Result<()> {
+    File::open(path).and_then(|file| file.sync_all()).at("write", path)
+}
+
+/// Forces a folder's names to the disk. Only Unix can open a folder as a file.
+pub(crate) fn sync_folder(path: &Path) -> Result<()> {
+    if cfg!(unix) { sync_file(path) } else { Ok(()) }
+}
+
+/// Replaces the folder `to` by the complete folder `from`, both on the same file system.
+///
+/// The old folder steps aside first and is removed last, so that one of the two is there at any time.
+pub(crate) fn replace_folder(from: &Path, to: &Path) -> Result<()> {
+    sync_folder(from)?;
+    let name = to.file_name().unwrap_or_default().to_string_lossy();
+    let aside = parent(to).join(format!("{TEMPORARY}old-{name}"));
+    if to.exists() {
+        remove_folder(&aside)?;
+        fs::rename(to, &aside).at("replace", to)?;
+    }
+    fs::rename(from, to).at("write", to)?;
+    sync_folder(parent(to))?;
+    remove_folder(&aside)
+}
+
+/// Removes a folder if it is there.
+pub(crate) fn remove_folder(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).at("remove", path),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a file if it is there.
+pub(crate) fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).at("remove", path),
+        _ => Ok(()),
+    }
+}
+
+/// The SHA-256 of a file in hexadecimal digits.
+pub(crate) fn sha256(path: &Path) -> Result<String> {
+    let mut hasher = Sha256::new();
+    let mut file = File::open(path).at("read", path)?;
+    std::io::copy(&mut file, &mut hasher).at("read", path)?;
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A temporary name in the same folder.
+pub(crate) fn temporary_beside(path: &Path) -> Result<PathBuf> {
+    let name = path.file_name().ok_or_else(|| Fault::internal(format!("{} has no file name", path.display())))?;
+    Ok(parent(path).join(format!("{TEMPORARY}{}", name.to_string_lossy())))
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_and_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("latest");
+        write_file(&path, b"one").unwrap();
+        write_file(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_impossible_write_is_an_environment_fault_that_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let fault = write_file(&folder.path().join("no/latest"), b"").unwrap_err();
+        assert!(fault.is_environment() && fault.to_string().contains("no/latest"), "{fault}");
+    }
+
+    #[test]
+    fn a_folder_replaces_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::create_dir_all(&from).unwrap();
+        fs::create_dir_all(&to).unwrap();
+        fs::write(from.join("new"), "").unwrap();
+        fs::write(to.join("old"), "").unwrap();
+        replace_folder(&from, &to).unwrap();
+        assert!(to.join("new").exists() && !to.join("old").exists() && !from.exists());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn sha256_of_abc() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("abc");
+        fs::write(&path, "abc").unwrap();
+        assert_eq!(sha256(&path).unwrap(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+}

@@ -1,0 +1,297 @@
+//! Starting a run, and going on with one.
+
+use std::fs;
+use std::path::{Path, PathBuf, absolute};
+use std::sync::atomic::AtomicBool;
+
+use burn::tensor::Device;
+use percept_data::{DataConfig, Dataset, SourceConfig, Split, Tokenizer, WindowOptions};
+use percept_fault::{Fault, IoContext, Result};
+use percept_model::{LanguageModel, ModelConfig};
+
+use crate::config::RunConfig;
+use crate::device::DeviceChoice;
+use crate::durable;
+use crate::environment::Environment;
+use crate::layering::Override;
+use crate::lock::Lock;
+use crate::metrics::MetricsLog;
+use crate::observer::{Event, Observer, Outcome, Started};
+use crate::progress::{FORMAT, Interval, Progress};
+use crate::resolve::resolve_over;
+use crate::run_folder::{LoadedRun, RunFolder, Which, load_run};
+use crate::state::{State, check_model};
+use crate::trainer::{Trainer, write_names};
+use crate::validation::{Validation, bytes_per_token};
+
+/// Trains a new run in `folder`, which must not hold one yet.
+///
+/// `stop`: once true, the run finishes its step, saves and ends as [`Outcome::Interrupted`].
+///
+/// # Errors
+/// Usage: a wrong configuration, a folder that holds a run. Environment: unreadable data, an unwritable folder, a
+/// missing device. Check: loss or gradient are no longer finite; the last checkpoint is from before that.
+pub fn train(config: &RunConfig, folder: &Path, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
+    config.validate()?;
+    config.data.validate()?;
+    let folder = RunFolder::new(absolute(folder).at("find", folder)?);
+    if folder.holds_a_run() {
+        return Err(Fault::usage(format!("{} already holds a run", folder.path().display())).hint(format!(
+            "`percept resume {}` goes on with it; else choose another folder",
+            folder.path().display()
+        )));
+    }
+    let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
+    let initial = config.train.init_from.as_deref().map(|path| load_run(path, Which::Latest, &device)).transpose()?;
+    fs::create_dir_all(folder.samples_path()).at("make", folder.samples_path())?;
+    let lock = Lock::acquire(&folder.lock_path())?;
+    let dataset = open_data(&config.data, None, observer)?;
+    let config = complete(config, &dataset)?;
+    let model = first_model(&config, &dataset, initial, &device)?;
+    folder.checkpoints().prepare()?;
+    dataset.tokenizer().save(folder.tokenizer_path())?;
+    Environment::current(&device_name).write(&folder.environment_path())?;
+    // The configuration comes last: with it, the folder holds a run.
+    write_config(&folder, &config)?;
+    let state = State::new(model, &config.train);
+    begin(Prepared { config, folder, dataset, device_name, lock }, state, None, stop, observer)
+}
+
+/// Goes on with the run in `folder` from its newest whole checkpoint, bit for bit on the CPU.
+///
+/// `overrides` may change keys of `[train]` and `[sample]`, e.g. `train.steps` to train longer.
+///
+/// # Errors
+/// As [`train`]; environment: the folder holds no run, or no checkpoint is whole.
+pub fn resume(
+    folder: &Path,
+    overrides: &[Override],
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
+    let folder = RunFolder::existing(absolute(folder).at("find", folder)?)?;
+    let lock = Lock::acquire(&folder.lock_path())?;
+    check_overrides(overrides)?;
+    let config = resolve_over(folder.config_path(), overrides)?;
+    let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
+    let checkpoints = folder.checkpoints();
+    checkpoints.prepare()?;
+    let (newest, broken) = checkpoints.newest()?;
+    if let (None, Some(broken)) = (&newest, broken.first()) {
+        return Err(Fault::environment(format!("no checkpoint is whole: {}", broken.reason))
+            .hint("train again into another run folder"));
+    }
+    for broken in &broken {
+        let from = newest.as_ref().map_or(0, |checkpoint| checkpoint.progress.step);
+        let text = format!("broken checkpoint set aside, going on from step {from}: {}", broken.reason);
+        observer.event(Event::Warning(text));
+        broken.set_aside()?;
+    }
+    let environment = Environment::current(&device_name);
+    if let Some(difference) = environment.difference(&folder.environment_path())? {
+        observer.event(Event::Warning(format!("the numbers may differ in the last bits: {difference}")));
+    }
+    let dataset = open_data(&config.data, Some(folder.tokenizer()?), observer)?;
+    let state = match &newest {
+        Some(checkpoint) => State::load(&checkpoint.path, &config.model, &config.train, device)?,
+        None => {
+            observer.event(Event::Warning("there is no checkpoint yet: starting from step 0".to_owned()));
+            let initial = config.train.init_from.as_deref();
+            let initial = initial.map(|path| load_run(path, Which::Latest, &device)).transpose()?;
+            State::new(first_model(&config, &dataset, initial, &device)?, &config.train)
+        }
+    };
+    if !overrides.is_empty() {
+        write_config(&folder, &config)?;
+    }
+    environment.write(&folder.environment_path())?;
+    let progress = newest.map(|checkpoint| checkpoint.progress);
+    begin(Prepared { config, folder, dataset, device_name, lock }, state, progress, stop, observer)
+}
+
+/// What a new and a resumed run have in common.
+struct Prepared {
+    config: RunConfig,
+    folder: RunFolder,
+    dataset: Dataset,
+    device_name: String,
+    lock: Lock,
+}
+
+fn begin(
+    prepared: Prepared,
+    state: State,
+    progress: Option<Progress>,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
+    let Prepared { config, folder, dataset, device_name, lock } = prepared;
+    let train = &config.train;
+    let mut windows = dataset.windows(WindowOptions {
+        window: config.model.context,
+        batch: train.batch,
+        seed: train.seed,
+        packing: dataset.packing(),
+        share: Default::default(),
+    })?;
+    let saved = progress.as_ref().map(|progress| progress.step);
+    let progress = match progress {
+        Some(progress) => {
+            windows.restore(&progress.position)?;
+            progress
+        }
+        None => fresh_progress(&windows),
+    };
+    let metrics = MetricsLog::open(&folder.metrics_path(), progress.step)?;
+    write_names(&folder, saved, progress.best.map(|best| best.step))?;
+    let validation = Validation::new(&dataset, config.model.context, train.batch, train.validation_targets);
+    let started = started(&config, &folder, &dataset, &state.model, device_name, progress.step);
+    let trainer = Trainer {
+        checkpoints: folder.checkpoints(),
+        bytes_per_token: bytes_per_token(&dataset, Split::Train),
+        last_validation: None,
+        config,
+        folder,
+        dataset,
+        windows,
+        validation,
+        metrics,
+        progress,
+        saved,
+        stop,
+        observer,
+        _lock: lock,
+    };
+    trainer.run(started, state)
+}
+
+fn started(
+    config: &RunConfig,
+    folder: &RunFolder,
+    dataset: &Dataset,
+    model: &LanguageModel,
+    device: String,
+    step: u64,
+) -> Started {
+    let count = |split| dataset.parts(split).iter().map(|part| part.documents.len()).sum();
+    Started {
+        run: folder.path().to_owned(),
+        parameters: model.parameter_count(),
+        device,
+        step,
+        steps: config.train.steps,
+        train_tokens: dataset.evaluation(Split::Train).map(|document| document.tokens.len() as u64).sum(),
+        train_documents: count(Split::Train),
+        validation_documents: count(Split::Validation),
+        tokens_per_step: config.model.context * config.train.batch * config.train.accumulate,
+    }
+}
+
+fn fresh_progress(windows: &percept_data::Windows) -> Progress {
+    Progress {
+        format: FORMAT,
+        step: 0,
+        tokens: 0,
+        targets: 0,
+        seconds: 0.0,
+        position: windows.position(),
+        interval: Interval::default(),
+        best: None,
+        files: Default::default(),
+    }
+}
+
+fn open_data(config: &DataConfig, tokenizer: Option<Tokenizer>, observer: &mut dyn Observer) -> Result<Dataset> {
+    Dataset::open(config, tokenizer, &mut |progress| observer.event(Event::Data(progress)))
+}
+
+/// The configuration with what only the data knows, and with paths that hold from any folder.
+fn complete(config: &RunConfig, dataset: &Dataset) -> Result<RunConfig> {
+    let mut config = config.clone();
+    config.data = with_absolute_paths(dataset.config())?;
+    if let Some(path) = &mut config.train.init_from {
+        *path = absolute(&path).at("find", &path)?;
+    }
+    let vocab = dataset.tokenizer().vocab_size();
+    if config.model.vocab == 0 {
+        config.model.vocab = vocab;
+    }
+    if config.model.vocab < vocab {
+        return Err(Fault::usage(format!(
+            "tokenizer mismatch: it has {vocab} tokens, model.vocab is {}",
+            config.model.vocab
+        ))
+        .hint("model.vocab = 0 takes the tokenizer's number"));
+    }
+    Ok(config)
+}
+
+fn with_absolute_paths(config: &DataConfig) -> Result<DataConfig> {
+    let mut config = config.clone();
+    let is_path = |path: &str| path != "-" && !path.starts_with("synthetic:");
+    let sources = [&mut config.sources, &mut config.validation, &mut config.test];
+    for SourceConfig { path, .. } in sources.into_iter().flatten().filter(|source| is_path(&source.path)) {
+        *path = absolute_text(path)?;
+    }
+    if config.tokenizer != "bytes" {
+        config.tokenizer = absolute_text(&config.tokenizer)?;
+    }
+    if let Some(cache) = &mut config.cache {
+        *cache = absolute(&cache).at("find", &cache)?;
+    }
+    Ok(config)
+}
+
+fn absolute_text(path: &str) -> Result<String> {
+    let path: PathBuf = absolute(path).at("find", path)?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
+/// The model of step 0: fresh, or with the weights of another run.
+fn first_model(
+    config: &RunConfig,
+    dataset: &Dataset,
+    initial: Option<LoadedRun>,
+    device: &Device,
+) -> Result<LanguageModel> {
+    let device = device.clone().autodiff();
+    let model = LanguageModel::new(&config.model, config.train.seed, &device)?;
+    match initial {
+        None => Ok(model),
+        Some(initial) => {
+            check_initial(&initial, &config.model, dataset.tokenizer())?;
+            let weights = percept_model::parameters::collect(&initial.model);
+            let weights = weights.into_iter().map(|(path, tensor)| (path, tensor.data)).collect();
+            Ok(crate::optimizer::replace(model, &weights))
+        }
+    }
+}
+
+fn check_initial(initial: &LoadedRun, model: &ModelConfig, tokenizer: &Tokenizer) -> Result<()> {
+    check_model(&initial.checkpoint, initial.model.config(), model)?;
+    if initial.tokenizer.fingerprint() != tokenizer.fingerprint() {
+        return Err(Fault::usage(format!(
+            "tokenizer mismatch: {} was trained with {}, this run has {}",
+            initial.checkpoint.display(),
+            initial.tokenizer.describe(),
+            tokenizer.describe()
+        ))
+        .hint("set data.tokenizer to the tokenizer.json of that run"));
+    }
+    Ok(())
+}
+
+fn write_config(folder: &RunFolder, config: &RunConfig) -> Result<()> {
+    let text = format!("# The resolved configuration of this run, with every key.\n{}", config.to_toml()?);
+    durable::write_file(&folder.config_path(), text.as_bytes())
+}
+
+/// A resumed run keeps its model and data.
+fn check_overrides(overrides: &[Override]) -> Result<()> {
+    match overrides.iter().find(|change| !change.key().starts_with("train.") && !change.key().starts_with("sample.")) {
+        Some(change) => Err(Fault::usage(format!("`{}` of a run can't change", change.key())).hint(
+            "resume takes keys of [train] and [sample]; `percept train --set train.init_from=RUN` starts a new run",
+        )),
+        None => Ok(()),
+    }
+}
