@@ -162,6 +162,6 @@ fn rotate(rotary: &Option<Rotary>, x: Tensor<4>, start: usize) -> Tensor<4> {
 }
 
 /// The last `rows.latents` rows of `x`.
-pub fn latents(x: Tensor<3>, rows: Rows) -> Tensor<3> {
+pub(super) fn latents(x: Tensor<3>, rows: Rows) -> Tensor<3> {
     if rows.history == 0 { x } else { x.narrow(1, rows.history, rows.latents) }
 }
