@@ -1,13 +1,31 @@
 //! Numeric kernels for training and decoding on the CPU: slices in, slices out.
 //!
-//! Nothing here knows a tensor framework. Every kernel has a plain reference beside it.
+//! Nothing here knows a tensor framework. Loops are compiled for AVX-512, AVX2 and the baseline and chosen at run time;
+//! work is shared between the threads of the current rayon pool, and every sum has an order that does not depend on
+//! timing. Beside each kernel stands its definition in f64, which the tests compare it with.
 
+mod activation;
 mod adamw;
+mod attention;
 mod dropout;
+pub mod embedding;
+mod head;
+mod linear;
+mod matrix;
+mod norm;
 mod rotary;
+mod scratch;
+mod simd;
+#[cfg(test)]
+mod testing;
 mod visibility;
 
-pub use adamw::AdamW;
+pub use activation::{gelu, gelu_backward, swiglu, swiglu_backward};
+pub use adamw::{AdamW, squared_norm};
+pub use attention::{Attention, AttentionSaved, AttentionShape};
 pub use dropout::Dropout;
-pub use rotary::{Rotary, RotaryLayout, RotaryTable};
+pub use head::{Head, HeadGradients, IGNORED};
+pub use linear::Linear;
+pub use norm::{Norm, RowStatistics};
+pub use rotary::{Rotary, RotaryLayout, RotaryTable, Turn};
 pub use visibility::{Pattern, Visibility};

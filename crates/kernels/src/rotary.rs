@@ -1,5 +1,7 @@
 //! Rotary position embedding (arXiv 2104.09864): which channels are paired, and the table of angles.
 
+use crate::simd::simd;
+use rayon::prelude::*;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Which channels form a rotated pair.
@@ -20,6 +22,15 @@ pub struct Rotary {
     pub channels: usize,
     /// The pairing.
     pub layout: RotaryLayout,
+}
+
+/// Which way to turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// By the angle of the position.
+    Forward,
+    /// Back; this is also the gradient.
+    Back,
 }
 
 /// Cosines and sines `[length, channels / 2]`.
@@ -60,6 +71,29 @@ impl Rotary {
         table
     }
 
+    /// Rotates `x [batch, length, heads, width]` in place; row 0 of each sequence has absolute position `start`.
+    ///
+    /// # Panics
+    /// If `x` does not have that length, or a head has fewer channels than are rotated.
+    pub fn rotate(&self, x: &mut [f32], [batch, length, heads, width]: [usize; 4], start: usize, turn: Turn) {
+        let pairs = self.channels / 2;
+        assert_eq!(x.len(), batch * length * heads * width, "size of x");
+        assert!(2 * pairs <= width, "more channels are rotated than a head has");
+        if x.is_empty() || pairs == 0 {
+            return;
+        }
+        let table = self.table(start, length);
+        let sign = if turn == Turn::Forward { 1.0 } else { -1.0 };
+        x.par_chunks_mut(heads * width).with_min_len(64).enumerate().for_each(|(row, x)| {
+            let at = row % length * pairs;
+            let (cos, sin) = (&table.cos_f32[at..at + pairs], &table.sin_f32[at..at + pairs]);
+            match self.layout {
+                RotaryLayout::Interleaved => interleaved(x, width, cos, sin, sign),
+                RotaryLayout::HalfSplit => half_split(x, width, cos, sin, sign),
+            }
+        });
+    }
+
     fn compute(&self, start: usize, length: usize) -> RotaryTable {
         let pairs = self.channels / 2;
         let frequencies: Vec<f64> =
@@ -71,9 +105,61 @@ impl Rotary {
     }
 }
 
+simd! {
+    fn half_split(x: &mut [f32], width: usize, cos: &[f32], sin: &[f32], sign: f32) {
+        for head in x.chunks_exact_mut(width) {
+            let (a, b) = head.split_at_mut(cos.len());
+            for ((a, b), (cos, sin)) in a.iter_mut().zip(b).zip(cos.iter().zip(sin)) {
+                let sin = sin * sign;
+                (*a, *b) = (A::fma(*a, *cos, -*b * sin), A::fma(*b, *cos, *a * sin));
+            }
+        }
+    }
+
+    fn interleaved(x: &mut [f32], width: usize, cos: &[f32], sin: &[f32], sign: f32) {
+        for head in x.chunks_exact_mut(width) {
+            for (pair, (cos, sin)) in head.chunks_exact_mut(2).zip(cos.iter().zip(sin)) {
+                let (a, b, sin) = (pair[0], pair[1], sin * sign);
+                (pair[0], pair[1]) = (A::fma(a, *cos, -b * sin), A::fma(b, *cos, a * sin));
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{close, random};
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 50, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn pairs_turn_by_their_angle_and_back(
+            [batch, length, heads, pairs, rest] in [1usize..3, 1usize..90, 1usize..4, 1usize..20, 0usize..5],
+            start in 0usize..2_000_000,
+            split in any::<bool>(),
+        ) {
+            let layout = if split { RotaryLayout::HalfSplit } else { RotaryLayout::Interleaved };
+            let rule = Rotary { base: 10_000.0, channels: 2 * pairs, layout };
+            let width = 2 * pairs + rest;
+            let x = random(batch * length * heads * width, 1);
+            let mut expected: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
+            for (row, head) in expected.chunks_mut(width).enumerate() {
+                for pair in 0..pairs {
+                    let (i, j) = if split { (pair, pair + pairs) } else { (2 * pair, 2 * pair + 1) };
+                    let position = (start + row / heads % length) as f64;
+                    let (sin, cos) = (position * 10_000f64.powf(-(pair as f64) / pairs as f64)).sin_cos();
+                    (head[i], head[j]) = (head[i] * cos - head[j] * sin, head[j] * cos + head[i] * sin);
+                }
+            }
+            let mut y = x.clone();
+            rule.rotate(&mut y, [batch, length, heads, width], start, Turn::Forward);
+            close("forward", &y, &expected, 1e-6);
+            rule.rotate(&mut y, [batch, length, heads, width], start, Turn::Back);
+            close("back", &y, &x.iter().map(|x| f64::from(*x)).collect::<Vec<_>>(), 1e-6);
+        }
+    }
 
     #[test]
     fn a_far_position_keeps_its_angle() {

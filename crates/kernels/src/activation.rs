@@ -1,0 +1,143 @@
+//! GELU and the gate of SwiGLU, element by element.
+
+use crate::simd::{erf_exp, exp, simd};
+use rayon::prelude::*;
+
+/// Elements per task.
+const CHUNK: usize = 16_384;
+
+/// `y = x * (1 + erf(x / sqrt 2)) / 2`, exact GELU.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn gelu(x: &[f32], y: &mut [f32]) {
+    assert_eq!(x.len(), y.len());
+    x.par_chunks(CHUNK).zip(y.par_chunks_mut(CHUNK)).for_each(|(x, y)| gelu_part(x, y));
+}
+
+/// Turns the gradient of GELU's output into that of its input `x`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn gelu_backward(x: &[f32], grad: &mut [f32]) {
+    assert_eq!(x.len(), grad.len());
+    x.par_chunks(CHUNK).zip(grad.par_chunks_mut(CHUNK)).for_each(|(x, grad)| gelu_backward_part(x, grad));
+}
+
+/// `y = silu(gate) * up` (arXiv 2002.05202).
+///
+/// # Panics
+/// If the lengths differ.
+pub fn swiglu(gate: &[f32], up: &[f32], y: &mut [f32]) {
+    assert_eq!((gate.len(), up.len()), (y.len(), y.len()));
+    let chunks = gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK)).zip(y.par_chunks_mut(CHUNK));
+    chunks.for_each(|((gate, up), y)| swiglu_part(gate, up, y));
+}
+
+/// Turns `grad`, the gradient of the output, into that of `up`, and writes that of `gate`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn swiglu_backward(gate: &[f32], up: &[f32], grad: &mut [f32], dgate: &mut [f32]) {
+    let count = grad.len();
+    assert_eq!((gate.len(), up.len(), dgate.len()), (count, count, count));
+    let inputs = gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK));
+    let chunks = inputs.zip(grad.par_chunks_mut(CHUNK)).zip(dgate.par_chunks_mut(CHUNK));
+    chunks.for_each(|(((gate, up), grad), dgate)| swiglu_backward_part(gate, up, grad, dgate));
+}
+
+const DENSITY: f32 = 0.398_942_3; // 1 / sqrt(2 pi)
+
+simd! {
+    fn gelu_part(x: &[f32], y: &mut [f32]) {
+        for (x, y) in x.iter().zip(y) {
+            let (erf, _) = erf_exp::<A>(x * std::f32::consts::FRAC_1_SQRT_2);
+            *y = 0.5 * x * (1.0 + erf);
+        }
+    }
+
+    fn gelu_backward_part(x: &[f32], grad: &mut [f32]) {
+        for (x, grad) in x.iter().zip(grad) {
+            let (erf, bell) = erf_exp::<A>(x * std::f32::consts::FRAC_1_SQRT_2);
+            *grad *= A::fma(x * DENSITY, bell, 0.5 * (1.0 + erf));
+        }
+    }
+
+    fn swiglu_part(gate: &[f32], up: &[f32], y: &mut [f32]) {
+        for ((gate, up), y) in gate.iter().zip(up).zip(y) {
+            *y = gate / (1.0 + exp::<A>(-gate)) * up;
+        }
+    }
+
+    fn swiglu_backward_part(gate: &[f32], up: &[f32], grad: &mut [f32], dgate: &mut [f32]) {
+        for (((gate, up), grad), dgate) in gate.iter().zip(up).zip(grad).zip(dgate) {
+            let sigmoid = 1.0 / (1.0 + exp::<A>(-gate));
+            let silu = gate * sigmoid;
+            *dgate = *grad * up * A::fma(sigmoid, 1.0 - silu, silu);
+            *grad *= silu;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{close, random};
+    use proptest::prelude::*;
+
+    /// erf by its Taylor series, for arguments below 4.
+    fn erf(z: f64) -> f64 {
+        let (mut term, mut sum) = (z, z);
+        for n in 1..150 {
+            term *= -z * z / f64::from(n);
+            sum += term / f64::from(2 * n + 1);
+        }
+        sum * 2.0 / std::f64::consts::PI.sqrt()
+    }
+
+    fn gelu_reference(x: f64) -> f64 {
+        0.5 * x * (1.0 + erf(x / 2f64.sqrt()))
+    }
+
+    fn swiglu_reference(gate: f64, up: f64) -> f64 {
+        gate / (1.0 + (-gate).exp()) * up
+    }
+
+    fn slope(f: impl Fn(f64) -> f64, x: f64) -> f64 {
+        (f(x + 1e-5) - f(x - 1e-5)) / 2e-5
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 50, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn values_and_slopes_are_those_of_the_definition(count in 0usize..200, size in 0.1f32..4.0, seed in any::<u64>()) {
+            let x: Vec<f32> = random(count, seed).iter().map(|x| x * size).collect();
+            let [up, grad] = [1, 2].map(|more| random(count, seed.wrapping_add(more)));
+            let mut y = vec![f32::NAN; count];
+            let apply = |f: &dyn Fn(f64, f64, f64) -> f64| -> Vec<f64> {
+                (0..count).map(|i| f(f64::from(x[i]), f64::from(up[i]), f64::from(grad[i]))).collect()
+            };
+            gelu(&x, &mut y);
+            close("gelu", &y, &apply(&|x, _, _| gelu_reference(x)), 2e-6);
+            let mut dx = grad.clone();
+            gelu_backward(&x, &mut dx);
+            close("gelu gradient", &dx, &apply(&|x, _, g| g * slope(gelu_reference, x)), 2e-6);
+            swiglu(&x, &up, &mut y);
+            close("swiglu", &y, &apply(&|x, up, _| swiglu_reference(x, up)), 1e-6);
+            let (mut dup, mut dgate) = (grad.clone(), vec![f32::NAN; count]);
+            swiglu_backward(&x, &up, &mut dup, &mut dgate);
+            close("gate gradient", &dgate, &apply(&|x, up, g| g * slope(|x| swiglu_reference(x, up), x)), 2e-6);
+            close("up gradient", &dup, &apply(&|x, up, g| g * slope(|up| swiglu_reference(x, up), up)), 2e-6);
+        }
+    }
+
+    #[test]
+    fn extremes_stay_finite() {
+        let x = [-1e30f32, -100.0, 100.0, 1e30];
+        let mut y = [f32::NAN; 4];
+        gelu(&x, &mut y);
+        assert_eq!(y.map(f32::abs), [0.0, 0.0, 100.0, 1e30]);
+        swiglu(&x, &[1.0; 4], &mut y);
+        assert!(y.iter().all(|y| y.is_finite()) && y[2] == 100.0, "{y:?}");
+    }
+}

@@ -1,0 +1,132 @@
+//! Linear maps: products, bias, and their gradients.
+
+use crate::matrix::{Output, Threads, View, multiply};
+use crate::simd;
+use rayon::prelude::*;
+
+/// Rows per task of the sums over rows. Fixed, so that they have the same order on any number of threads.
+const ROWS: usize = 256;
+
+/// Sizes of a linear map `x [rows, input] -> y [rows, output]` with weight `[input, output]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Linear {
+    /// Rows of x and y.
+    pub rows: usize,
+    /// Channels in.
+    pub input: usize,
+    /// Channels out.
+    pub output: usize,
+}
+
+impl Linear {
+    /// `y = x * weight (+ bias)`.
+    ///
+    /// # Panics
+    /// If a slice does not have the length of its shape.
+    pub fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+        let Self { rows, input, output } = *self;
+        assert_eq!((weight.len(), y.len()), (input * output, rows * output), "sizes of weight and y");
+        let mode = match bias {
+            Some(bias) if output > 0 => {
+                y.par_chunks_mut(output).with_min_len(ROWS).for_each(|y| y.copy_from_slice(bias));
+                Output::Accumulate
+            }
+            _ => Output::Overwrite,
+        };
+        let (x, weight) = (View::rows(x, input), View::rows(weight, output));
+        multiply((rows, output, input), (y, output, mode), x, weight, Threads::All);
+    }
+
+    /// The gradient of x: `dx = grad * weight^T`.
+    ///
+    /// # Panics
+    /// If a slice does not have the length of its shape.
+    pub fn input_gradient(&self, grad: &[f32], weight: &[f32], dx: &mut [f32]) {
+        let Self { rows, input, output } = *self;
+        assert_eq!((grad.len(), dx.len()), (rows * output, rows * input), "sizes of grad and dx");
+        let (grad, weight) = (View::rows(grad, output), View::rows(weight, output).transposed());
+        multiply((rows, input, output), (dx, input, Output::Overwrite), grad, weight, Threads::All);
+    }
+
+    /// The gradient of the weight: `dweight = x^T * grad`.
+    ///
+    /// # Panics
+    /// If a slice does not have the length of its shape.
+    pub fn weight_gradient(&self, x: &[f32], grad: &[f32], dweight: &mut [f32]) {
+        let Self { rows, input, output } = *self;
+        assert_eq!((x.len(), grad.len()), (rows * input, rows * output), "sizes of x and grad");
+        assert_eq!(dweight.len(), input * output, "size of dweight");
+        let (x, grad) = (View::rows(x, input).transposed(), View::rows(grad, output));
+        multiply((input, output, rows), (dweight, output, Output::Overwrite), x, grad, Threads::All);
+    }
+
+    /// The gradient of the bias: the sum of the rows of `grad`.
+    ///
+    /// # Panics
+    /// If a slice does not have the length of its shape.
+    pub fn bias_gradient(&self, grad: &[f32], dbias: &mut [f32]) {
+        assert_eq!((grad.len(), dbias.len()), (self.rows * self.output, self.output), "sizes of grad and dbias");
+        sum_rows(grad, dbias);
+    }
+}
+
+/// `sum = ` the sum of the rows, `sum.len()` long each, of `rows`, in a fixed order.
+pub(crate) fn sum_rows(rows: &[f32], sum: &mut [f32]) {
+    let width = sum.len();
+    sum.fill(0.0);
+    if width == 0 {
+        return;
+    }
+    let partial: Vec<Vec<f32>> = rows
+        .par_chunks(ROWS * width)
+        .map(|rows| {
+            let mut sum = vec![0f32; width];
+            rows.chunks_exact(width).for_each(|row| simd::add(&mut sum, row));
+            sum
+        })
+        .collect();
+    partial.iter().for_each(|part| simd::add(sum, part));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{close, random};
+    use proptest::prelude::*;
+
+    /// `a [m, k] * b [k, n]` in f64.
+    fn product(
+        (m, n, k): (usize, usize, usize),
+        a: impl Fn(usize, usize) -> f32,
+        b: impl Fn(usize, usize) -> f32,
+    ) -> Vec<f64> {
+        let entry = |i: usize| (0..k).map(|c| f64::from(a(i / n, c)) * f64::from(b(c, i % n))).sum();
+        (0..m * n).map(entry).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn products_and_sums((rows, input, output) in (1usize..600, 1usize..40, 1usize..40), biased in any::<bool>()) {
+            let linear = Linear { rows, input, output };
+            let [x, weight, grad] = [(rows * input, 1), (input * output, 2), (rows * output, 3)].map(|(n, s)| random(n, s));
+            let bias = if biased { random(output, 4) } else { vec![0.0; output] };
+            let mut y = vec![f32::NAN; rows * output];
+            linear.forward(&x, &weight, biased.then_some(&bias), &mut y);
+            let mut expected = product((rows, output, input), |i, c| x[i * input + c], |c, j| weight[c * output + j]);
+            expected.iter_mut().enumerate().for_each(|(i, e)| *e += f64::from(bias[i % output]));
+            close("y", &y, &expected, 1e-5);
+            let mut dx = vec![f32::NAN; rows * input];
+            linear.input_gradient(&grad, &weight, &mut dx);
+            let expected = product((rows, input, output), |i, c| grad[i * output + c], |c, j| weight[j * output + c]);
+            close("dx", &dx, &expected, 1e-5);
+            let mut dweight = vec![f32::NAN; input * output];
+            linear.weight_gradient(&x, &grad, &mut dweight);
+            let expected = product((input, output, rows), |i, c| x[c * input + i], |c, j| grad[c * output + j]);
+            close("dweight", &dweight, &expected, 1e-5);
+            let mut dbias = vec![f32::NAN; output];
+            linear.bias_gradient(&grad, &mut dbias);
+            close("dbias", &dbias, &product((1, output, rows), |_, _| 1.0, |c, j| grad[c * output + j]), 1e-5);
+        }
+    }
+}
