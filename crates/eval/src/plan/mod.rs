@@ -1,0 +1,177 @@
+//! What a configuration costs, from its formulas alone: no weights are allocated and no text is read.
+//!
+//! A multiply-accumulate counts as two operations. A training step counts as three forward passes (the backward
+//! pass does two), and as a fourth one of the blocks where these are run again. Attention counts every score
+//! that is computed, twice the width per score (scores and values). Norms, activations and the optimizer are left out:
+//! they are bound by memory, not by arithmetic.
+
+mod memory;
+mod speed;
+
+use percept_data::Tokenizer;
+use percept_fault::Result;
+use percept_model::ModelConfig;
+use percept_model::properties::Properties;
+use percept_train::{DeviceChoice, DeviceKind, Recompute, RunConfig, TrainConfig};
+use serde::Serialize;
+
+pub use memory::{Attention, Memory};
+pub use speed::{Speed, measure_speed};
+
+/// A length for which [`Plan::lengths`] says what the model would cost.
+const LONG: usize = 1_000_000;
+
+/// What a model costs at some context length.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct LengthCost {
+    /// Context n in tokens.
+    pub context: usize,
+    /// Operations of a forward pass, per token.
+    pub flops_per_token: f64,
+    /// Attention scores of one window, all layers.
+    pub score_entries: u64,
+    /// Bytes of a session's state once it holds that many tokens.
+    pub state_bytes: u64,
+}
+
+/// What a run costs. Serialized, its keys are those of `percept plan --json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// The mixer schedule.
+    pub layers: String,
+    /// Weights.
+    pub parameters: u64,
+    /// Operations of a forward pass over one training window, per token.
+    pub flops_per_token: f64,
+    /// Operations of a training step, per token.
+    pub training_flops_per_token: f64,
+    /// Attention scores of one training window, all layers.
+    pub score_entries: u64,
+    /// Memory of training at its peak, estimated.
+    pub peak_memory_bytes: u64,
+    /// Its parts.
+    pub memory: Memory,
+    /// Most bytes that a session's state takes, at any length.
+    pub state_bytes: u64,
+    /// How far back, in tokens, an input can influence an output of one pass.
+    pub reach: usize,
+    /// Tokens of a training window.
+    pub context: usize,
+    /// Targets that a training window scores.
+    pub targets_per_window: usize,
+    /// Tokens of an optimizer step.
+    pub tokens_per_step: u64,
+    /// Optimizer steps of the run.
+    pub steps: u64,
+    /// The same model at its own context and at a long one.
+    pub lengths: Vec<LengthCost>,
+    /// Memory that is there, if known.
+    pub available_memory_bytes: Option<u64>,
+    /// Whether the estimated peak is below it.
+    pub fits: Option<bool>,
+    /// The measured speed, if there is one.
+    pub speed: Option<Speed>,
+    /// Estimated time of an optimizer step, from the speed.
+    pub seconds_per_step: Option<f64>,
+    /// Estimated time of all steps, without validation and checkpoints.
+    pub seconds_total: Option<f64>,
+}
+
+/// The plan of a run.
+///
+/// # Errors
+/// A usage fault where the configuration is wrong, or its tokenizer cannot be read (where the vocabulary is its own).
+pub fn plan(config: &RunConfig) -> Result<Plan> {
+    let model = with_vocabulary(config)?;
+    let properties = Properties::of(&model)?;
+    let memory = Memory::of(&model, &config.train, &properties, attention(&config.train)?);
+    let train = &config.train;
+    Ok(Plan {
+        layers: model.layers.clone(),
+        parameters: properties.parameters(),
+        flops_per_token: forward_flops(&properties, model.context),
+        training_flops_per_token: training_flops(&model, train)?,
+        score_entries: properties.score_entries(model.context),
+        peak_memory_bytes: memory.total(),
+        memory,
+        state_bytes: properties.state_limit(4) as u64,
+        reach: properties.reach(),
+        context: model.context,
+        targets_per_window: properties.scored(model.context),
+        tokens_per_step: (train.batch * train.accumulate * model.context) as u64,
+        steps: train.steps,
+        lengths: [model.context, LONG.max(model.context)]
+            .into_iter()
+            .map(|context| length_cost(&model, context))
+            .collect::<Result<_>>()?,
+        available_memory_bytes: None,
+        fits: None,
+        speed: None,
+        seconds_per_step: None,
+        seconds_total: None,
+    })
+}
+
+impl Plan {
+    /// Says whether the run fits into so many bytes.
+    pub fn against(mut self, available: u64) -> Self {
+        self.available_memory_bytes = Some(available);
+        self.fits = Some(self.peak_memory_bytes <= available);
+        self
+    }
+
+    /// Says how long the run takes at a measured speed.
+    pub fn at_speed(mut self, speed: Speed) -> Self {
+        let seconds = self.training_flops_per_token * self.tokens_per_step as f64 / speed.flops_per_second;
+        self.seconds_per_step = Some(seconds);
+        self.seconds_total = Some(seconds * self.steps as f64);
+        self.speed = Some(speed);
+        self
+    }
+}
+
+/// The model with the vocabulary of its tokenizer, where it has none of its own.
+fn with_vocabulary(config: &RunConfig) -> Result<ModelConfig> {
+    let mut model = config.model.clone();
+    if model.vocab == 0 {
+        model.vocab = Tokenizer::open(&config.data.tokenizer)?.vocab_size();
+    }
+    Ok(model)
+}
+
+fn attention(train: &TrainConfig) -> Result<Attention> {
+    let gpu = DeviceKind::ALL.into_iter().any(|kind| kind != DeviceKind::Cpu && kind.is_compiled_in());
+    Ok(match train.device.parse()? {
+        DeviceChoice::Exactly(DeviceKind::Cpu, _) => Attention::Fused,
+        DeviceChoice::Auto if !gpu => Attention::Fused,
+        _ => Attention::Composed,
+    })
+}
+
+fn forward_flops(properties: &Properties, length: usize) -> f64 {
+    2.0 * properties.forward_macs(length) as f64 / length as f64
+}
+
+/// Operations of a training step per token.
+fn training_flops(model: &ModelConfig, train: &TrainConfig) -> Result<f64> {
+    let properties = Properties::of(model)?;
+    let forward = forward_flops(&properties, model.context);
+    let head = 2.0 * (properties.scored(model.context) * model.dim * model.vocab) as f64 / model.context as f64;
+    Ok(match train.recompute {
+        Recompute::Nothing => 3.0 * forward,
+        Recompute::Blocks => 4.0 * forward - head,
+    })
+}
+
+fn length_cost(model: &ModelConfig, context: usize) -> Result<LengthCost> {
+    let properties = Properties::of(&ModelConfig { context, ..model.clone() })?;
+    Ok(LengthCost {
+        context,
+        flops_per_token: forward_flops(&properties, context),
+        score_entries: properties.score_entries(context),
+        state_bytes: properties.state_bytes(context, 4) as u64,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,302 @@
+//! Scoring: each target exactly once, under a stated protocol.
+//!
+//! A document of T tokens has T targets. The document token stands before them and is never one. Under
+//! [`Protocol::Stream`] a document is read once with carried state; under [`Protocol::SlidingWindow`]
+//! overlapping windows score their last targets. Documents never see each other.
+//!
+//! ```text
+//! token perplexity exp(NLL / T)      word perplexity    exp(NLL / W)
+//! bits per byte    NLL / (Y ln 2)    bits per character NLL / (C ln 2)
+//! ```
+//!
+//! with W, Y and C counted on the original text. A tokenizer that loses any of it has no such figures but
+//! the token perplexity, and the result says so.
+
+mod model;
+mod protocol;
+mod scorer;
+mod text;
+mod units;
+
+use std::ops::Range;
+use std::time::Instant;
+
+use percept_fault::{Fault, Result};
+use percept_model::{Batch, IGNORED};
+use serde::Serialize;
+
+pub use model::ModelScorer;
+pub use protocol::Protocol;
+pub use scorer::{Scorer, Stream};
+pub use text::{CorpusTexts, Document, MemoryTexts, Texts, Tokens};
+pub use units::{Tally, Units};
+
+/// Which part of the text is scored. Everything by default; whatever is set is stated in the protocol of the result.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Only the first documents.
+    pub documents: Option<usize>,
+    /// Only so many targets in total; the document in which they run out is cut.
+    pub tokens: Option<usize>,
+    /// Only so many targets of each document.
+    pub tokens_per_document: Option<usize>,
+    /// So many tokens at the start of each document are context only.
+    pub context_only: usize,
+}
+
+impl std::fmt::Display for Limits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(documents) = self.documents {
+            write!(f, ", first {documents} documents")?;
+        }
+        if self.context_only > 0 {
+            write!(f, ", the first {} tokens of each document as context only", self.context_only)?;
+        }
+        if let Some(tokens) = self.tokens_per_document {
+            write!(f, ", at most {tokens} targets per document")?;
+        }
+        match self.tokens {
+            Some(tokens) => write!(f, ", at most {tokens} targets"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How far scoring has got.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// Documents begun.
+    pub documents: usize,
+    /// Documents to score.
+    pub documents_total: usize,
+    /// The sum so far.
+    pub tally: Tally,
+    /// Since the start.
+    pub seconds: f64,
+}
+
+/// The score of one document.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DocumentScore {
+    /// What the text calls it.
+    pub name: String,
+    /// Its sum.
+    #[serde(flatten)]
+    pub tally: Tally,
+    /// NLL / (Y ln 2); `None` for a lossy tokenizer.
+    pub bits_per_byte: Option<f64>,
+}
+
+/// The score of a text. Serialized, its keys are those of `percept eval --json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Score {
+    /// The model.
+    pub model: String,
+    /// In what context each target was scored, and which part of the text.
+    pub protocol: String,
+    /// Targets scored, each once.
+    pub targets: u64,
+    /// Sum of -ln p over the targets, in nats.
+    pub nll: f64,
+    /// exp(NLL / T).
+    pub token_perplexity: f64,
+    /// exp(NLL / W); `None` for a lossy tokenizer.
+    pub word_perplexity: Option<f64>,
+    /// NLL / (Y ln 2); `None` for a lossy tokenizer.
+    pub bits_per_byte: Option<f64>,
+    /// NLL / (C ln 2); `None` for a lossy tokenizer.
+    pub bits_per_character: Option<f64>,
+    /// `lossless`, or `lossy` where the tokenizer does not keep every byte: then only token perplexities compare,
+    /// and only between models with the same tokenizer.
+    pub tokenizer: &'static str,
+    /// Sizes of the text that was scored; `None` for a lossy tokenizer.
+    pub text: Option<Units>,
+    /// Documents scored.
+    pub documents: usize,
+    /// Every document by itself, in order.
+    pub per_document: Vec<DocumentScore>,
+    /// Wall-clock time.
+    pub seconds: f64,
+    /// Targets per second.
+    pub tokens_per_s: f64,
+}
+
+/// Scores texts under a protocol. `progress` is called after every piece of work.
+///
+/// # Errors
+/// A usage fault for a protocol that scores nothing or leaves targets out, or a text without targets; a check
+/// fault where the model gives a likelihood that is not a number; and whatever the model or the text meets.
+pub fn score(
+    scorer: &dyn Scorer,
+    texts: &dyn Texts,
+    protocol: Protocol,
+    limits: &Limits,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Score> {
+    let window = match protocol {
+        Protocol::Stream => usize::MAX,
+        Protocol::SlidingWindow { window, .. } => window,
+    };
+    protocol.validate(scorer.scorable(window))?;
+    let begin = Instant::now();
+    let documents_total = limits.documents.unwrap_or(usize::MAX).min(texts.len());
+    let mut total = Total { units: Some(Units::default()), ..Total::default() };
+    for index in 0..documents_total {
+        let document = texts.document(index)?;
+        let left = limits.tokens.map_or(usize::MAX, |most| most - total.tally.targets as usize);
+        let targets = targets(&document, limits, left);
+        if targets.is_empty() {
+            continue;
+        }
+        let before = total.tally;
+        let pass = Pass { scorer, document_token: texts.document_token(), tokens: &document.tokens };
+        let tally = pass.run(protocol, targets.clone(), &mut |tally| {
+            let mut so_far = before;
+            so_far += tally;
+            let seconds = begin.elapsed().as_secs_f64();
+            progress(Progress { documents: index + 1, documents_total, tally: so_far, seconds });
+        })?;
+        let units = document.units.map(|all| match targets == (document.scored_from..document.tokens.len()) {
+            true => all,
+            false => Units::of(&texts.decode(&document.tokens.range(targets))),
+        });
+        total.add(document.name, tally, units)?;
+    }
+    total.report(scorer.name(), format!("{protocol}{limits}"), begin.elapsed().as_secs_f64())
+}
+
+/// The targets of a document that are scored, where `left` may still be.
+fn targets(document: &Document<'_>, limits: &Limits, left: usize) -> Range<usize> {
+    let length = document.tokens.len();
+    let start = document.scored_from.max(limits.context_only).min(length);
+    let most = limits.tokens_per_document.unwrap_or(usize::MAX).min(left);
+    start..start.saturating_add(most).min(length)
+}
+
+/// The sums over the documents so far.
+#[derive(Default)]
+struct Total {
+    tally: Tally,
+    units: Option<Units>,
+    per_document: Vec<DocumentScore>,
+}
+
+impl Total {
+    fn add(&mut self, name: String, tally: Tally, units: Option<Units>) -> Result<()> {
+        if !tally.nll.is_finite() {
+            return Err(Fault::check(format!("the NLL of {name} is {}: the model gives no probabilities", tally.nll))
+                .hint("the weights are broken or training diverged; use an earlier checkpoint"));
+        }
+        self.tally += tally;
+        self.units = self.units.zip(units).map(|(mut sum, own)| {
+            sum += own;
+            sum
+        });
+        self.per_document.push(DocumentScore { name, tally, bits_per_byte: units.map(|own| tally.bits_per_byte(own)) });
+        Ok(())
+    }
+
+    fn report(self, model: String, protocol: String, seconds: f64) -> Result<Score> {
+        let Self { tally, units, per_document } = self;
+        if tally.targets == 0 {
+            return Err(Fault::usage("there is nothing to score: the text has no tokens")
+                .hint("give a text that is not empty, and limits that leave some of it"));
+        }
+        Ok(Score {
+            model,
+            protocol,
+            targets: tally.targets,
+            nll: tally.nll,
+            token_perplexity: tally.token_perplexity(),
+            word_perplexity: units.filter(|units| units.words > 0).map(|units| tally.word_perplexity(units)),
+            bits_per_byte: units.map(|units| tally.bits_per_byte(units)),
+            bits_per_character: units.map(|units| tally.bits_per_character(units)),
+            tokenizer: if units.is_some() { "lossless" } else { "lossy" },
+            text: units,
+            documents: per_document.len(),
+            per_document,
+            seconds,
+            tokens_per_s: tally.targets as f64 / seconds,
+        })
+    }
+}
+
+/// One pass over one document.
+struct Pass<'a> {
+    scorer: &'a dyn Scorer,
+    document_token: u32,
+    tokens: &'a Tokens<'a>,
+}
+
+impl Pass<'_> {
+    fn run(&self, protocol: Protocol, targets: Range<usize>, progress: &mut dyn FnMut(Tally)) -> Result<Tally> {
+        match protocol {
+            Protocol::Stream => self.stream(targets, progress),
+            Protocol::SlidingWindow { window, stride } => self.slide(targets, window, stride, progress),
+        }
+    }
+
+    fn stream(&self, targets: Range<usize>, progress: &mut dyn FnMut(Tally)) -> Result<Tally> {
+        let most = self.scorer.tokens_per_call().max(1);
+        let pieces = |range: Range<usize>| {
+            range.clone().step_by(most).map(move |start| self.tokens.range(start..(start + most).min(range.end)))
+        };
+        let mut stream = self.scorer.stream()?;
+        stream.feed(&[self.document_token])?;
+        for piece in pieces(0..targets.start) {
+            stream.feed(&piece)?;
+        }
+        let mut tally = Tally::default();
+        for piece in pieces(targets) {
+            tally += Tally { nll: stream.score(&piece)?, targets: piece.len() as u64 };
+            progress(tally);
+        }
+        Ok(tally)
+    }
+
+    fn slide(
+        &self,
+        targets: Range<usize>,
+        window: usize,
+        stride: usize,
+        progress: &mut dyn FnMut(Tally),
+    ) -> Result<Tally> {
+        let scorable = self.scorer.scorable(window);
+        let mut windows = protocol::windows(targets, window, stride, scorable).peekable();
+        let mut tally = Tally::default();
+        while let Some(first) = windows.next() {
+            let length = first.inputs.len();
+            let mut batch = Batch { tokens: Vec::new(), targets: Vec::new(), rows: 0, length };
+            self.append(&mut batch, &first);
+            while (batch.rows + 1) * length <= self.scorer.tokens_per_call() {
+                let Some(next) = windows.next_if(|next| next.inputs.len() == length) else { break };
+                self.append(&mut batch, &next);
+            }
+            let wanted = batch.targets.iter().filter(|&&target| target != IGNORED).count();
+            let loss = self.scorer.score_windows(&batch)?;
+            if loss.targets != wanted {
+                return Err(Fault::internal(format!("the model scored {} of {wanted} targets", loss.targets)));
+            }
+            tally += Tally { nll: loss.nll, targets: wanted as u64 };
+            progress(tally);
+        }
+        Ok(tally)
+    }
+
+    /// Adds a window as a row: input `i` is the token before target `i`.
+    fn append(&self, batch: &mut Batch, window: &protocol::Window) {
+        let Range { start, end } = window.inputs;
+        if start == 0 {
+            batch.tokens.push(self.document_token);
+        }
+        batch.tokens.extend(self.tokens.range(start.max(1) - 1..end - 1));
+        batch.targets.extend(std::iter::repeat_n(IGNORED, window.targets.start - start));
+        batch.targets.extend(self.tokens.range(window.targets.clone()));
+        batch.rows += 1;
+    }
+}
+
+#[cfg(test)]
+mod by_hand;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! Language models as scorers.
+
+use std::sync::Arc;
+
+use percept_fault::Result;
+use percept_model::language_model::window_rows;
+use percept_model::{Batch, LanguageModel, Loss, ModelConfig, Session};
+
+use super::{Protocol, Scorer, Stream};
+
+/// A language model to score.
+pub struct ModelScorer {
+    name: String,
+    model: Arc<LanguageModel>,
+}
+
+impl ModelScorer {
+    /// `name` is what reports call the model; autodiff is left behind.
+    pub fn new(name: impl Into<String>, model: &LanguageModel) -> Self {
+        Self { name: name.into(), model: Arc::new(model.for_inference()) }
+    }
+}
+
+impl Scorer for ModelScorer {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn scorable(&self, length: usize) -> usize {
+        window_rows(self.model.config(), self.model.layers(), length).latents
+    }
+
+    fn score_windows(&self, batch: &Batch) -> Result<Loss> {
+        self.model.evaluate(batch)
+    }
+
+    fn stream(&self) -> Result<Box<dyn Stream + '_>> {
+        Ok(Box::new(Session::new(self.model.clone())))
+    }
+}
+
+impl Stream for Session {
+    fn feed(&mut self, tokens: &[u32]) -> Result<()> {
+        Session::feed(self, tokens).map(|_| ())
+    }
+
+    fn score(&mut self, tokens: &[u32]) -> Result<f64> {
+        Ok(Session::score(self, tokens)?.into_iter().map(f64::from).sum())
+    }
+}
+
+impl Protocol {
+    /// The protocol that suits a model: a stream where the state does not grow with the context (LLP) or the model has
+    /// a rule for going on past its window (history/latent split), else sliding windows of the context and half of it.
+    ///
+    /// # Errors
+    /// A usage fault where the configuration is wrong.
+    pub fn suited_to(config: &ModelConfig) -> Result<Self> {
+        let longer = ModelConfig { context: 2 * config.context, ..config.clone() };
+        let streams = config.layer_specs()?.iter().all(|layer| {
+            layer.kind.has_history() || layer.kind.state_limit(config, layer) == layer.kind.state_limit(&longer, layer)
+        });
+        Ok(if streams {
+            Self::Stream
+        } else {
+            Self::SlidingWindow { window: config.context, stride: config.context.div_ceil(2) }
+        })
+    }
+}

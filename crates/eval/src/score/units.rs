@@ -1,0 +1,102 @@
+//! What a text measures in tokens, bytes, characters and words, and the figures per unit.
+
+use serde::Serialize;
+
+/// Sizes of a text, counted on its original bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Units {
+    /// Bytes.
+    pub bytes: u64,
+    /// Unicode characters; each invalid byte sequence counts as the one replacement character that it displays as.
+    pub characters: u64,
+    /// Words: maximal runs between white space.
+    pub words: u64,
+}
+
+impl Units {
+    /// Counts `text`.
+    pub fn of(text: &[u8]) -> Self {
+        let mut units = Self { bytes: text.len() as u64, ..Self::default() };
+        let mut inside = false;
+        for chunk in text.utf8_chunks() {
+            let replacement = (!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);
+            for character in chunk.valid().chars().chain(replacement) {
+                units.characters += 1;
+                let blank = character.is_whitespace();
+                units.words += u64::from(inside && blank);
+                inside = !blank;
+            }
+        }
+        units.words += u64::from(inside);
+        units
+    }
+}
+
+impl std::ops::AddAssign for Units {
+    fn add_assign(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.characters += other.characters;
+        self.words += other.words;
+    }
+}
+
+/// The negative log-likelihood of a text and the number of targets it is the sum of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Tally {
+    /// Sum of -ln p over the targets, in nats.
+    pub nll: f64,
+    /// Number of targets.
+    pub targets: u64,
+}
+
+impl Tally {
+    /// exp(NLL / T).
+    pub fn token_perplexity(&self) -> f64 {
+        (self.nll / self.targets as f64).exp()
+    }
+
+    /// exp(NLL / W), over the words of the original text.
+    pub fn word_perplexity(&self, units: Units) -> f64 {
+        (self.nll / units.words as f64).exp()
+    }
+
+    /// NLL / (Y ln 2), over the bytes of the original text.
+    pub fn bits_per_byte(&self, units: Units) -> f64 {
+        self.nll / (units.bytes as f64 * std::f64::consts::LN_2)
+    }
+
+    /// NLL / (C ln 2), over the characters of the original text.
+    pub fn bits_per_character(&self, units: Units) -> f64 {
+        self.nll / (units.characters as f64 * std::f64::consts::LN_2)
+    }
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.nll += other.nll;
+        self.targets += other.targets;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_those_of_the_text() {
+        assert_eq!(Units::of(b""), Units::default());
+        let text = " Größe zählt,\n\tnicht\u{a0}wahr?  ";
+        assert_eq!(Units::of(text.as_bytes()), Units { bytes: 32, characters: 28, words: 4 });
+        // A lone continuation byte is one character and no blank.
+        assert_eq!(Units::of(b"a\x80 b"), Units { bytes: 4, characters: 4, words: 2 });
+    }
+
+    #[test]
+    fn figures_follow_their_definitions() {
+        let units = Units { bytes: 8, characters: 4, words: 2 };
+        let tally = Tally { nll: 4.0 * std::f64::consts::LN_2, targets: 4 };
+        assert_eq!(tally.token_perplexity(), 2.0);
+        assert_eq!(tally.word_perplexity(units), 4.0);
+        assert_eq!((tally.bits_per_byte(units), tally.bits_per_character(units)), (0.5, 1.0));
+    }
+}
