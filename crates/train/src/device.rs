@@ -111,10 +111,7 @@ impl DeviceChoice {
     pub fn open(self) -> Result<(Device, String)> {
         let (kind, index) = match self {
             Self::Exactly(kind, index) => (kind, index),
-            Self::Auto => {
-                let first = DeviceKind::ALL.into_iter().find(|kind| !kind.devices().is_empty());
-                (first.unwrap_or(DeviceKind::Cpu), 0)
-            }
+            Self::Auto => automatic(),
         };
         if !kind.is_compiled_in() {
             return Err(Fault::environment(format!("this build has no {} support", kind.name()))
@@ -129,6 +126,25 @@ impl DeviceChoice {
                 .hint("`percept doctor` lists the devices; --device cpu always works")),
         }
     }
+}
+
+/// The first GPU, else the CPU.
+fn automatic() -> (DeviceKind, usize) {
+    let gpus = DeviceKind::ALL.into_iter().filter(|kind| *kind != DeviceKind::Cpu);
+    gpus.filter_map(|kind| Some((kind, kind.devices().iter().position(is_card)?)))
+        .next()
+        .unwrap_or((DeviceKind::Cpu, 0))
+}
+
+/// Whether a device is a card: Vulkan also lists software rasterizers, which are slower than our CPU kernels.
+#[cfg(any(feature = "cuda", feature = "vulkan", feature = "metal"))]
+fn is_card(device: &Device) -> bool {
+    device.identity().is_some_and(|identity| identity.physical.is_some())
+}
+
+#[cfg(not(any(feature = "cuda", feature = "vulkan", feature = "metal")))]
+fn is_card(_: &Device) -> bool {
+    false
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use percept_data::SamplerPosition;
+use percept_data::Windows;
 use percept_fault::{Fault, IoContext, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,8 +27,8 @@ pub(crate) struct Progress {
     pub(crate) targets: u64,
     /// Training time in seconds.
     pub(crate) seconds: f64,
-    /// The sampler's place in the text.
-    pub(crate) position: SamplerPosition,
+    /// The sampler's place in the text, in the sampler's own form.
+    pub(crate) position: Value,
     /// What has gathered since the last line of metrics.
     pub(crate) interval: Interval,
     /// The best validation so far.
@@ -132,6 +132,18 @@ fn checksum(value: &Value) -> String {
     Sha256::digest(value.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The sampler's place as it is stored.
+pub(crate) fn position_of(windows: &Windows) -> Result<Value> {
+    serde_json::to_value(windows.position()).map_err(internal)
+}
+
+/// Sends the sampler to a stored place.
+pub(crate) fn restore_position(windows: &mut Windows, position: &Value) -> Result<()> {
+    let position = serde_json::from_value(position.clone())
+        .map_err(|error| Fault::environment("the checkpoint's place in the text is not understood").because(error))?;
+    windows.restore(&position)
+}
+
 fn broken(path: &Path, what: &str) -> Fault {
     Fault::environment(format!("{} {what}", path.display()))
 }
@@ -146,15 +158,13 @@ pub(crate) mod tests {
 
     /// A progress with fractions that a decimal rounding would change.
     pub(crate) fn example() -> Progress {
-        // The sampler's position has private fields; its text form is the interface.
-        let position = serde_json::from_str(r#"{"taken":[3],"order_hash":"00","fingerprint":"00"}"#).unwrap();
         Progress {
             format: FORMAT,
             step: 5,
             tokens: 640,
             targets: 600,
             seconds: 1.0 / 3.0,
-            position,
+            position: serde_json::json!({ "taken": u64::MAX }),
             interval: Interval { nll: 0.1 + 0.2, targets: 7, tokens: 8, seconds: 1e-9 },
             best: Some(Best { step: 4, loss: 2.0f64.sqrt() }),
             files: BTreeMap::new(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf, absolute};
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use percept_data::{DataConfig, Dataset, SourceConfig, Split, Tokenizer, WindowOptions};
+use percept_data::{DataConfig, Dataset, SourceConfig, Split, Tokenizer, WindowOptions, Windows};
 use percept_fault::{Fault, IoContext, Result};
 use percept_model::{LanguageModel, ModelConfig};
 
@@ -17,7 +17,7 @@ use crate::layering::Override;
 use crate::lock::Lock;
 use crate::metrics::MetricsLog;
 use crate::observer::{Event, Observer, Outcome, Started};
-use crate::progress::{FORMAT, Interval, Progress};
+use crate::progress::{FORMAT, Interval, Progress, position_of, restore_position};
 use crate::resolve::resolve_over;
 use crate::run_folder::{LoadedRun, RunFolder, Which, load_run};
 use crate::state::{State, check_model};
@@ -42,7 +42,7 @@ pub fn train(config: &RunConfig, folder: &Path, stop: &AtomicBool, observer: &mu
         )));
     }
     let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
-    let initial = config.train.init_from.as_deref().map(|path| load_run(path, Which::Latest, &device)).transpose()?;
+    let initial = load_initial(config, &device, observer)?;
     fs::create_dir_all(folder.samples_path()).at("make", folder.samples_path())?;
     let lock = Lock::acquire(&folder.lock_path())?;
     let dataset = open_data(&config.data, None, observer)?;
@@ -76,6 +76,7 @@ pub fn resume(
     let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
     let checkpoints = folder.checkpoints();
     checkpoints.prepare()?;
+    fs::create_dir_all(folder.samples_path()).at("make", folder.samples_path())?;
     let (newest, broken) = checkpoints.newest()?;
     if let (None, Some(broken)) = (&newest, broken.first()) {
         return Err(Fault::environment(format!("no checkpoint is whole: {}", broken.reason))
@@ -96,8 +97,7 @@ pub fn resume(
         Some(checkpoint) => State::load(&checkpoint.path, &config.model, &config.train, device)?,
         None => {
             observer.event(Event::Warning("there is no checkpoint yet: starting from step 0".to_owned()));
-            let initial = config.train.init_from.as_deref();
-            let initial = initial.map(|path| load_run(path, Which::Latest, &device)).transpose()?;
+            let initial = load_initial(&config, &device, observer)?;
             State::new(first_model(&config, &dataset, initial, &device)?, &config.train)
         }
     };
@@ -127,6 +127,10 @@ fn begin(
 ) -> Result<Outcome> {
     let Prepared { config, folder, dataset, device_name, lock } = prepared;
     let train = &config.train;
+    let (vocab, tokens) = (config.model.vocab, dataset.tokenizer().vocab_size());
+    if vocab > tokens {
+        observer.event(Event::Warning(format!("model.vocab is {vocab}, the tokenizer has {tokens} tokens only")));
+    }
     let mut windows = dataset.windows(WindowOptions {
         window: config.model.context,
         batch: train.batch,
@@ -137,10 +141,10 @@ fn begin(
     let saved = progress.as_ref().map(|progress| progress.step);
     let progress = match progress {
         Some(progress) => {
-            windows.restore(&progress.position)?;
+            restore_position(&mut windows, &progress.position)?;
             progress
         }
-        None => fresh_progress(&windows),
+        None => fresh_progress(&windows)?,
     };
     let metrics = MetricsLog::open(&folder.metrics_path(), progress.step)?;
     write_names(&folder, saved, progress.best.map(|best| best.step))?;
@@ -187,18 +191,18 @@ fn started(
     }
 }
 
-fn fresh_progress(windows: &percept_data::Windows) -> Progress {
-    Progress {
+fn fresh_progress(windows: &Windows) -> Result<Progress> {
+    Ok(Progress {
         format: FORMAT,
         step: 0,
         tokens: 0,
         targets: 0,
         seconds: 0.0,
-        position: windows.position(),
+        position: position_of(windows)?,
         interval: Interval::default(),
         best: None,
         files: Default::default(),
-    }
+    })
 }
 
 fn open_data(config: &DataConfig, tokenizer: Option<Tokenizer>, observer: &mut dyn Observer) -> Result<Dataset> {
@@ -245,6 +249,16 @@ fn with_absolute_paths(config: &DataConfig) -> Result<DataConfig> {
 fn absolute_text(path: &str) -> Result<String> {
     let path: PathBuf = absolute(path).at("find", path)?;
     Ok(path.to_string_lossy().into_owned())
+}
+
+/// The run that this one starts from, if any.
+fn load_initial(config: &RunConfig, device: &Device, observer: &mut dyn Observer) -> Result<Option<LoadedRun>> {
+    let Some(path) = config.train.init_from.as_deref() else { return Ok(None) };
+    let initial = load_run(path, Which::Latest, device)?;
+    for warning in &initial.warnings {
+        observer.event(Event::Warning(format!("train.init_from: {warning}")));
+    }
+    Ok(Some(initial))
 }
 
 /// The model of step 0: fresh, or with the weights of another run.

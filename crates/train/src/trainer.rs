@@ -15,7 +15,7 @@ use crate::lock::Lock;
 use crate::metrics::{Metrics, MetricsLog, StepMetrics, ValidationMetrics};
 use crate::observer::{Event, Observer, Outcome, Started, Summary};
 use crate::optimizer::global_norm;
-use crate::progress::{Best, Progress};
+use crate::progress::{Best, Progress, position_of};
 use crate::run_folder::RunFolder;
 use crate::sample::sample;
 use crate::state::State;
@@ -178,7 +178,7 @@ impl Trainer<'_> {
     /// Saves a checkpoint, moves the names to it and removes old ones.
     fn save(&mut self, state: &State) -> Result<()> {
         let step = self.progress.step;
-        self.progress.position = self.windows.position();
+        self.progress.position = position_of(&self.windows)?;
         self.metrics.sync()?;
         let saved = self.checkpoints.save(&mut self.progress, |folder| state.save(folder, step));
         let path = saved.map_err(|fault| self.cannot_save(step, fault))?;
@@ -268,4 +268,56 @@ fn check_finite(what: &str, value: f64, step: u64) -> Result<()> {
     Err(Fault::check(format!("training diverged: the {what} of step {step} is {value}")).hint(
         "the last checkpoint is from before it; lower train.learning_rate, or lengthen train.warmup, and train again",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use percept_model::ModelConfig;
+
+    use super::*;
+
+    fn values(gradients: &Gradients) -> Vec<f64> {
+        gradients
+            .0
+            .values()
+            .flat_map(|gradient| gradient.clone().into_data().convert::<f64>().iter::<f64>().collect::<Vec<_>>())
+            .collect()
+    }
+
+    #[test]
+    fn accumulation_equals_one_big_batch_whatever_is_ignored() {
+        let config =
+            ModelConfig { vocab: 11, dim: 16, depth: 2, heads: 2, context: 16, segment: 4, ..Default::default() };
+        let model = LanguageModel::new(&config, 5, &Device::flex().autodiff()).unwrap();
+        let tokens: Vec<u32> = (0..64).map(|i| (i * i + 3 * i) % 11).collect();
+        let mut targets: Vec<u32> = tokens.iter().map(|token| (token + 1) % 11).collect();
+        // The second half has 5 targets, the first 32.
+        targets[37..].fill(IGNORED);
+        let whole = Batch { tokens: tokens.clone(), targets: targets.clone(), rows: 4, length: 16 };
+        let half = |range: std::ops::Range<usize>| Batch {
+            tokens: tokens[range.clone()].to_vec(),
+            targets: targets[range].to_vec(),
+            rows: 2,
+            length: 16,
+        };
+        let train = TrainConfig { accumulate: 2, ..TrainConfig::default() };
+        let (loss, parts) = accumulated_gradients(&model, &[half(0..32), half(32..64)], &train, 1).unwrap();
+        let (whole_loss, whole) = accumulated_gradients(&model, &[whole], &TrainConfig::default(), 1).unwrap();
+        assert_eq!((loss.targets, whole_loss.targets), (37, 37));
+        assert!((loss.nll - whole_loss.nll).abs() < 1e-4);
+        let norm = global_norm(&whole);
+        for (part, whole) in values(&parts).iter().zip(values(&whole)) {
+            assert!((part - whole).abs() < 1e-6 * norm, "{part} is not {whole}");
+        }
+    }
+
+    #[test]
+    fn only_finite_numbers_pass() {
+        check_finite("loss", 1.0, 3).unwrap();
+        for value in [f64::NAN, f64::INFINITY] {
+            let fault = check_finite("loss", value, 3).unwrap_err();
+            assert!(fault.is_check() && fault.to_string().contains("loss of step 3"), "{fault}");
+        }
+    }
 }
