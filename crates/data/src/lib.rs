@@ -15,12 +15,17 @@ mod corpus;
 mod dataset;
 mod files;
 mod progress;
+mod random;
+mod source;
+#[cfg(test)]
+mod testing;
 mod tokenizer;
 mod windows;
 
 pub use config::{DataConfig, Format, OnError, Packing, SourceConfig, SplitConfig};
-pub use corpus::{Corpus, Document, DocumentTokens, SkipReason, Statistics};
-pub use dataset::{Dataset, Part, Split};
+pub use corpus::{Corpus, Document, DocumentTokens, Statistics};
+pub use dataset::{Dataset, Part, Split, SplitSize};
 pub use progress::{Phase, Progress};
+pub use source::SkipReason;
 pub use tokenizer::{Detokenizer, Tokenizer};
 pub use windows::{IGNORED, SamplerPosition, Share, TokenBatch, WindowOptions, Windows};

@@ -47,7 +47,9 @@ impl Detokenizer {
     /// The rest: an incomplete character becomes U+FFFD. The detokenizer is then at the start of a new text.
     pub fn finish(&mut self) -> String {
         let rest = match self.tokenizer.text() {
-            Some(text) if !self.recent.is_empty() => unseen(&text.decode_text(&self.recent[..self.shown]), &text.decode_text(&self.recent)),
+            Some(text) if !self.recent.is_empty() => {
+                unseen(&text.decode_text(&self.recent[..self.shown]), &text.decode_text(&self.recent))
+            }
             _ => String::from_utf8_lossy(&self.pending).into_owned(),
         };
         (self.pending, self.recent, self.shown) = (Vec::new(), Vec::new(), 0);

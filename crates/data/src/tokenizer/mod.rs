@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 pub use detokenizer::Detokenizer;
-pub(crate) use pieces::{LOOKAHEAD, cut};
+pub(crate) use pieces::{LOOKAHEAD, cut, is_continuation};
 pub(crate) use text::BadText;
 use text::TextTokenizer;
 
@@ -43,7 +43,7 @@ pub struct Tokenizer(Arc<Kind>);
 #[derive(Debug)]
 enum Kind {
     Bytes { fingerprint: String },
-    Text(TextTokenizer),
+    Text(Box<TextTokenizer>),
 }
 
 impl Tokenizer {
@@ -70,9 +70,9 @@ impl Tokenizer {
         let path = path.as_ref();
         let json = std::fs::read(path).at("read tokenizer", path)?;
         Self::from_json(&json).map_err(|fault| {
-            Fault::usage(format!("{} is not a tokenizer", path.display())).because(fault).hint(
-                "give a Hugging Face tokenizer.json, train one with `percept tokenizer train`, or use `bytes`",
-            )
+            Fault::usage(format!("{} is not a tokenizer", path.display()))
+                .because(fault)
+                .hint("give a Hugging Face tokenizer.json, train one with `percept tokenizer train`, or use `bytes`")
         })
     }
 
@@ -81,12 +81,11 @@ impl Tokenizer {
     /// # Errors
     /// A usage fault where it is none.
     pub fn from_json(json: &[u8]) -> Result<Self> {
-        let value: Value =
-            serde_json::from_slice(json).map_err(|error| Fault::usage("not JSON").because(error))?;
+        let value: Value = serde_json::from_slice(json).map_err(|error| Fault::usage("not JSON").because(error))?;
         if value.get("percept").and_then(Value::as_str) == Some(BYTES) {
             return Ok(Self::bytes());
         }
-        Ok(Self(Arc::new(Kind::Text(TextTokenizer::from_json(json)?))))
+        Ok(Self(Arc::new(Kind::Text(Box::new(TextTokenizer::from_json(json)?)))))
     }
 
     /// Trains a byte-level BPE tokenizer, so that any text round-trips. The result depends only on the texts and `vocab`.
@@ -100,7 +99,7 @@ impl Tokenizer {
     where
         T: AsRef<str> + Send,
     {
-        Ok(Self(Arc::new(Kind::Text(train::bpe(texts, vocab)?))))
+        Ok(Self(Arc::new(Kind::Text(Box::new(train::bpe(texts, vocab)?)))))
     }
 
     /// Writes the `tokenizer.json` that [`Tokenizer::from_file`] reads, completely or not at all.

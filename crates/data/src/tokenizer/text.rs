@@ -10,8 +10,7 @@ use tokenizers::{AddedToken, DecoderWrapper};
 use super::{DOCUMENT, sha256_hex};
 
 /// Tokens that serve as the document token where a tokenizer has one of them.
-const DOCUMENT_TOKENS: [&str; 7] =
-    [DOCUMENT, "<|endoftext|>", "<|begin_of_text|>", "<|bos|>", "<bos>", "<s>", "[CLS]"];
+const DOCUMENT_TOKENS: [&str; 7] = [DOCUMENT, "<|endoftext|>", "<|begin_of_text|>", "<|bos|>", "<bos>", "<s>", "[CLS]"];
 
 /// Texts that show what a tokenizer loses: blanks, ends of lines, case, accents, scripts, control characters.
 const PROBES: [&str; 6] = [
@@ -112,12 +111,9 @@ impl TextTokenizer {
     }
 
     pub(super) fn encode(&self, piece: &[u8]) -> Result<Vec<u32>, BadText> {
-        let text = std::str::from_utf8(piece)
-            .map_err(|error| BadText::Utf8 { offset: error.valid_up_to() as u64 })?;
-        let encoding = self
-            .tokenizer
-            .encode_fast(text, false)
-            .map_err(|error| BadText::Tokenizer(error.to_string()))?;
+        let text = std::str::from_utf8(piece).map_err(|error| BadText::Utf8 { offset: error.valid_up_to() as u64 })?;
+        let encoding =
+            self.tokenizer.encode_fast(text, false).map_err(|error| BadText::Tokenizer(error.to_string()))?;
         Ok(encoding.get_ids().to_vec())
     }
 

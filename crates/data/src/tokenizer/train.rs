@@ -1,10 +1,10 @@
 //! Byte-level BPE, trained here.
 
 use percept_fault::{Fault, Result};
+use tokenizers::AddedToken;
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::AddedToken;
 
 use super::DOCUMENT;
 use super::text::TextTokenizer;

@@ -1,0 +1,252 @@
+use std::io::{Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::SkipReason;
+use crate::testing::{Folder, corpus, texts, words};
+
+fn bpe() -> Tokenizer {
+    Tokenizer::train_bpe(["the words of the text are the words, naïve 日本語 "; 20].into_iter(), 290).unwrap()
+}
+
+fn cache_files(folder: &Folder) -> Vec<PathBuf> {
+    std::fs::read_dir(folder.cache().join("tokens")).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+fn skipping(folder: &Folder) -> DataConfig {
+    DataConfig { on_error: OnError::Skip, ..folder.config() }
+}
+
+#[test]
+fn the_cache_holds_what_direct_tokenization_gives() {
+    for tokenizer in [Tokenizer::bytes(), bpe()] {
+        proptest!(ProptestConfig::with_cases(30), |(documents in prop::collection::vec("[a-e \\n日ü]{1,50}", 1..12))| {
+            let folder = Folder::new();
+            let (mut files, mut records) = (Vec::new(), String::new());
+            for (index, text) in documents.iter().enumerate() {
+                if index % 2 == 0 {
+                    folder.write(&format!("{index:03}.txt"), text.as_bytes());
+                    files.push(text.clone());
+                } else {
+                    records += &format!("{}\n", serde_json::json!({ "text": text }));
+                }
+            }
+            folder.write("records.jsonl", records.as_bytes());
+            let expected = files.into_iter().chain(documents.iter().skip(1).step_by(2).cloned());
+            let (corpus, notes) = corpus(&folder.config(), &tokenizer).unwrap();
+            prop_assert_eq!((corpus.documents(), notes.len(), corpus.is_lossless()), (documents.len(), 0, true));
+            for (index, text) in expected.enumerate() {
+                let document = corpus.document(index);
+                prop_assert_eq!(document.tokens.to_vec(), tokenizer.encode(text.as_bytes()).unwrap());
+                prop_assert_eq!(document.bytes, text.len() as u64);
+                prop_assert_eq!(document.words, text.split_whitespace().count() as u64);
+                prop_assert_eq!(document.chars, text.chars().count() as u64);
+            }
+            let statistics = corpus.statistics();
+            prop_assert_eq!(statistics.bytes, documents.iter().map(|text| text.len() as u64).sum::<u64>());
+            prop_assert!(corpus.document(documents.len()).tokens.is_empty());
+        });
+    }
+}
+
+#[test]
+fn long_documents_keep_their_tokens_and_counts() {
+    let text = "the words of the naïve text\n".repeat(40_000);
+    let folder = Folder::with(&[("a.txt", b"first"), ("b.txt", text.as_bytes())]);
+    for tokenizer in [Tokenizer::bytes(), bpe()] {
+        let (corpus, _) = corpus(&folder.config(), &tokenizer).unwrap();
+        let document = corpus.document(1);
+        assert!(document.tokens.to_vec() == tokenizer.encode(text.as_bytes()).unwrap());
+        assert_eq!((document.words, document.chars), (240_000, text.chars().count() as u64));
+        assert!(document.name.ends_with("b.txt"));
+        assert_eq!(document.tokens.range(3..5), document.tokens.to_vec()[3..5]);
+    }
+}
+
+#[test]
+fn a_second_start_reads_no_text() {
+    let folder = Folder::with(&[("a.txt", b"text")]);
+    let config = folder.config();
+    corpus(&config, &Tokenizer::bytes()).unwrap();
+    // Other content of the same size and time: the index trusts the time stamp, as documented.
+    folder.write("a.txt", b"TEXT");
+    let file = std::fs::File::options().write(true).open(folder.path("a.txt")).unwrap();
+    let (first, _) = corpus(&config, &Tokenizer::bytes()).unwrap();
+    assert_eq!(texts(&first, &Tokenizer::bytes()), ["TEXT"], "another time stamp is another text");
+    let modified = file.metadata().unwrap().modified().unwrap();
+    std::fs::write(folder.path("a.txt"), "tExT").unwrap();
+    file.set_modified(modified).unwrap();
+    let (second, _) = corpus(&config, &Tokenizer::bytes()).unwrap();
+    assert_eq!(texts(&second, &Tokenizer::bytes()), ["TEXT"]);
+}
+
+#[test]
+fn equal_content_is_tokenized_once_wherever_it_is() {
+    let folder = Folder::with(&[("a/1.txt", b"text"), ("b/1.txt", b"text"), ("c/1.txt", b"texts")]);
+    for (name, files) in [("a", 1), ("b", 1), ("c", 2)] {
+        let (corpus, _) = corpus(&folder.config_of(&[name]), &Tokenizer::bytes()).unwrap();
+        assert_eq!(corpus.document(0).name, folder.path(&format!("{name}/1.txt")));
+        assert_eq!(cache_files(&folder).len(), files);
+    }
+    corpus(&folder.config_of(&["a"]), &bpe()).unwrap();
+    assert_eq!(cache_files(&folder).len(), 3, "another tokenizer, another cache");
+}
+
+#[test]
+fn damaged_caches_are_built_again_with_a_note() {
+    let folder = Folder::with(&[("a.txt", "text ".repeat(1000).as_bytes()), ("b.txt", b"more")]);
+    let config = folder.config();
+    let (whole, _) = corpus(&config, &Tokenizer::bytes()).unwrap();
+    let expected = texts(&whole, &Tokenizer::bytes());
+    drop(whole);
+    let path = cache_files(&folder)[0].clone();
+    let content = std::fs::read(&path).unwrap();
+    let flip = |at: usize| {
+        let mut file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.seek(SeekFrom::Start(at as u64)).unwrap();
+        file.write_all(&[content[at] ^ 4]).unwrap();
+    };
+    let cut = |length: usize| std::fs::write(&path, &content[..length]).unwrap();
+    let damages: [&dyn Fn(); 9] = [
+        &|| flip(64),
+        &|| flip(5000),
+        &|| flip(content.len() - 32 - 20),
+        &|| flip(content.len() - 10),
+        &|| flip(content.len() - 30),
+        &|| cut(content.len() - 1),
+        &|| cut(content.len() / 2),
+        &|| cut(0),
+        &|| std::fs::write(&path, [&content[..], b"x"].concat()).unwrap(),
+    ];
+    for (index, damage) in damages.iter().enumerate() {
+        damage();
+        let (rebuilt, notes) = corpus(&config, &Tokenizer::bytes()).unwrap();
+        assert!(!notes.is_empty() && notes[0].contains("is damaged ("), "damage {index}: {notes:?}");
+        assert_eq!(texts(&rebuilt, &Tokenizer::bytes()), expected);
+        assert_eq!(std::fs::read(&path).unwrap(), content, "damage {index}");
+    }
+    assert_eq!(cache_files(&folder).len(), 1, "no partial file is left");
+}
+
+#[test]
+fn bad_documents_stop_the_work_and_are_named() {
+    let cases: [(&str, &[u8], &str, &str); 6] = [
+        ("empty.txt", b"", "empty.txt: it has no text", "data.on_error = \"skip\""),
+        ("latin.txt", b"caf\xe9 au lait", "latin.txt: not valid UTF-8 at byte 3", "data.tokenizer = \"bytes\""),
+        ("data.bin", b"ab\0cd", "data.bin: binary, not text: a NUL byte at byte 2", "data.tokenizer = \"bytes\""),
+        (
+            "r.jsonl",
+            b"{\"text\": \"a\"}\n\n{\"text\" \"b\"}\n",
+            "r.jsonl:3: not a JSON record: expected `:`",
+            "mend the line",
+        ),
+        ("r.jsonl", b"{\"title\": \"a\"}\n", "r.jsonl:1: the record has no key `text`", "data.text_key"),
+        ("r.jsonl", b"{\"text\": \"\"}\n", "r.jsonl:1: it has no text", "data.on_error"),
+    ];
+    for (name, content, message, hint) in cases {
+        let folder = Folder::with(&[("a.txt", b"fine"), (name, content), ("z.txt", b"fine, too")]);
+        let fault = corpus(&folder.config(), &bpe()).unwrap_err();
+        assert_eq!(fault.exit_code(), 3);
+        let words = words(fault);
+        assert!(words.contains(message) && words.contains(hint), "{words}");
+        let (corpus, notes) = corpus(&skipping(&folder), &bpe()).unwrap();
+        assert_eq!(corpus.statistics().skipped_documents(), 1);
+        assert!(notes[0].starts_with("1 document skipped (1 ") && notes[0].contains(message), "{notes:?}");
+        let kept = texts(&corpus, &bpe());
+        assert!(kept.contains(&"fine".into()) && kept.contains(&"fine, too".into()), "{kept:?}");
+        let tokens = bpe().encode(kept.concat().as_bytes()).unwrap().len();
+        assert!(corpus.statistics().tokens as usize >= tokens, "{} tokens", corpus.statistics().tokens);
+    }
+}
+
+#[test]
+fn text_that_breaks_late_is_taken_back_and_its_offset_counted_from_the_start() {
+    let mut text = "plain words ".repeat(750_000).into_bytes();
+    text.extend(b"\xff more words");
+    let folder = Folder::with(&[("a.txt", b"fine"), ("b.txt", &text), ("c.txt", b"fine, too")]);
+    let fault = corpus(&folder.config(), &bpe()).unwrap_err();
+    assert!(fault.to_string().ends_with("b.txt: not valid UTF-8 at byte 9000000"), "{fault}");
+    let (kept, _) = corpus(&skipping(&folder), &bpe()).unwrap();
+    assert_eq!(texts(&kept, &bpe()), ["fine", "fine, too"]);
+    assert_eq!(kept.statistics().skipped[&SkipReason::NotUtf8], 1);
+    let (all, _) = corpus(&folder.config(), &Tokenizer::bytes()).unwrap();
+    assert_eq!(all.document(1).tokens.len(), text.len(), "bytes take anything");
+}
+
+#[test]
+fn short_documents_are_left_out_as_configured() {
+    let folder = Folder::with(&[("a.txt", b"short"), ("b.txt", b"long enough")]);
+    let (corpus, notes) = corpus(&DataConfig { min_bytes: 6, ..folder.config() }, &Tokenizer::bytes()).unwrap();
+    assert_eq!((corpus.documents(), corpus.statistics().skipped[&SkipReason::TooShort]), (1, 1));
+    assert!(notes[0].contains("1 too short"), "{notes:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn unreadable_files_are_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::with(&[("a.txt", b"fine"), ("b.txt", b"secret")]);
+    std::os::unix::fs::symlink("nowhere", folder.path("c.txt")).unwrap();
+    std::fs::set_permissions(folder.path("b.txt"), PermissionsExt::from_mode(0o000)).unwrap();
+    // The administrator may read anything.
+    let unreadable = if std::fs::read(folder.path("b.txt")).is_ok() { 1 } else { 2 };
+    let fault = corpus(&folder.config(), &Tokenizer::bytes()).unwrap_err();
+    assert!(words(fault).contains("check the file and its permissions"));
+    let (corpus, _) = corpus(&skipping(&folder), &Tokenizer::bytes()).unwrap();
+    assert_eq!(corpus.statistics().skipped[&SkipReason::Unreadable], unreadable);
+}
+
+#[test]
+fn nothing_left_is_a_fault() {
+    let folder = Folder::with(&[("a.txt", b"\xff"), ("b.txt", b"")]);
+    let fault = corpus(&skipping(&folder), &bpe()).unwrap_err();
+    let words = words(fault);
+    assert!(words.starts_with("no document is left to read: 2 documents skipped (1 empty, 1 not UTF-8)"), "{words}");
+    let folder = Folder::with(&[("a.jsonl", b"\n")]);
+    assert!(corpus(&folder.config(), &bpe()).unwrap_err().to_string().contains("no document to read"));
+    std::fs::create_dir_all(folder.path("none")).unwrap();
+    let fault = corpus(&folder.config_of(&["none"]), &bpe()).unwrap_err();
+    assert!(fault.to_string().contains("no file to read in folder"), "{fault}");
+}
+
+#[test]
+fn an_unwritable_cache_is_named() {
+    let folder = Folder::with(&[("a.txt", b"text"), ("file", b"")]);
+    let config = DataConfig { cache: Some(folder.path("file").into()), ..folder.config_of(&["a.txt"]) };
+    let fault = corpus(&config, &Tokenizer::bytes()).unwrap_err();
+    assert!(fault.is_environment() && fault.to_string().contains("file/tokens"), "{fault}");
+}
+
+#[test]
+fn synthetic_documents_mark_their_targets() {
+    let folder = Folder::new();
+    let config = DataConfig { sources: vec!["synthetic:copy?length=6&documents=20".into()], ..folder.config() };
+    let (corpus, _) = corpus(&config, &Tokenizer::bytes()).unwrap();
+    let document = corpus.document(3);
+    assert_eq!((corpus.documents(), document.tokens.len(), document.tokens.scored_from()), (20, 13, 7));
+    assert_eq!((document.bytes, document.words, document.chars, document.tokens.targets()), (6, 1, 6, 6));
+    assert!(document.name.ends_with(":4"));
+    let fault = crate::testing::corpus(&config, &bpe()).unwrap_err();
+    assert!(fault.to_string().contains("needs data.tokenizer = \"bytes\""), "{fault}");
+}
+
+#[test]
+fn lossy_tokenizers_make_lossy_corpora() {
+    let mut json: serde_json::Value = {
+        let folder = tempfile::tempdir().unwrap();
+        bpe().save(folder.path().join("t.json")).unwrap();
+        serde_json::from_slice(&std::fs::read(folder.path().join("t.json")).unwrap()).unwrap()
+    };
+    json["normalizer"] = serde_json::json!({ "type": "Lowercase" });
+    let lower = Tokenizer::from_json(json.to_string().as_bytes()).unwrap();
+    assert!(!lower.is_lossless());
+    // A loss that no probe shows is found in the text.
+    json["normalizer"] = serde_json::json!({ "type": "Replace", "pattern": { "String": "xyz" }, "content": "" });
+    let rare = Tokenizer::from_json(json.to_string().as_bytes()).unwrap();
+    assert!(rare.is_lossless());
+    let folder = Folder::with(&[("a/a.txt", b"ab"), ("b/a.txt", b"a xyz b")]);
+    assert!(corpus(&folder.config_of(&["a"]), &rare).unwrap().0.is_lossless());
+    assert!(!corpus(&folder.config_of(&["b"]), &rare).unwrap().0.is_lossless());
+}

@@ -1,0 +1,337 @@
+//! Text, tokenized and split into training, validation and test.
+
+mod given;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use percept_fault::{Fault, Result};
+
+use crate::corpus::{Cuts, Recipe, cuts, default_folder};
+use crate::random::Permutation;
+use crate::source::{self, Filter, Input};
+use crate::{Corpus, DataConfig, Document, Packing, Progress, SourceConfig, SplitConfig, Tokenizer};
+use crate::{WindowOptions, Windows};
+
+/// Keeps the seed of the split apart from other uses of the same seed.
+const SPLIT_KEY: u64 = 0x73_70_6c_69_74;
+
+/// A part of the text, by its use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Split {
+    /// For training.
+    Train,
+    /// For choices during training.
+    Validation,
+    /// For the final figure.
+    Test,
+}
+
+impl Split {
+    /// A word for messages.
+    pub fn label(self) -> &'static str {
+        match self {
+            Split::Train => "train",
+            Split::Validation => "validation",
+            Split::Test => "test",
+        }
+    }
+}
+
+/// Documents of a corpus that belong to one split.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// What reports call it.
+    pub name: String,
+    /// Share of the training windows; `None`: by size.
+    pub weight: Option<f64>,
+    /// Where its documents are.
+    pub corpus: Arc<Corpus>,
+    /// Indices of its documents in `corpus`, ascending.
+    pub documents: Vec<usize>,
+}
+
+impl Part {
+    /// All documents of a corpus.
+    pub fn whole(name: impl Into<String>, corpus: Arc<Corpus>) -> Self {
+        Self { name: name.into(), weight: None, documents: (0..corpus.documents()).collect(), corpus }
+    }
+
+    /// The documents, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Document<'_>> {
+        self.documents.iter().map(|&index| self.corpus.document(index))
+    }
+}
+
+/// Text, tokenized and split as a [`DataConfig`] says.
+///
+/// Validation and test text is what the configuration names; else the `valid` and `test` parts of sources that come split; else
+/// a seeded choice of whole documents. Text of fewer than five documents is cut instead: each document's first part
+/// is for training, the next for validation, the last for the test.
+#[derive(Debug)]
+pub struct Dataset {
+    config: DataConfig,
+    tokenizer: Tokenizer,
+    train: Vec<Part>,
+    validation: Vec<Part>,
+    test: Vec<Part>,
+}
+
+impl Dataset {
+    /// Finds the tokens of all sources in the cache, or reads and tokenizes them, and splits them.
+    ///
+    /// `tokenizer`: used instead of the one that `config` names; a run that resumes has its own copy.
+    ///
+    /// # Errors
+    /// The configuration is wrong, a source is missing, a document cannot be used (unless `config.on_error` is `skip`), a
+    /// file is in two splits, no training text is left, or the cache cannot be written.
+    pub fn open(config: &DataConfig, tokenizer: Option<Tokenizer>, report: &mut dyn FnMut(Progress)) -> Result<Self> {
+        config.validate()?;
+        let tokenizer = match tokenizer {
+            Some(tokenizer) => tokenizer,
+            None => Tokenizer::open(&config.tokenizer)?,
+        };
+        let cache = config.cache.clone().unwrap_or_else(default_folder);
+        let mut config = config.clone();
+        for sources in [&mut config.sources, &mut config.validation, &mut config.test] {
+            for source in sources {
+                *source = without_stdin(source, &cache)?;
+            }
+        }
+        let mut dataset = Self { config, tokenizer, train: vec![], validation: vec![], test: vec![] };
+        dataset.read(&cache, report)?;
+        Ok(dataset)
+    }
+
+    fn read(&mut self, cache: &Path, report: &mut dyn FnMut(Progress)) -> Result<()> {
+        let Listed { pools, validation, test } = Listed::new(&self.config, report)?;
+        let held_out = SplitConfig {
+            validation: if validation.is_empty() { self.config.split.validation } else { 0.0 },
+            test: if test.is_empty() { self.config.split.test } else { 0.0 },
+            ..self.config.split
+        };
+        for Pool { name, weight, inputs } in pools {
+            let recipe = Recipe::new(&self.config, &inputs, &self.tokenizer, cache);
+            let parts = split_pool(&recipe, &held_out, report)?;
+            let part = |(corpus, documents)| Part { name: name.clone(), weight, corpus, documents };
+            let [train, validation, test] = parts.map(|split| split.map(part));
+            let named = |fault: Fault| Fault::environment(format!("{name}: {fault}"));
+            train.as_ref().map_or(Ok(()), |train| train.corpus.has_documents()).map_err(named)?;
+            self.train.extend(train);
+            self.validation.extend(validation);
+            self.test.extend(test);
+        }
+        for (split, inputs) in [(Split::Validation, validation), (Split::Test, test)] {
+            if inputs.is_empty() {
+                continue;
+            }
+            let recipe = Recipe::new(&self.config, &inputs, &self.tokenizer, cache);
+            let corpus = Corpus::from_recipe(&recipe, report)?;
+            corpus.has_documents()?;
+            let part = Part::whole(split.label(), Arc::new(corpus));
+            match split {
+                Split::Validation => self.validation.push(part),
+                _ => self.test.push(part),
+            }
+        }
+        Ok(())
+    }
+
+    /// The configuration, with standard input replaced by the file that now holds it, so that a run can resume.
+    pub fn config(&self) -> &DataConfig {
+        &self.config
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The parts of a split; none where no document belongs to it.
+    pub fn parts(&self, split: Split) -> &[Part] {
+        match split {
+            Split::Train => &self.train,
+            Split::Validation => &self.validation,
+            Split::Test => &self.test,
+        }
+    }
+
+    /// A sampler of training windows.
+    ///
+    /// # Errors
+    /// As [`Windows::new`].
+    pub fn windows(&self, options: WindowOptions) -> Result<Windows> {
+        Windows::new(&self.train, options)
+    }
+
+    /// The documents of a split, part by part and in order, with what they measure.
+    pub fn evaluation(&self, split: Split) -> impl Iterator<Item = Document<'_>> {
+        self.parts(split).iter().flat_map(Part::iter)
+    }
+
+    /// Whether figures per byte and per word make sense: the tokens of every split give back the text. Otherwise report token
+    /// perplexity only, and say lossy.
+    pub fn is_lossless(&self) -> bool {
+        let parts = self.train.iter().chain(&self.validation).chain(&self.test);
+        self.tokenizer.is_lossless() && parts.into_iter().all(|part| part.corpus.is_lossless())
+    }
+
+    /// The packing that the configuration asks for.
+    pub fn packing(&self) -> Packing {
+        self.config.packing
+    }
+
+    /// Documents, tokens and bytes of a split.
+    pub fn size(&self, split: Split) -> SplitSize {
+        self.evaluation(split).fold(SplitSize::default(), |size, document| SplitSize {
+            documents: size.documents + 1,
+            tokens: size.tokens + document.tokens.len() as u64,
+            bytes: size.bytes + document.bytes,
+            words: size.words + document.words,
+        })
+    }
+}
+
+/// What a split measures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SplitSize {
+    /// Documents.
+    pub documents: u64,
+    /// Tokens, without document tokens.
+    pub tokens: u64,
+    /// Bytes of text.
+    pub bytes: u64,
+    /// White-space separated words.
+    pub words: u64,
+}
+
+/// Inputs that are split and sampled together.
+struct Pool {
+    name: String,
+    weight: Option<f64>,
+    inputs: Vec<Input>,
+}
+
+/// All inputs, by use.
+struct Listed {
+    pools: Vec<Pool>,
+    validation: Vec<Input>,
+    test: Vec<Input>,
+}
+
+impl Listed {
+    fn new(config: &DataConfig, report: &mut dyn FnMut(Progress)) -> Result<Self> {
+        let filter = Filter::new(config)?;
+        let list_all = |sources: &[SourceConfig]| -> Result<Vec<Input>> {
+            sources
+                .iter()
+                .map(|source| source::list(source, &filter))
+                .collect::<Result<Vec<_>>>()
+                .map(|all| all.concat())
+        };
+        let (mut validation, mut test) = (list_all(&config.validation)?, list_all(&config.test)?);
+        let mut pools: Vec<Pool> = Vec::new();
+        for source in &config.sources {
+            let inputs = match given::given(source) {
+                None => source::list(source, &filter)?,
+                Some(given) => {
+                    report(Progress::Note(format!("{} comes split: its parts are used as given", source.path)));
+                    // What the configuration names comes first.
+                    if config.validation.is_empty() {
+                        validation.extend(list_all(&given.validation)?);
+                    }
+                    if config.test.is_empty() {
+                        test.extend(list_all(&given.test)?);
+                    }
+                    list_all(&given.train)?
+                }
+            };
+            match pools.last_mut() {
+                // Sources without weights are one pool.
+                Some(pool) if source.weight.is_none() => {
+                    pool.name = format!("{}, {}", pool.name, source.label());
+                    pool.inputs.extend(inputs);
+                }
+                _ => pools.push(Pool { name: source.label().into(), weight: source.weight, inputs }),
+            }
+        }
+        let listed = Self { pools, validation, test };
+        listed.check_overlap()?;
+        Ok(listed)
+    }
+
+    /// # Errors
+    /// A file is named twice: trained twice as often as the others, or held out and trained on.
+    fn check_overlap(&self) -> Result<()> {
+        let place = |input: &Input| -> Option<PathBuf> { std::fs::canonicalize(&input.file()?.path).ok() };
+        let mut seen = HashSet::new();
+        let uses = self.pools.iter().map(|pool| pool.inputs.as_slice()).chain([&self.validation[..], &self.test[..]]);
+        for input in uses.flatten() {
+            if place(input).is_some_and(|place| !seen.insert(place)) {
+                return Err(Fault::usage(format!("{} is named twice in [data]", input.name))
+                    .hint("a file belongs to one source, and to one of training, validation and test"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The corpus and the documents of a split.
+type Members = (Arc<Corpus>, Vec<usize>);
+
+/// Splits a pool into training, validation and test documents.
+fn split_pool(
+    recipe: &Recipe<'_>,
+    held_out: &SplitConfig,
+    report: &mut dyn FnMut(Progress),
+) -> Result<[Option<Members>; 3]> {
+    let holds_out = held_out.validation + held_out.test > 0.0;
+    let cuts = if holds_out { cuts(recipe, held_out)? } else { None };
+    let Some(Cuts { train, validation, test }) = cuts else {
+        let corpus = Arc::new(Corpus::from_recipe(recipe, report)?);
+        let choice = choose(corpus.documents(), held_out);
+        return Ok(choice.map(|documents| (!documents.is_empty()).then(|| (corpus.clone(), documents))));
+    };
+    let mut read = |ranges: &[std::ops::Range<u64>]| -> Result<Option<Members>> {
+        if ranges.iter().all(std::ops::Range::is_empty) {
+            return Ok(None);
+        }
+        let corpus = Arc::new(Corpus::from_recipe(&Recipe { ranges: Some(ranges), ..*recipe }, report)?);
+        let documents = (0..corpus.documents()).collect();
+        Ok(Some((corpus, documents)))
+    };
+    Ok([read(&train)?, read(&validation)?, read(&test)?])
+}
+
+/// A seeded choice of documents: training, validation, test, each ascending. A share above 0 gets a document at least, where
+/// training keeps one.
+fn choose(documents: usize, split: &SplitConfig) -> [Vec<usize>; 3] {
+    let count = |share: f64| match share > 0.0 {
+        true => ((documents as f64 * share).round() as usize).max(1),
+        false => 0,
+    };
+    let test = count(split.test).min(documents.saturating_sub(1));
+    let validation = count(split.validation).min(documents.saturating_sub(1 + test));
+    let order = Permutation::new(documents as u64, &[SPLIT_KEY, split.seed]);
+    let members = |ranks: std::ops::Range<usize>| {
+        let mut members: Vec<usize> = ranks.map(|rank| order.apply(rank as u64) as usize).collect();
+        members.sort_unstable();
+        members
+    };
+    let held_out = validation + test;
+    [members(held_out..documents), members(0..validation), members(validation..held_out)]
+}
+
+/// The same source, with standard input replaced by a file in `cache` that holds what was read.
+pub(crate) fn without_stdin(source: &SourceConfig, cache: &Path) -> Result<SourceConfig> {
+    if source.path != "-" {
+        return Ok(source.clone());
+    }
+    let path = source::spool(std::io::stdin().lock(), cache, source.format)?;
+    let name = source.name.clone().or_else(|| Some("standard input".into()));
+    Ok(SourceConfig { path: path.display().to_string(), name, ..source.clone() })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+use super::*;
+use crate::Packing;
+use crate::testing::{Folder, texts, words};
+
+fn open(config: &DataConfig) -> Result<Dataset> {
+    Dataset::open(config, None, &mut |_| {})
+}
+
+fn names(dataset: &Dataset, split: Split) -> Vec<String> {
+    let name = |document: Document<'_>| document.name.rsplit('/').next().unwrap_or_default().to_string();
+    dataset.evaluation(split).map(name).collect()
+}
+
+fn forty() -> Folder {
+    let folder = Folder::new();
+    for index in 0..40 {
+        folder.write(&format!("{index:02}.txt"), format!("text {index}").as_bytes());
+    }
+    folder
+}
+
+#[test]
+fn documents_are_split_by_a_seeded_choice() {
+    let folder = forty();
+    let mut config = folder.config();
+    let dataset = open(&config).unwrap();
+    let all = [Split::Train, Split::Validation, Split::Test].map(|split| names(&dataset, split));
+    assert_eq!(all.each_ref().map(Vec::len), [36, 2, 2]);
+    let mut together = all.concat();
+    together.sort();
+    together.dedup();
+    assert_eq!(together.len(), 40, "each document is in one split");
+    assert_eq!(names(&open(&config).unwrap(), Split::Test), all[2], "the same seed, the same choice");
+    config.split.seed = 1;
+    assert_ne!(names(&open(&config).unwrap(), Split::Test), all[2]);
+    config.split = SplitConfig { validation: 0.25, test: 0.0, seed: 0 };
+    let dataset = open(&config).unwrap();
+    assert_eq!((dataset.size(Split::Validation).documents, dataset.size(Split::Test).documents), (10, 0));
+    assert!(dataset.parts(Split::Test).is_empty());
+}
+
+#[test]
+fn every_share_gets_a_document_where_there_are_few() {
+    let split = SplitConfig::default();
+    let sizes = |documents, split: &SplitConfig| choose(documents, split).map(|part| part.len());
+    assert_eq!(sizes(5, &split), [3, 1, 1]);
+    assert_eq!(sizes(2, &split), [1, 0, 1]);
+    assert_eq!(sizes(1, &split), [1, 0, 0]);
+    assert_eq!(sizes(0, &split), [0, 0, 0]);
+    assert_eq!(sizes(10, &SplitConfig { validation: 0.0, test: 0.9, seed: 0 }), [1, 0, 9]);
+}
+
+#[test]
+fn a_single_text_is_cut_at_ends_of_lines() {
+    let text: String = (0..5000).map(|line| format!("line {line} naïve\n")).collect();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, text.as_bytes()).unwrap();
+    let record = serde_json::json!({ "text": text }).to_string();
+    for (name, content) in
+        [("a.txt", text.clone().into_bytes()), ("a.gz", encoder.finish().unwrap()), ("a.jsonl", record.into())]
+    {
+        let folder = Folder::with(&[(name, &content)]);
+        let dataset = open(&folder.config_of(&[name])).unwrap();
+        let parts = [Split::Train, Split::Validation, Split::Test].map(|split| {
+            let [part] = dataset.parts(split) else { panic!("one part per split") };
+            texts(&part.corpus, dataset.tokenizer()).concat()
+        });
+        assert_eq!(parts.concat(), text, "{name}");
+        assert!(parts[1].starts_with("line ") && parts[2].starts_with("line "));
+        let share = parts[0].len() as f64 / text.len() as f64;
+        assert!((0.895..0.905).contains(&share) && parts[1].len().abs_diff(parts[2].len()) < 100, "{share}");
+        let again = open(&folder.config_of(&[name])).unwrap();
+        assert_eq!(again.size(Split::Test), dataset.size(Split::Test));
+    }
+}
+
+#[test]
+fn text_without_lines_is_cut_between_characters() {
+    let folder = Folder::with(&[("a.txt", "語".repeat(1001).as_bytes()), ("b.txt", b"ab")]);
+    let dataset = open(&folder.config()).unwrap();
+    let sizes = [Split::Train, Split::Validation, Split::Test].map(|split| dataset.size(split));
+    assert_eq!(sizes.iter().map(|size| size.bytes).sum::<u64>(), 3005);
+    assert!(sizes.iter().all(|size| size.documents >= 1));
+    for split in [Split::Train, Split::Validation, Split::Test] {
+        for part in dataset.parts(split) {
+            texts(&part.corpus, dataset.tokenizer());
+        }
+    }
+}
+
+#[test]
+fn a_bad_document_among_few_is_reported_with_its_own_offsets() {
+    let text = [&b"good line\n".repeat(100)[..], b"\xff\n"].concat();
+    let folder = Folder::with(&[("a.txt", &text), ("b.txt", b"")]);
+    let mut config = folder.config_of(&["b.txt"]);
+    assert!(open(&config).unwrap_err().to_string().contains("b.txt: it has no text"));
+    let tokenizer = Tokenizer::train_bpe(["good line\n"; 9].into_iter(), 260).unwrap();
+    config = folder.config_of(&["a.txt"]);
+    let fault = Dataset::open(&config, Some(tokenizer), &mut |_| {}).unwrap_err();
+    assert!(fault.to_string().contains("a.txt: not valid UTF-8 at byte 1000"), "{fault}");
+}
+
+#[test]
+fn folders_that_come_split_stay_so() {
+    let folder = Folder::with(&[
+        ("train/a.txt", b"train a"),
+        ("train/b.txt", b"train b"),
+        ("valid/c.txt", b"valid"),
+        ("test/d.txt", b"test"),
+        ("README", b"not text"),
+    ]);
+    let mut notes = Vec::new();
+    let dataset = Dataset::open(&folder.config(), None, &mut |progress| {
+        if let Progress::Note(note) = progress {
+            notes.push(note);
+        }
+    })
+    .unwrap();
+    assert_eq!(names(&dataset, Split::Train), ["a.txt", "b.txt"]);
+    assert_eq!(names(&dataset, Split::Validation), ["c.txt"]);
+    assert_eq!(names(&dataset, Split::Test), ["d.txt"]);
+    assert!(notes[0].contains("comes split"), "{notes:?}");
+    let given = DataConfig { validation: vec![folder.path("test").as_str().into()], test: vec![], ..folder.config() };
+    assert!(words(open(&given).unwrap_err()).contains("d.txt is named twice"), "held out twice");
+}
+
+#[test]
+fn given_files_are_used_as_they_are() {
+    let folder = forty();
+    folder.write("other/v.txt", b"validation");
+    let config = DataConfig {
+        validation: vec![folder.path("other").as_str().into()],
+        exclude: vec!["other/**".into()],
+        ..folder.config()
+    };
+    let dataset = open(&config).unwrap();
+    assert_eq!(names(&dataset, Split::Validation), ["v.txt"]);
+    assert_eq!((dataset.size(Split::Train).documents, dataset.size(Split::Test).documents), (38, 2));
+    let overlap = DataConfig { exclude: vec![], ..config };
+    assert!(words(open(&overlap).unwrap_err()).contains("v.txt is named twice"));
+}
+
+#[test]
+fn weighted_sources_are_parts_of_their_own() {
+    let folder = Folder::new();
+    for index in 0..10 {
+        folder.write(&format!("a/{index}.txt"), format!("a {index}").as_bytes());
+        folder.write(&format!("b/{index}.txt"), format!("b {index}").as_bytes());
+    }
+    let mut config = folder.config_of(&["a", "b"]);
+    assert_eq!(open(&config).unwrap().parts(Split::Train).len(), 1);
+    for (source, weight) in config.sources.iter_mut().zip([3.0, 1.0]) {
+        source.weight = Some(weight);
+        source.name = Some(format!("weight {weight}"));
+    }
+    let dataset = open(&config).unwrap();
+    let parts: Vec<_> = dataset.parts(Split::Train).iter().map(|part| (part.name.as_str(), part.weight)).collect();
+    assert_eq!(parts, [("weight 3", Some(3.0)), ("weight 1", Some(1.0))]);
+    assert_eq!(dataset.size(Split::Test).documents, 2, "each source gives its share");
+}
+
+#[test]
+fn the_books_split_as_they_come() {
+    let books = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/books");
+    if !Path::new(books).exists() {
+        println!("skipped: {books} is absent");
+        return;
+    }
+    let folder = Folder::new();
+    let config = DataConfig { cache: Some(folder.cache()), ..DataConfig::from_paths([books]) };
+    let dataset = open(&config).unwrap();
+    let documents = [Split::Train, Split::Validation, Split::Test].map(|split| dataset.size(split).documents);
+    assert_eq!(documents, [18, 2, 2]);
+    assert_eq!((dataset.packing(), dataset.is_lossless()), (Packing::Document, true));
+}

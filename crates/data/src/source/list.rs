@@ -1,0 +1,143 @@
+//! From the configuration to a list of inputs in a fixed order.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use percept_fault::{Fault, Result, nearest};
+use walkdir::{DirEntry, WalkDir};
+
+use super::{Input, InputKind, Stamp, Synthetic};
+use crate::{DataConfig, Format, SourceConfig};
+
+/// Endings that compressed files add to their name.
+const COMPRESSED: [&str; 2] = [".gz", ".zst"];
+
+/// Which files of a folder are read, and how.
+pub(crate) struct Filter<'a> {
+    include: Option<GlobSet>,
+    exclude: GlobSet,
+    text_key: &'a str,
+}
+
+impl<'a> Filter<'a> {
+    pub(crate) fn new(config: &'a DataConfig) -> Result<Self> {
+        let include = match config.include.is_empty() {
+            true => None,
+            false => Some(globs("data.include", &config.include)?),
+        };
+        Ok(Self { include, exclude: globs("data.exclude", &config.exclude)?, text_key: &config.text_key })
+    }
+
+    /// `path` is relative to the folder that was named.
+    fn takes(&self, path: &Path) -> bool {
+        self.include.as_ref().is_none_or(|include| include.is_match(path)) && !self.exclude.is_match(path)
+    }
+
+    /// Whether anything but the defaults chooses files.
+    fn is_set(&self) -> bool {
+        self.include.is_some() || !self.exclude.is_empty()
+    }
+}
+
+fn globs(key: &str, patterns: &[String]) -> Result<GlobSet> {
+    let bad = |error: globset::Error| {
+        Fault::usage(format!("{key}: {error}")).hint("globs are like `*.txt`, `notes/**` or `*.{md,rst}`")
+    };
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        let anywhere = if pattern.contains('/') { pattern.clone() } else { format!("**/{pattern}") };
+        set.add(GlobBuilder::new(&anywhere).literal_separator(true).build().map_err(bad)?);
+    }
+    set.build().map_err(bad)
+}
+
+/// The inputs of a source: one for a file, all files of a folder in the order of their names, or a synthetic task.
+///
+/// # Errors
+/// The path does not exist, or a folder holds no file that the filter takes. What cannot be read inside a folder is an
+/// input of its own ([`InputKind::Unreadable`]).
+pub(crate) fn list(source: &SourceConfig, filter: &Filter<'_>) -> Result<Vec<Input>> {
+    if let Some(synthetic) = Synthetic::parse(&source.path)? {
+        return Ok(vec![Input { name: source.path.clone(), kind: InputKind::Synthetic(synthetic) }]);
+    }
+    let path = Path::new(&source.path);
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => list_folder(source, path, filter),
+        Ok(_) => Ok(vec![input(source, path, filter)]),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(missing(path)),
+        Err(error) => Err(Fault::environment(format!("cannot read {}", path.display())).because(error)),
+    }
+}
+
+fn list_folder(source: &SourceConfig, folder: &Path, filter: &Filter<'_>) -> Result<Vec<Input>> {
+    let mut inputs = Vec::new();
+    let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name();
+    for entry in walk.into_iter().filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry)) {
+        match entry {
+            Ok(entry) if entry.file_type().is_file() => {
+                let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+                if filter.takes(relative) {
+                    inputs.push(input(source, entry.path(), filter));
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let name = error.path().unwrap_or(folder).display().to_string();
+                inputs.push(Input { name, kind: InputKind::Unreadable(error.to_string()) });
+            }
+        }
+    }
+    if inputs.is_empty() {
+        let hint = match filter.is_set() {
+            true => "data.include or data.exclude leaves none of its files",
+            false => "put text files in it (hidden files are not read), or name another folder",
+        };
+        return Err(Fault::environment(format!("no file to read in folder {}", folder.display())).hint(hint));
+    }
+    Ok(inputs)
+}
+
+fn input(source: &SourceConfig, path: &Path, filter: &Filter<'_>) -> Input {
+    let name = path.display().to_string();
+    let file = match Stamp::of(path) {
+        Ok(file) => file,
+        Err(fault) => return Input { name, kind: InputKind::Unreadable(fault.to_string()) },
+    };
+    let records = match source.format {
+        Format::Auto => is_jsonl(path),
+        Format::Text => false,
+        Format::Jsonl => true,
+    };
+    let kind = match records {
+        true => InputKind::Records { file, key: source.text_key.as_deref().unwrap_or(filter.text_key).into() },
+        false => InputKind::Text(file),
+    };
+    Input { name, kind }
+}
+
+fn is_jsonl(path: &Path) -> bool {
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default().to_lowercase();
+    let name = COMPRESSED.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
+    name.ends_with(".jsonl") || name.ends_with(".ndjson")
+}
+
+fn is_hidden(entry: &DirEntry) -> bool {
+    entry.file_name().to_str().is_some_and(|name| name.starts_with('.'))
+}
+
+fn missing(path: &Path) -> Fault {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let neighbours: Vec<String> = std::fs::read_dir(folder)
+        .map(|entries| entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+        .unwrap_or_default();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let hint = match nearest(&name, neighbours.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{}`?", path.with_file_name(near).display()),
+        None => "check the path".into(),
+    };
+    Fault::environment(format!("no such file or folder: {}", path.display())).hint(hint)
+}
