@@ -2,8 +2,10 @@
 //!
 //! - [`score`]: perplexities and bits per byte, each target scored exactly once under a stated protocol.
 //! - [`ngram`]: the baseline that a neural model has to beat, an interpolated Witten-Bell byte model.
+//! - [`verify`]: whether a model keeps its promises: causality, streaming, state, reach.
 //! - [`plan`]: parameters, operations, memory and time of a configuration, before anything runs.
 
 pub mod ngram;
 pub mod plan;
 pub mod score;
+pub mod verify;

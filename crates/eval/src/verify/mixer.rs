@@ -1,0 +1,216 @@
+//! A user's own mixer as a subject of the checks: a stack of it between an embedding and a head.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use percept_fault::{Fault, Result};
+use percept_model::mixer::Mixer;
+use percept_model::rows::LayerContext;
+use percept_model::schedule::LayerSpec;
+use percept_model::state::MixerState;
+use percept_model::{Mode, ModelConfig, Rows, ops};
+use serde::{Deserialize, Serialize};
+
+use super::{Row, Subject, SubjectStream};
+
+/// L layers of one mixer: x = x + mix(norm(x)), in f64, with random weights. The mixer must score every row
+/// (no history) and may have windows of any length.
+pub struct MixerSubject<M> {
+    name: String,
+    config: ModelConfig,
+    layers: Vec<(LayerSpec, M)>,
+    /// `[V, d]`, embedding and head.
+    embedding: Tensor<2>,
+    device: Device,
+}
+
+/// Replaces matrices by random ones that keep the size of what they act on; vectors (norms, biases) stay.
+struct Randomise {
+    state: u64,
+}
+
+impl Randomise {
+    fn values(&mut self, length: usize, scale: f64) -> Vec<f64> {
+        let mut next = || {
+            self.state = self.state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            (self.state >> 11) as f64 / (1u64 << 53) as f64 - 0.5
+        };
+        // Uniform on +-0.5 has the variance 1/12.
+        (0..length).map(|_| next() * 12f64.sqrt() * scale).collect()
+    }
+}
+
+impl ModuleMapper for Randomise {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        let (shape, device) = (tensor.dims(), tensor.device());
+        let tensor = if D == 1 {
+            tensor.cast(DType::F64)
+        } else {
+            let values = self.values(shape.iter().product(), (shape[0] as f64).powf(-0.5));
+            Tensor::from_data(TensorData::new(values, shape), (&device, DType::F64))
+        };
+        Param::from_mapped_value(id, tensor, mapper)
+    }
+}
+
+impl<M: Mixer + Module> MixerSubject<M> {
+    /// A stack of `config.depth` layers. The schedule of the configuration only gives the segment lengths.
+    ///
+    /// # Errors
+    /// A configuration that the mixer refuses, or a mixer with a history.
+    pub fn new(name: impl Into<String>, config: &ModelConfig, seed: u64) -> Result<Self> {
+        if M::has_history() {
+            return Err(Fault::usage("a mixer with a history cannot be checked by itself")
+                .hint("register it, and check a configuration that uses it"));
+        }
+        let device = Device::flex();
+        let mut random = Randomise { state: seed };
+        let build = |layer: LayerSpec| {
+            M::validate(config, &layer)?;
+            let mixer = M::new(config, &layer, &device).map(&mut random);
+            Ok((layer, mixer))
+        };
+        let layers = config.layer_specs()?.into_iter().map(build).collect::<Result<_>>()?;
+        let shape = [config.vocab, config.dim];
+        let values = random.values(config.vocab * config.dim, 1.0);
+        let embedding = Tensor::from_data(TensorData::new(values, shape), (&device, DType::F64));
+        Ok(Self { name: name.into(), config: config.clone(), layers, embedding, device })
+    }
+
+    /// `[B, T]` tokens after what `states` have seen, to ln p `[B, T, V]`.
+    fn run(&self, tokens: &[u32], batch: usize, start: usize, mut states: Option<&mut [MixerState]>) -> Tensor<3> {
+        let length = tokens.len() / batch;
+        let ids: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
+        let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [tokens.len()]), &self.device);
+        let mut x = self.embedding.clone().select(0, ids).reshape([batch, length, self.config.dim]);
+        let ones = Tensor::<1>::ones([self.config.dim], (&self.device, DType::F64));
+        let rows = Rows::plain(length, start);
+        for (index, (_, mixer)) in self.layers.iter().enumerate() {
+            let context = LayerContext { mode: Mode::Evaluation, layer: index, rows };
+            let state = states.as_deref_mut().map(|states| &mut states[index]);
+            x = x.clone() + mixer.mix(ops::rms_norm(x, ones.clone(), 1e-6), state, &context);
+        }
+        let head = self.embedding.clone().transpose().unsqueeze();
+        log_softmax(ops::rms_norm(x, ones, 1e-6).matmul(head) * (self.config.dim as f64).powf(-0.5), 2)
+    }
+
+    fn stream_from(&self, states: Vec<MixerState>, position: usize) -> MixerStream<'_, M> {
+        MixerStream { subject: self, states, position }
+    }
+
+    fn elements(&self, of: impl Fn(&LayerSpec) -> usize) -> usize {
+        self.layers.iter().map(|(layer, _)| of(layer)).sum::<usize>() * size_of::<f64>()
+    }
+}
+
+impl<M: Mixer + Module> Subject for MixerSubject<M> {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn vocab(&self) -> usize {
+        self.config.vocab
+    }
+
+    fn window(&self) -> usize {
+        self.config.context
+    }
+
+    fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    fn borders(&self, length: usize) -> Vec<usize> {
+        let segments = self.layers.iter().map(|(layer, _)| layer.segment.max(1));
+        segments.flat_map(|segment| (segment..length).step_by(segment)).collect()
+    }
+
+    fn scored_from(&self, _length: usize) -> usize {
+        0
+    }
+
+    fn forward(&self, windows: &[&[u32]]) -> Result<Vec<Vec<Row>>> {
+        let output = self.run(&windows.concat(), windows.len(), 0, None);
+        let [_, length, vocab] = output.dims();
+        let values: Vec<f64> = output.into_data().iter::<f64>().collect();
+        Ok(values.chunks(length * vocab).map(|window| window.chunks(vocab).map(<[f64]>::to_vec).collect()).collect())
+    }
+
+    fn stream(&self) -> Result<Box<dyn SubjectStream<'_> + '_>> {
+        Ok(Box::new(self.stream_from(vec![MixerState::default(); self.layers.len()], 0)))
+    }
+
+    fn load(&self, saved: &[u8]) -> Result<Box<dyn SubjectStream<'_> + '_>> {
+        let saved: Saved =
+            serde_json::from_slice(saved).map_err(|error| Fault::internal("not a saved stream").because(error))?;
+        let restore = |tensors: SavedState| {
+            let mut state = MixerState::default();
+            for (name, (shape, bits)) in tensors {
+                let values: Vec<f64> = bits.into_iter().map(f64::from_bits).collect();
+                state.set(&name, Tensor::from_data(TensorData::new(values, shape), (&self.device, DType::F64)));
+            }
+            state
+        };
+        Ok(Box::new(self.stream_from(saved.layers.into_iter().map(restore).collect(), saved.position)))
+    }
+
+    fn state_bytes(&self, tokens: usize) -> usize {
+        self.elements(|layer| M::state_elements(&self.config, layer, Rows::plain(tokens, 0)))
+    }
+
+    fn state_limit(&self) -> usize {
+        self.elements(|layer| M::state_limit(&self.config, layer))
+    }
+
+    fn earliest(&self, position: usize) -> usize {
+        self.layers.iter().rev().fold(position, |at, (layer, _)| M::earliest(&self.config, layer, at))
+    }
+
+    fn tolerance(&self) -> f64 {
+        1e-9
+    }
+}
+
+struct MixerStream<'a, M> {
+    subject: &'a MixerSubject<M>,
+    states: Vec<MixerState>,
+    position: usize,
+}
+
+/// Tensors of one layer's state, with their shapes; numbers as their bits, so that none is rounded.
+type SavedState = BTreeMap<String, ([usize; 4], Vec<u64>)>;
+
+/// A stream as JSON.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    position: usize,
+    layers: Vec<SavedState>,
+}
+
+impl<'a, M: Mixer + Module> SubjectStream<'a> for MixerStream<'a, M> {
+    fn feed(&mut self, tokens: &[u32]) -> Result<Row> {
+        let output = self.subject.run(tokens, 1, self.position, Some(&mut self.states));
+        self.position += tokens.len();
+        Ok(output.narrow(1, tokens.len() - 1, 1).into_data().iter::<f64>().collect())
+    }
+
+    fn fork(&self) -> Box<dyn SubjectStream<'a> + 'a> {
+        Box::new(self.subject.stream_from(self.states.clone(), self.position))
+    }
+
+    fn save(&self) -> Result<Vec<u8>> {
+        let bits = |tensor: &Tensor<4>| tensor.clone().into_data().iter::<f64>().map(f64::to_bits).collect();
+        let layer = |state: &MixerState| {
+            state.tensors().map(|(name, tensor)| (name.to_string(), (tensor.dims(), bits(tensor)))).collect()
+        };
+        let saved = Saved { position: self.position, layers: self.states.iter().map(layer).collect() };
+        serde_json::to_vec(&saved).map_err(|error| Fault::internal("cannot save a stream").because(error))
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.states.iter().map(MixerState::bytes).sum()
+    }
+}
