@@ -1,6 +1,12 @@
 //! Dropout masks as a pure function of a seed and an index, so that the same run can be repeated,
 //! resumed, and recomputed in the backward pass without storing a mask.
 
+use crate::simd::simd;
+use rayon::prelude::*;
+
+/// Elements per task, a power of two.
+const CHUNK: usize = 16_384;
+
 /// Inverted dropout: an element survives where its hash reaches the rate, and is scaled by `1 / (1 - rate)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dropout {
@@ -30,6 +36,15 @@ impl Dropout {
         (first..first + count as u64).map(|index| self.factor(index)).collect()
     }
 
+    /// Multiplies every element by its factor.
+    pub fn apply(&self, x: &mut [f32]) {
+        x.par_chunks_mut(CHUNK).enumerate().for_each(|(index, x)| {
+            // A chunk never crosses a multiple of 2^32, because its length divides 2^32.
+            let first = (index * CHUNK) as u64;
+            apply_part(x, first as u32, self.keys(first >> 32));
+        });
+    }
+
     /// Keys for the indices whose upper half is `upper`.
     pub(crate) fn keys(&self, upper: u64) -> Keys {
         let mixed = mix(self.seed ^ mix(upper.wrapping_add(0x9e37_79b9_7f4a_7c15)));
@@ -49,6 +64,15 @@ impl Keys {
         x = (x ^ (x >> 16)).wrapping_mul(0x9e37_79b1);
         x ^= x >> 15;
         if x >= self.threshold { self.scale } else { 0.0 }
+    }
+}
+
+simd! {
+    /// Multiplies by the factors of consecutive elements, the first of which has the lower half `lower`.
+    pub(crate) fn apply_part(x: &mut [f32], lower: u32, keys: Keys) {
+        for (i, x) in x.iter_mut().enumerate() {
+            *x *= keys.factor(lower.wrapping_add(i as u32));
+        }
     }
 }
 
@@ -72,6 +96,14 @@ mod tests {
             let scale = 1.0 / (1.0 - rate);
             assert!(factors.iter().all(|f| *f == 0.0 || *f == scale));
         }
+    }
+
+    #[test]
+    fn apply_multiplies_by_the_factors() {
+        let rule = Dropout { rate: 0.3, seed: 4 };
+        let mut x: Vec<f32> = (0..40_000).map(|i| i as f32).collect();
+        rule.apply(&mut x);
+        assert!(x.iter().zip(rule.factors(0, 40_000)).enumerate().all(|(i, (x, f))| *x == i as f32 * f));
     }
 
     #[test]

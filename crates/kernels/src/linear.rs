@@ -1,13 +1,22 @@
 //! Linear maps: products, bias, and their gradients.
 
 use crate::matrix::{Output, Threads, View, multiply};
-use crate::simd;
+use crate::{few_rows, simd};
 use rayon::prelude::*;
 
 /// Rows per task of the sums over rows. Fixed, so that they have the same order on any number of threads.
 const ROWS: usize = 256;
 
-/// Sizes of a linear map `x [rows, input] -> y [rows, output]` with weight `[input, output]`.
+/// How the weight of a linear map lies in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WeightOrder {
+    /// `[input, output]`.
+    InputOutput,
+    /// `[output, input]`.
+    OutputInput,
+}
+
+/// Sizes of a linear map `y [rows, output] = x [rows, input] * weight`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Linear {
     /// Rows of x and y.
@@ -16,16 +25,31 @@ pub struct Linear {
     pub input: usize,
     /// Channels out.
     pub output: usize,
+    /// The order of the weight and of its gradient.
+    pub order: WeightOrder,
 }
 
 impl Linear {
+    /// The weight as `[input, output]`.
+    fn weight<'a>(&self, weight: &'a [f32]) -> View<'a> {
+        match self.order {
+            WeightOrder::InputOutput => View::rows(weight, self.output),
+            WeightOrder::OutputInput => View::rows(weight, self.input).transposed(),
+        }
+    }
+
     /// `y = x * weight (+ bias)`.
     ///
     /// # Panics
     /// If a slice does not have the length of its shape.
     pub fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
-        let Self { rows, input, output } = *self;
+        let Self { rows, input, output, .. } = *self;
+        assert_eq!(x.len(), rows * input, "size of x");
         assert_eq!((weight.len(), y.len()), (input * output, rows * output), "sizes of weight and y");
+        assert!(bias.is_none_or(|bias| bias.len() == output), "size of bias");
+        if rows <= few_rows::LIMIT && rows > 0 {
+            return few_rows::forward(self, x, weight, bias, y);
+        }
         let mode = match bias {
             Some(bias) if output > 0 => {
                 y.par_chunks_mut(output).with_min_len(ROWS).for_each(|y| y.copy_from_slice(bias));
@@ -33,7 +57,7 @@ impl Linear {
             }
             _ => Output::Overwrite,
         };
-        let (x, weight) = (View::rows(x, input), View::rows(weight, output));
+        let (x, weight) = (View::rows(x, input), self.weight(weight));
         multiply((rows, output, input), (y, output, mode), x, weight, Threads::All);
     }
 
@@ -42,9 +66,9 @@ impl Linear {
     /// # Panics
     /// If a slice does not have the length of its shape.
     pub fn input_gradient(&self, grad: &[f32], weight: &[f32], dx: &mut [f32]) {
-        let Self { rows, input, output } = *self;
+        let Self { rows, input, output, .. } = *self;
         assert_eq!((grad.len(), dx.len()), (rows * output, rows * input), "sizes of grad and dx");
-        let (grad, weight) = (View::rows(grad, output), View::rows(weight, output).transposed());
+        let (grad, weight) = (View::rows(grad, output), self.weight(weight).transposed());
         multiply((rows, input, output), (dx, input, Output::Overwrite), grad, weight, Threads::All);
     }
 
@@ -53,11 +77,20 @@ impl Linear {
     /// # Panics
     /// If a slice does not have the length of its shape.
     pub fn weight_gradient(&self, x: &[f32], grad: &[f32], dweight: &mut [f32]) {
-        let Self { rows, input, output } = *self;
+        let Self { rows, input, output, .. } = *self;
         assert_eq!((x.len(), grad.len()), (rows * input, rows * output), "sizes of x and grad");
         assert_eq!(dweight.len(), input * output, "size of dweight");
-        let (x, grad) = (View::rows(x, input).transposed(), View::rows(grad, output));
-        multiply((input, output, rows), (dweight, output, Output::Overwrite), x, grad, Threads::All);
+        let (x, grad) = (View::rows(x, input), View::rows(grad, output));
+        match self.order {
+            WeightOrder::InputOutput => {
+                let out = (dweight, output, Output::Overwrite);
+                multiply((input, output, rows), out, x.transposed(), grad, Threads::All);
+            }
+            WeightOrder::OutputInput => {
+                let out = (dweight, input, Output::Overwrite);
+                multiply((output, input, rows), out, grad.transposed(), x, Threads::All);
+            }
+        }
     }
 
     /// The gradient of the bias: the sum of the rows of `grad`.
@@ -67,6 +100,13 @@ impl Linear {
     pub fn bias_gradient(&self, grad: &[f32], dbias: &mut [f32]) {
         assert_eq!((grad.len(), dbias.len()), (self.rows * self.output, self.output), "sizes of grad and dbias");
         sum_rows(grad, dbias);
+    }
+}
+
+/// `x *= factor`, where it changes anything.
+pub fn scale(x: &mut [f32], factor: f32) {
+    if factor != 1.0 {
+        x.par_chunks_mut(16_384).for_each(|x| simd::scale(x, factor));
     }
 }
 
@@ -105,24 +145,31 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
-        fn products_and_sums((rows, input, output) in (1usize..600, 1usize..40, 1usize..40), biased in any::<bool>()) {
-            let linear = Linear { rows, input, output };
+        fn products_and_sums(
+            (rows, input, output) in (prop_oneof![1usize..6, 1usize..600], 1usize..40, 1usize..300),
+            (biased, turned) in (any::<bool>(), any::<bool>()),
+        ) {
+            let order = if turned { WeightOrder::OutputInput } else { WeightOrder::InputOutput };
+            let linear = Linear { rows, input, output, order };
             let [x, weight, grad] = [(rows * input, 1), (input * output, 2), (rows * output, 3)].map(|(n, s)| random(n, s));
+            let at = |i: usize, o: usize| if turned { o * input + i } else { i * output + o };
             let bias = if biased { random(output, 4) } else { vec![0.0; output] };
             let mut y = vec![f32::NAN; rows * output];
             linear.forward(&x, &weight, biased.then_some(&bias), &mut y);
-            let mut expected = product((rows, output, input), |i, c| x[i * input + c], |c, j| weight[c * output + j]);
+            let mut expected = product((rows, output, input), |i, c| x[i * input + c], |c, j| weight[at(c, j)]);
             expected.iter_mut().enumerate().for_each(|(i, e)| *e += f64::from(bias[i % output]));
             close("y", &y, &expected, 1e-5);
             let mut dx = vec![f32::NAN; rows * input];
             linear.input_gradient(&grad, &weight, &mut dx);
-            let expected = product((rows, input, output), |i, c| grad[i * output + c], |c, j| weight[j * output + c]);
+            let expected = product((rows, input, output), |i, c| grad[i * output + c], |c, j| weight[at(j, c)]);
             close("dx", &dx, &expected, 1e-5);
             let mut dweight = vec![f32::NAN; input * output];
             linear.weight_gradient(&x, &grad, &mut dweight);
-            let expected = product((input, output, rows), |i, c| x[c * input + i], |c, j| grad[c * output + j]);
+            let product_at = product((input, output, rows), |i, c| x[c * input + i], |c, j| grad[c * output + j]);
+            let mut expected = vec![0.0; input * output];
+            (0..input * output).for_each(|i| expected[at(i / output, i % output)] = product_at[i]);
             close("dweight", &dweight, &expected, 1e-5);
             let mut dbias = vec![f32::NAN; output];
             linear.bias_gradient(&grad, &mut dbias);

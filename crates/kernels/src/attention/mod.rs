@@ -43,7 +43,7 @@ pub struct Attention {
     pub shape: AttentionShape,
     /// Who sees whom. A query that sees nothing gives zero.
     pub visibility: Visibility,
-    /// Factor of the scores.
+    /// Factor of the scores, positive.
     pub scale: f32,
     /// Its mask is a function of the flat index into `[batch, heads, queries, keys]`.
     pub dropout: Option<Dropout>,
@@ -103,6 +103,7 @@ impl Attention {
     fn check(&self, q: usize, k: usize, v: usize) {
         let shape = &self.shape;
         assert!(shape.groups > 0 && shape.heads.is_multiple_of(shape.groups), "heads must be a multiple of groups");
+        assert!(self.scale > 0.0, "the scale must be positive");
         assert_eq!((q, k, v), (shape.query_len(), shape.key_len(), shape.key_len()), "sizes of q, k, v");
     }
 

@@ -1,6 +1,6 @@
 //! What happens to one row of scores.
 
-use crate::dropout::Keys;
+use crate::dropout::{Keys, apply_part};
 use crate::simd::{LANES, exp, lanes_sum, simd};
 use crate::{Dropout, simd::Arithmetic};
 
@@ -63,8 +63,7 @@ simd! {
         if seen.is_empty() {
             return (state, 1.0);
         }
-        let found = if scale < 0.0 { f32::NEG_INFINITY } else { largest(seen) * scale };
-        let max = if scale < 0.0 { seen.iter().fold(state.max, |m, x| m.max(x * scale)) } else { state.max.max(found) };
+        let max = state.max.max(largest(seen) * scale);
         // All scores -inf or NaN: exp below gives NaN where a score is NaN.
         let max = if max == f32::NEG_INFINITY { 0.0 } else { max };
         let sum = exponentials::<A>(seen, scale, max);
@@ -88,12 +87,6 @@ simd! {
         }
     }
 
-    fn drop_part(p: &mut [f32], lower: u32, keys: Keys) {
-        for (i, p) in p.iter_mut().enumerate() {
-            *p *= keys.factor(lower.wrapping_add(i as u32));
-        }
-    }
-
     /// The score gradient under dropout; `p` is dropped on the way.
     fn drop_gradient_part(p: &mut [f32], dp: &mut [f32], delta: f32, scale: f32, lower: u32, keys: Keys) {
         for (i, (p, dp)) in p.iter_mut().zip(dp).enumerate() {
@@ -108,8 +101,8 @@ simd! {
 pub(super) fn drop(p: &mut [f32], first: u64, dropout: &Dropout) {
     let split = until_wrap(first, p.len());
     let (low, high) = p.split_at_mut(split);
-    drop_part(low, first as u32, dropout.keys(first >> 32));
-    drop_part(high, 0, dropout.keys((first >> 32) + 1));
+    apply_part(low, first as u32, dropout.keys(first >> 32));
+    apply_part(high, 0, dropout.keys((first >> 32) + 1));
 }
 
 /// [`score_gradient`] with dropout; afterwards `p` holds the dropped probabilities.

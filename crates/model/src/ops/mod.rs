@@ -1,16 +1,123 @@
 //! The numeric operations of the models, aware of autodiff.
 //!
-//! Each function has one formula composed of tensor operations ([`composed`]), which runs for every
-//! device and float type and is the reference. Each takes contiguous or strided tensors, with or without autodiff.
+//! Each function takes contiguous or strided tensors, with or without autodiff. f32 tensors on the CPU (Burn's Flex
+//! device) go to the kernels of `percept-kernels` ([`flex`], one file per operation); every other device and float type
+//! takes the same formula composed of tensor operations ([`composed`]), which is also what the kernels are tested against.
 
-mod adamw;
 pub mod composed;
+pub mod flex;
+#[cfg(test)]
+mod parity;
 
-pub use adamw::{adamw, squared_norm};
-pub use composed::{
-    attention, dropout, embedding, gelu, head_cross_entropy, layer_norm, linear, rms_norm, rotary, swiglu,
-};
-pub use percept_kernels::{AdamW, Dropout, Pattern, Rotary, RotaryLayout, Visibility};
+pub use percept_kernels::{AdamW, Dropout, IGNORED, Pattern, Rotary, RotaryLayout, Visibility};
 
-/// A target that is not scored.
-pub const IGNORED: u32 = u32::MAX;
+use burn::backend::DispatchDevice;
+use burn::tensor::{DType, Int, Tensor};
+
+/// Whether this tensor's operations have kernels.
+fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
+    x.dtype() == DType::F32 && matches!(x.device().inner().as_dispatch(), DispatchDevice::Flex(_))
+}
+
+/// Softmax attention, `q [b, tq, h, e]` to `k, v [b, tk, g, e]`: `[b, tq, h, e]`. Query head i reads key head
+/// `i / (h / g)`. The dropout mask is a function of the flat index into `[b, h, tq, tk]`. A query that sees no key gives
+/// zero. No path holds `tq x tk` scores for a local pattern. Where keys and values are one tensor, pass it twice.
+pub fn attention(
+    q: Tensor<4>,
+    k: Tensor<4>,
+    v: Tensor<4>,
+    visibility: &Visibility,
+    scale: f32,
+    dropout: Option<Dropout>,
+) -> Tensor<4> {
+    if has_kernels(&q) {
+        return flex::attention(q, k, v, visibility, scale, dropout);
+    }
+    composed::attention(q, k, v, visibility, scale, dropout)
+}
+
+/// Rotates the first `rotary.channels` channels of `x [b, t, h, e]`; row 0 has absolute position `start`.
+pub fn rotary(x: Tensor<4>, start: usize, rotary: &Rotary) -> Tensor<4> {
+    if has_kernels(&x) {
+        return flex::rotary(x, start, rotary);
+    }
+    composed::rotary(x, start, rotary)
+}
+
+/// `x / sqrt(mean(x^2) + eps) * gamma` over the last dimension (RMSNorm, arXiv 1910.07467).
+pub fn rms_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, eps: f64) -> Tensor<D> {
+    if has_kernels(&x) {
+        return flex::rms_norm(x, gamma, eps);
+    }
+    composed::rms_norm(x, gamma, eps)
+}
+
+/// `(x - mean) / sqrt(var + eps) * gamma + beta` over the last dimension (LayerNorm, arXiv 1607.06450).
+pub fn layer_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, beta: Option<Tensor<1>>, eps: f64) -> Tensor<D> {
+    if has_kernels(&x) {
+        return flex::layer_norm(x, gamma, beta, eps);
+    }
+    composed::layer_norm(x, gamma, beta, eps)
+}
+
+/// GELU in its exact form, `x * (1 + erf(x / sqrt 2)) / 2`.
+pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if has_kernels(&x) { flex::gelu(x) } else { composed::gelu(x) }
+}
+
+/// `silu(gate) * up`, the gate of SwiGLU (arXiv 2002.05202).
+pub fn swiglu<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
+    if has_kernels(&gate) { flex::swiglu(gate, up) } else { composed::swiglu(gate, up) }
+}
+
+/// `x [b, t, in] * weight [in, out] + bias [out]`.
+pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
+    if has_kernels(&x) { flex::linear(x, weight, bias) } else { composed::linear(x, weight, bias) }
+}
+
+/// Drops elements by the hash of their flat index and scales the others.
+pub fn dropout<const D: usize>(x: Tensor<D>, dropout: Option<Dropout>) -> Tensor<D> {
+    if has_kernels(&x) { flex::dropout(x, dropout) } else { composed::dropout(x, dropout) }
+}
+
+/// Rows `ids [b, t]` of `weight [v, d]`: `[b, t, d]`. The gradient adds rows in the order of the ids.
+pub fn embedding(weight: Tensor<2>, ids: Tensor<2, Int>) -> Tensor<3> {
+    if has_kernels(&weight) { flex::embedding(weight, ids) } else { composed::embedding(weight, ids) }
+}
+
+/// Sum over the scored targets of `-ln p`, where `p = softmax(hidden [n, d] * weight [v, d]^T + bias [v])`.
+///
+/// The value is that sum alone; the gradient is that of `sum(-ln p + z_loss * logsumexp(logits)^2)`. Targets equal to
+/// [`IGNORED`] are not scored. Works in chunks of rows: `n x v` logits are never held, and the gradients are computed
+/// on the way forward.
+pub fn head_cross_entropy(
+    hidden: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    targets: &[u32],
+    z_loss: f32,
+) -> Tensor<1> {
+    if has_kernels(&hidden) {
+        return flex::head_cross_entropy(hidden, weight, bias, targets, z_loss);
+    }
+    composed::head_cross_entropy(hidden, weight, bias, targets, z_loss)
+}
+
+/// One AdamW update of one flat parameter: the new parameter and moments. In place where a tensor has no other owner.
+pub fn adamw(
+    param: Tensor<1>,
+    grad: Tensor<1>,
+    m: Tensor<1>,
+    v: Tensor<1>,
+    hyper: &AdamW,
+) -> (Tensor<1>, Tensor<1>, Tensor<1>) {
+    if has_kernels(&param) {
+        return flex::adamw(param, grad, m, v, hyper);
+    }
+    composed::adamw(param, grad, m, v, hyper)
+}
+
+/// Sum of squares, in a fixed order.
+pub fn squared_norm(x: Tensor<1>) -> f64 {
+    if has_kernels(&x) { flex::squared_norm(x) } else { composed::squared_norm(x) }
+}

@@ -1,11 +1,13 @@
 //! Every operation as a formula of tensor operations: for any device and float type.
 
+mod adamw;
 mod attention;
 mod elementwise;
 mod head;
 mod norm;
 mod rotary;
 
+pub use adamw::{adamw, squared_norm};
 pub use attention::attention;
 pub use elementwise::{dropout, embedding, gelu, linear, swiglu};
 pub use head::head_cross_entropy;

@@ -1,0 +1,25 @@
+//! The operations on f32 tensors of Burn's Flex device, by the kernels of `percept-kernels`, with hand-written gradients.
+//!
+//! Burn's extension mechanism: each file declares a trait of one or two operations, `#[backend_extension]` routes a
+//! tensor's device to the implementation for `Flex` or `Autodiff<Flex>`, and a function wraps it for `Tensor`.
+
+mod activation;
+mod adamw;
+mod attention;
+mod buffer;
+mod dropout;
+mod embedding;
+mod head;
+mod linear;
+mod norm;
+mod rotary;
+
+pub use activation::{gelu, swiglu};
+pub use adamw::{adamw, squared_norm};
+pub use attention::attention;
+pub use dropout::dropout;
+pub use embedding::embedding;
+pub use head::head_cross_entropy;
+pub use linear::linear;
+pub use norm::{layer_norm, rms_norm};
+pub use rotary::rotary;
