@@ -116,7 +116,7 @@ impl Mixer for Llp {
 
     fn state_elements(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> usize {
         let end = rows.start + rows.len();
-        (end - first_key(end, layer.segment)) * Projection::state_row(config)
+        (end - first_key(end, layer.segment)).min(rows.len()) * Projection::state_row(config)
     }
 
     fn state_limit(config: &ModelConfig, layer: &LayerSpec) -> usize {

@@ -97,7 +97,7 @@ impl Mixer for LongLora {
 
     fn state_elements(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> usize {
         let end = rows.start + rows.len();
-        (end - first_key(end, layer.segment)) * Projection::state_row(config)
+        (end - first_key(end, layer.segment)).min(rows.len()) * Projection::state_row(config)
     }
 
     fn state_limit(config: &ModelConfig, layer: &LayerSpec) -> usize {

@@ -67,7 +67,7 @@ impl Mixer for Transformer {
     }
 
     fn state_elements(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {
-        (rows.start + rows.len()).min(config.context) * Projection::state_row(config)
+        rows.len().min(config.context) * Projection::state_row(config)
     }
 
     fn state_limit(config: &ModelConfig, _layer: &LayerSpec) -> usize {
