@@ -60,7 +60,8 @@ pub struct LoadedRun {
     pub warnings: Vec<String>,
 }
 
-/// Loads a checkpoint of a run. `path` is a run folder, or a checkpoint's folder (then `which` is not used).
+/// Loads a checkpoint of a run. `path` is a run folder, or a checkpoint's folder (then `which` is not used). An exported
+/// folder (weights, configuration and tokenizer side by side, no checkpoints) loads as step 0.
 ///
 /// # Errors
 /// An environment fault where there is no run, no checkpoint or none that is whole.
@@ -69,14 +70,19 @@ pub fn load_run(path: &Path, which: Which, device: &Device) -> Result<LoadedRun>
         Some((run, step)) => (RunFolder::existing(run)?, Which::Step(step)),
         None => (RunFolder::existing(path)?, which),
     };
-    let (checkpoint, warnings) = folder.find(which)?;
+    let (checkpoint, step, warnings) = match folder.is_export() {
+        true => (folder.path.clone(), 0, Vec::new()),
+        false => {
+            let (checkpoint, warnings) = folder.find(which)?;
+            (checkpoint.path, checkpoint.progress.step, warnings)
+        }
+    };
     let config = folder.config()?;
-    let weights_path = checkpoint.path.join(MODEL);
+    let weights_path = checkpoint.join(MODEL);
     let model = weights::load(&weights_path, device)?;
     check_model(&weights_path, model.config(), &config.model)?;
     let tokenizer = folder.tokenizer()?;
-    let step = checkpoint.progress.step;
-    Ok(LoadedRun { config, model, tokenizer, checkpoint: checkpoint.path, step, warnings })
+    Ok(LoadedRun { config, model, tokenizer, checkpoint, step, warnings })
 }
 
 /// `RUN/checkpoints/step-000500` as run and step.
@@ -114,6 +120,11 @@ impl RunFolder {
     /// Whether a run was started here.
     pub fn holds_a_run(&self) -> bool {
         self.config_path().is_file()
+    }
+
+    /// Whether the folder holds exported weights instead of checkpoints.
+    fn is_export(&self) -> bool {
+        self.path.join(MODEL).is_file()
     }
 
     /// `config.toml`: the resolved configuration.

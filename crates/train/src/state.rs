@@ -40,9 +40,9 @@ impl State {
     }
 
     /// Writes both files into a folder.
-    pub(crate) fn save(&self, folder: &Path, step: u64) -> Result<()> {
-        let metadata = HashMap::from([("percept.step".to_owned(), step.to_string())]);
-        weights::save(&self.published(), &folder.join(MODEL), metadata)?;
+    pub(crate) fn save(&self, folder: &Path) -> Result<()> {
+        // No metadata of ours: it has no fixed order in the file, and equal runs should leave equal files.
+        weights::save(&self.published(), &folder.join(MODEL), HashMap::new())?;
         let trained = self.average.as_ref().map(|_| parameters::collect(&self.model)).unwrap_or_default();
         let trained = trained.into_iter().map(|(path, tensor)| (format!("{WEIGHT}{path}"), tensor.data));
         tensors::save(&folder.join(OPTIMIZER), self.optimizer.tensors().chain(trained))

@@ -180,7 +180,7 @@ impl Trainer<'_> {
         let step = self.progress.step;
         self.progress.position = position_of(&self.windows)?;
         self.metrics.sync()?;
-        let saved = self.checkpoints.save(&mut self.progress, |folder| state.save(folder, step));
+        let saved = self.checkpoints.save(&mut self.progress, |folder| state.save(folder));
         let path = saved.map_err(|fault| self.cannot_save(step, fault))?;
         self.saved = Some(step);
         let best = self.progress.best.map(|best| best.step);
