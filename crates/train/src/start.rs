@@ -43,18 +43,37 @@ pub fn train(config: &RunConfig, folder: &Path, stop: &AtomicBool, observer: &mu
     }
     let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
     let initial = load_initial(config, &device, observer)?;
+    let made = !folder.path().exists();
     fs::create_dir_all(folder.samples_path()).at("make", folder.samples_path())?;
     let lock = Lock::acquire(&folder.lock_path())?;
+    let prepared = prepare_new(config, &folder, initial, &device, &device_name, observer);
+    if prepared.is_err() && made {
+        // Nothing was trained: leave no folder behind that only looks like a run.
+        durable::remove_folder(folder.path())?;
+    }
+    let (config, dataset, state) = prepared?;
+    begin(Prepared { config, folder, dataset, device_name, lock }, state, None, stop, observer)
+}
+
+/// Opens the data and the model, and writes what a run folder holds from the start.
+fn prepare_new(
+    config: &RunConfig,
+    folder: &RunFolder,
+    initial: Option<LoadedRun>,
+    device: &Device,
+    device_name: &str,
+    observer: &mut dyn Observer,
+) -> Result<(RunConfig, Dataset, State)> {
     let dataset = open_data(&config.data, None, observer)?;
     let config = complete(config, &dataset)?;
-    let model = first_model(&config, &dataset, initial, &device)?;
+    let model = first_model(&config, &dataset, initial, device)?;
     folder.checkpoints().prepare()?;
     dataset.tokenizer().save(folder.tokenizer_path())?;
-    Environment::current(&device_name).write(&folder.environment_path())?;
+    Environment::current(device_name).write(&folder.environment_path())?;
     // The configuration comes last: with it, the folder holds a run.
-    write_config(&folder, &config)?;
+    write_config(folder, &config)?;
     let state = State::new(model, &config.train);
-    begin(Prepared { config, folder, dataset, device_name, lock }, state, None, stop, observer)
+    Ok((config, dataset, state))
 }
 
 /// Goes on with the run in `folder` from its newest whole checkpoint, bit for bit on the CPU.
