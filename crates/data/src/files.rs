@@ -14,7 +14,12 @@ pub(crate) const PARTIAL: &str = ".partial";
 pub(crate) fn begin(path: &Path) -> Result<NamedTempFile> {
     let folder = folder_of(path);
     std::fs::create_dir_all(folder).at("create", folder)?;
-    tempfile::Builder::new().prefix("build-").suffix(PARTIAL).tempfile_in(folder).at("write in", folder)
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("build-").suffix(PARTIAL);
+    // As any new file, rather than for the owner alone; the system's mask still applies.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder).at("write in", folder)
 }
 
 /// Flushes `file` to the disk and renames it to `path`.

@@ -7,10 +7,6 @@ pub enum Phase {
     Hashing,
     /// Text becomes tokens.
     Tokenizing,
-    /// The token cache is checked.
-    Checking,
-    /// A tokenizer is trained.
-    TrainingTokenizer,
 }
 
 impl Phase {
@@ -19,8 +15,6 @@ impl Phase {
         match self {
             Phase::Hashing => "hashing",
             Phase::Tokenizing => "tokenizing",
-            Phase::Checking => "checking",
-            Phase::TrainingTokenizer => "training the tokenizer",
         }
     }
 }

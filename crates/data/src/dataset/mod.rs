@@ -1,6 +1,7 @@
 //! Text, tokenized and split into training, validation and test.
 
 mod given;
+mod sample;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

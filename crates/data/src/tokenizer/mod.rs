@@ -7,6 +7,7 @@ mod detokenizer;
 mod pieces;
 mod text;
 mod train;
+mod words;
 
 use std::path::Path;
 use std::sync::Arc;

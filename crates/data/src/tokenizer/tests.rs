@@ -73,6 +73,18 @@ fn any_text_round_trips_through_bpe() {
 }
 
 #[test]
+fn the_fast_way_gives_the_tokens_of_the_library() {
+    let tokenizer = bpe();
+    let text = tokenizer.text().unwrap();
+    assert!(text.words.is_some());
+    proptest!(ProptestConfig::with_cases(500), |(s in "([ \\t\\n\u{a0}\u{3000}]{0,4}|[a-zéß語]{1,5}|'[a-z]{1,2}|[0-9Ⅷ²]{1,3}|[,.!_<|>-]{1,3}|\\PC){0,25}")| {
+        let slow = text.encode_slowly(&s);
+        prop_assert_eq!(text.encode(s.as_bytes()), slow.clone());
+        prop_assert_eq!(text.encode(s.as_bytes()), slow, "words that are remembered");
+    });
+}
+
+#[test]
 fn training_is_repeatable_and_saving_keeps_everything() {
     let (a, b) = (bpe(), bpe());
     assert_eq!(a.fingerprint(), b.fingerprint());

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use percept_fault::{Fault, Result};
 use tokenizers::{AddedToken, DecoderWrapper};
 
+use super::words::Words;
 use super::{DOCUMENT, sha256_hex};
 
 /// Tokens that serve as the document token where a tokenizer has one of them.
@@ -57,6 +58,8 @@ impl fmt::Display for BadText {
 
 pub(super) struct TextTokenizer {
     tokenizer: tokenizers::Tokenizer,
+    /// The fast way to the same tokens, where there is one.
+    pub(super) words: Option<Words>,
     /// Bytes of each token of a byte-level tokenizer; others decode through `tokenizer`.
     table: Option<Vec<Vec<u8>>>,
     pub(super) document: u32,
@@ -93,6 +96,7 @@ impl TextTokenizer {
         let json = tokenizer.to_string(false).map_err(unusable)?;
         let mut text = Self {
             table: byte_table(&tokenizer, &vocabulary, vocab_size),
+            words: None,
             tokenizer,
             document,
             vocab_size,
@@ -100,6 +104,8 @@ impl TextTokenizer {
             lossless: false,
             separable: false,
         };
+        let words = Words::new(&text.tokenizer);
+        text.words = words.filter(|words| PROBES.iter().all(|probe| text.agree(words, probe)));
         text.lossless = PROBES.iter().all(|probe| text.round_trips(probe.as_bytes()));
         text.separable = CUTS.iter().all(|(a, b)| text.keeps_cut(a, b));
         Ok(text)
@@ -112,6 +118,14 @@ impl TextTokenizer {
 
     pub(super) fn encode(&self, piece: &[u8]) -> Result<Vec<u32>, BadText> {
         let text = std::str::from_utf8(piece).map_err(|error| BadText::Utf8 { offset: error.valid_up_to() as u64 })?;
+        match &self.words {
+            Some(words) => words.encode(text, self.tokenizer.get_model()),
+            None => self.encode_slowly(text),
+        }
+    }
+
+    /// Through the `tokenizers` crate.
+    pub(super) fn encode_slowly(&self, text: &str) -> Result<Vec<u32>, BadText> {
         let encoding =
             self.tokenizer.encode_fast(text, false).map_err(|error| BadText::Tokenizer(error.to_string()))?;
         Ok(encoding.get_ids().to_vec())
@@ -136,6 +150,10 @@ impl TextTokenizer {
 
     fn round_trips(&self, text: &[u8]) -> bool {
         self.encode(text).is_ok_and(|ids| !ids.contains(&self.document) && self.decode(&ids) == text)
+    }
+
+    fn agree(&self, words: &Words, text: &str) -> bool {
+        words.encode(text, self.tokenizer.get_model()) == self.encode_slowly(text)
     }
 
     fn keeps_cut(&self, a: &str, b: &str) -> bool {
@@ -190,7 +208,7 @@ fn token_bytes(token: &str) -> Vec<u8> {
 }
 
 /// GPT-2's alphabet: printable Latin-1 stands for itself, the other bytes for U+0100 and on, in order.
-static BYTE_OF: LazyLock<HashMap<char, u8>> = LazyLock::new(|| {
+pub(super) static BYTE_OF: LazyLock<HashMap<char, u8>> = LazyLock::new(|| {
     let printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     let mut next = 0x100..;
     (0..=u8::MAX)
