@@ -14,7 +14,7 @@ const HEAD_CHUNK: u64 = 1 << 22;
 const HEAD_COPIES: u64 = 3;
 
 /// The program, its libraries and the mapped part of the corpus that is read.
-const PROGRAM: u64 = 64 << 20;
+const PROGRAM: u64 = 32 << 20;
 
 /// Whether attention keeps its scores for the backward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

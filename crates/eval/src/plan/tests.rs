@@ -106,7 +106,7 @@ proptest! {
         let base = if paper { base.with_paper_options() } else { base };
         let model = ModelConfig {
             depth,
-            kv_heads: [0, 1, 2][kv_heads],
+            kv_heads: [0, 2, 4][kv_heads],
             norm: if norm { NormKind::Layer } else { base.norm },
             feed_forward: if gelu { FeedForwardKind::Gelu } else { base.feed_forward },
             head: if tied { Head::Tied } else { Head::Untied },

@@ -14,6 +14,7 @@
 //! | `batch-independence` | a window's rows do not depend on the other windows of its batch |
 //! | `padding-independence` | nor on tokens after its end |
 //! | `loss-agreement` | training (with and without recomputation) and evaluation give one loss |
+//! | `single-precision` | f32 (the fused kernels) gives the rows, streams and gradients of f64 |
 //!
 //! [`parity`] adds the comparison with recorded outputs of a reference implementation.
 //!
@@ -29,7 +30,6 @@ mod reduce;
 mod subject;
 
 use percept_fault::Result;
-use percept_model::{LanguageModel, ModelConfig};
 use serde::Serialize;
 
 pub use fixtures::parity;
@@ -113,44 +113,6 @@ pub fn verify(subject: &dyn Subject, effort: Effort, progress: &mut dyn FnMut(&C
         }
     }
     Ok(Report::new(subject.name(), all))
-}
-
-/// Whether a configuration is checked as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Size {
-    /// Cut to a small model of the same structure (see [`reduced`]), at every position.
-    Reduced,
-    /// As configured, at a few positions.
-    Full,
-}
-
-/// Checks random weights for a configuration. A vocabulary of 0 (the tokenizer's) becomes that of bytes.
-///
-/// # Errors
-/// A wrong configuration; a check that does not hold is no error.
-pub fn verify_config(
-    name: &str,
-    config: &ModelConfig,
-    size: Size,
-    seed: u64,
-    progress: &mut dyn FnMut(&Check),
-) -> Result<Report> {
-    let vocab = if config.vocab == 0 { 257 } else { config.vocab };
-    let config = ModelConfig { vocab, ..config.clone() };
-    config.validate()?;
-    let (config, effort) = match size {
-        Size::Reduced => (reduced(&config)?, Effort::THOROUGH),
-        Size::Full => (config, Effort::SAMPLED),
-    };
-    verify(&ModelSubject::random(name, &config, seed)?, effort, progress)
-}
-
-/// Checks the weights of a model, at a few positions.
-///
-/// # Errors
-/// Whatever running the model meets; a check that does not hold is no error.
-pub fn verify_model(name: &str, model: &LanguageModel, progress: &mut dyn FnMut(&Check)) -> Result<Report> {
-    verify(&ModelSubject::new(name, model)?, Effort::SAMPLED, progress)
 }
 
 #[cfg(test)]

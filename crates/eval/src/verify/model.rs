@@ -11,13 +11,14 @@ use percept_model::{Batch, LanguageModel, Mode, ModelConfig, Recompute, Rows, Se
 
 use super::{Row, Subject, SubjectStream};
 
-/// A language model to check, computed on the CPU in f64 so that a fault stands out from rounding.
+/// A language model to check, computed on the CPU in f64, so that a fault stands out from rounding, and beside it in f32.
 pub struct ModelSubject {
     name: String,
     trained: LanguageModel,
     model: Arc<LanguageModel>,
     properties: Properties,
     windows: Option<WindowSchedule>,
+    single: Option<Box<ModelSubject>>,
 }
 
 impl ModelSubject {
@@ -26,20 +27,9 @@ impl ModelSubject {
     /// # Errors
     /// A configuration that the model crate refuses.
     pub fn new(name: impl Into<String>, model: &LanguageModel) -> Result<Self> {
-        let weights = parameters::collect(model);
-        let cpu = Device::flex();
-        let trained =
-            parameters::map(LanguageModel::zeros(model.config(), &cpu.clone().autodiff())?, |path, _, tensor| {
-                let tensor = weights.get(path).map_or(tensor, |weight| weight.data.clone());
-                Tensor::from_data(tensor.into_data().convert::<f64>(), (&cpu, DType::F64))
-            });
-        Ok(Self {
-            name: name.into(),
-            model: Arc::new(trained.for_inference()),
-            properties: Properties::of(model.config())?,
-            windows: WindowSchedule::of(model.config(), model.layers()),
-            trained,
-        })
+        let name = name.into();
+        let single = Self::with_precision(name.clone(), model, DType::F32)?;
+        Ok(Self { single: Some(Box::new(single)), ..Self::with_precision(name, model, DType::F64)? })
     }
 
     /// Checks random weights for a configuration.
@@ -48,6 +38,28 @@ impl ModelSubject {
     /// As [`ModelSubject::new`].
     pub fn random(name: impl Into<String>, config: &ModelConfig, seed: u64) -> Result<Self> {
         Self::new(name, &LanguageModel::new(config, seed, &Device::flex())?)
+    }
+
+    fn with_precision(name: String, model: &LanguageModel, dtype: DType) -> Result<Self> {
+        let weights = parameters::collect(model);
+        let cpu = Device::flex();
+        let zeros = LanguageModel::zeros(model.config(), &cpu.clone().autodiff())?;
+        let trained = parameters::map(zeros, |path, _, tensor| {
+            let tensor = weights.get(path).map_or(tensor, |weight| weight.data.clone());
+            Tensor::from_data(tensor.into_data().convert_dtype(dtype), (&cpu, dtype))
+        });
+        Ok(Self {
+            name,
+            model: Arc::new(trained.for_inference()),
+            properties: Properties::of(model.config())?,
+            windows: WindowSchedule::of(model.config(), model.layers()),
+            trained,
+            single: None,
+        })
+    }
+
+    fn number_bytes(&self) -> usize {
+        self.model.head_weight().dtype().size()
     }
 
     fn config(&self) -> &ModelConfig {
@@ -130,7 +142,7 @@ impl Subject for ModelSubject {
         let row = model.logits(hidden.narrow(1, position - rows.history, 1));
         // Unequal weights, so that no symmetry of the logits can cancel.
         let values: Vec<f64> = (0..self.vocab()).map(|token| (token as f64 * 1.3 + 0.7).sin()).collect();
-        let weights = Tensor::<1>::from_data(values.as_slice(), (&row.device(), DType::F64));
+        let weights = Tensor::<1>::from_data(values.as_slice(), (&row.device(), row.dtype()));
         let gradients = (row * weights.unsqueeze()).sum().backward();
         let Some(gradient) = leaf.grad(&gradients) else { return Ok(Some(vec![0.0; window.len()])) };
         let values: Vec<f64> = gradient.into_data().iter::<f64>().collect();
@@ -155,11 +167,11 @@ impl Subject for ModelSubject {
     }
 
     fn state_bytes(&self, tokens: usize) -> usize {
-        self.properties.state_bytes(tokens, size_of::<f64>())
+        self.properties.state_bytes(tokens, self.number_bytes())
     }
 
     fn state_limit(&self) -> usize {
-        self.properties.state_limit(size_of::<f64>())
+        self.properties.state_limit(self.number_bytes())
     }
 
     fn earliest(&self, position: usize) -> usize {
@@ -179,6 +191,10 @@ impl Subject for ModelSubject {
             ("training".into(), train(Recompute::Keep)?.0.nll),
             ("training with recomputation".into(), train(Recompute::Blocks)?.0.nll),
         ])
+    }
+
+    fn in_single_precision(&self) -> Option<&dyn Subject> {
+        self.single.as_deref().map(|single| single as &dyn Subject)
     }
 
     /// Sessions give f32.
@@ -202,5 +218,19 @@ impl<'a> SubjectStream<'a> for Session {
 
     fn state_bytes(&self) -> usize {
         Session::state_bytes(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Effort, reduced, verify};
+    use super::*;
+
+    #[test]
+    fn another_result_in_single_precision_is_caught() {
+        let config = reduced(&ModelConfig { vocab: 61, depth: 1, ..ModelConfig::default() }).unwrap();
+        let [mut subject, other] = [1, 2].map(|seed| ModelSubject::random("one", &config, seed).unwrap());
+        subject.single = other.single;
+        assert_eq!(verify(&subject, Effort::SAMPLED, &mut |_| ()).unwrap().failures(), ["single-precision"]);
     }
 }

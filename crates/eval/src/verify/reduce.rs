@@ -10,7 +10,7 @@ const HEAD: usize = 8;
 /// Shortest segment: two halves of two for LongLoRA.
 const SEGMENT: usize = 4;
 /// Longest window.
-const WINDOW: usize = 64;
+const WINDOW: usize = 32;
 /// Layers, over which the influence of one token on another can still be seen.
 const LAYERS: usize = 3;
 const VOCAB: usize = 61;
@@ -27,7 +27,9 @@ pub fn reduced(config: &ModelConfig) -> Result<ModelConfig> {
     let context = (config.context / shortest).clamp(3, WINDOW / SEGMENT) * SEGMENT;
     let scaled = |length: usize| (length * context).div_ceil(config.context).max(1);
     let segment = |length: usize| (length * SEGMENT / shortest).clamp(SEGMENT, context);
-    let kv_heads = (4 * config.key_value_heads() / config.heads).max(1);
+    // An even number stays even: LongLoRA halves the heads.
+    let fewest = if config.key_value_heads().is_multiple_of(2) { 2 } else { 1 };
+    let kv_heads = (4 * config.key_value_heads() / config.heads).max(fewest).next_multiple_of(fewest);
     let heads = kv_heads * (config.heads / config.key_value_heads());
     let latents = scaled(config.latents).min(context);
     let dim = heads * HEAD;
@@ -80,6 +82,9 @@ mod tests {
         let hybrid = reduced(&config("llp(segment=64)*2, llp(segment=128), transformer")).unwrap();
         hybrid.validate().unwrap();
         assert_eq!(hybrid.layers, "llp(segment=4), llp(segment=8), transformer(segment=8)");
+        let grouped = reduced(&ModelConfig { heads: 8, kv_heads: 2, ..config("longlora") }).unwrap();
+        grouped.validate().unwrap();
+        assert_eq!((grouped.heads, grouped.kv_heads), (8, 2));
         let history = reduced(&ModelConfig { latents: 256, compressed: 128, ..config("perceiver-v3") }).unwrap();
         history.validate().unwrap();
         assert_eq!((history.context, history.latents, history.compressed), (32, 8, 4));

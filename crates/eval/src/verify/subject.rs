@@ -85,6 +85,11 @@ pub trait Subject {
         Ok(Vec::new())
     }
 
+    /// The same model in the precision that is used in practice, where that is another one.
+    fn in_single_precision(&self) -> Option<&dyn Subject> {
+        None
+    }
+
     /// Largest difference between two correct ways of computing the same row.
     fn tolerance(&self) -> f64;
 }

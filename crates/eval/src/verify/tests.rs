@@ -1,11 +1,13 @@
 //! Every mixer passes; the broken ones are caught by name (see `broken`).
 
+use percept_model::ModelConfig;
 use percept_model::mixer::MixerKind;
 
 use super::*;
 
 fn check(name: &str, config: &ModelConfig) -> Report {
-    verify_config(name, config, Size::Reduced, 5, &mut |_| ()).unwrap()
+    let subject = ModelSubject::random(name, &reduced(config).unwrap(), 5).unwrap();
+    verify(&subject, Effort::THOROUGH, &mut |_| ()).unwrap()
 }
 
 fn config(layers: &str) -> ModelConfig {
@@ -35,9 +37,9 @@ fn the_paper_presets_and_hybrids_keep_their_promises() {
 #[test]
 fn a_model_is_checked_as_it_is() {
     let config = ModelConfig { dim: 16, heads: 2, depth: 4, context: 24, segment: 8, ..config("llp") };
-    let model = LanguageModel::new(&config, 1, &burn::tensor::Device::flex()).unwrap();
+    let subject = ModelSubject::random("as it is", &config, 1).unwrap();
     let mut seen = Vec::new();
-    let report = verify_model("as it is", &model, &mut |check| seen.push(check.name)).unwrap();
+    let report = verify(&subject, Effort::SAMPLED, &mut |check| seen.push(check.name)).unwrap();
     assert!(report.passed, "{report:#?}");
     assert_eq!(seen, report.checks.iter().map(|check| check.name).collect::<Vec<_>>());
     // Four layers are more than the reach check can look through.
