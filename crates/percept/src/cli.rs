@@ -1,0 +1,148 @@
+//! The command line: global flags, the list of commands, and usage errors in the house format.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, CommandFactory, Parser};
+use percept::{Fault, Result};
+
+use crate::commands::Command;
+use crate::terminal::{self, Format, Talk, Terminal};
+
+/// Train, evaluate and run language models with bounded memory, on your own text.
+#[derive(Debug, Parser)]
+#[command(name = "percept", version, propagate_version = true, disable_help_subcommand = true, max_term_width = 100)]
+#[command(after_help = "Start with `percept quickstart`: it needs no data and no network.\n\
+    Exit codes: 0 ok, 1 a check failed or training diverged, 2 usage or configuration,\n\
+    3 environment (device, memory, file), 4 internal fault, 130 interrupted.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: Global,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Print one JSON object on stdout instead of text (streams: one object per line)
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say nothing on stderr but warnings and errors
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Where to compute: auto, cpu, cuda:0, vulkan, metal [default: auto, or what the configuration says]
+    #[arg(long, global = true, value_name = "DEVICE", env = "PERCEPT_DEVICE", hide_env = true)]
+    pub(crate) device: Option<String>,
+    /// CPU threads; by default one per core
+    #[arg(long, global = true, value_name = "N", env = "PERCEPT_THREADS", hide_env = true)]
+    threads: Option<std::num::NonZeroUsize>,
+}
+
+impl Global {
+    pub(crate) fn terminal(&self) -> Terminal {
+        Terminal {
+            format: if self.json { Format::Json } else { Format::Text },
+            talk: if self.quiet { Talk::Quiet } else { Talk::Normal },
+        }
+    }
+}
+
+impl Cli {
+    pub(crate) fn start(self) -> Result<()> {
+        if let Some(threads) = self.global.threads {
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(threads.get())
+                .build_global()
+                .map_err(|error| Fault::environment(format!("cannot start {threads} threads")).because(error))?;
+        }
+        self.command.run(&self.global)
+    }
+}
+
+/// The whole command tree, for completions.
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Reads the arguments; `None` where help or the version was asked for and has been printed.
+pub(crate) fn parse() -> Result<Option<Cli>> {
+    match Cli::try_parse() {
+        Ok(cli) => Ok(Some(cli)),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            terminal::write_stdout(&error.render().to_string())?;
+            Ok(None)
+        }
+        Err(error) => Err(usage_fault(&error, std::env::args().skip(1))),
+    }
+}
+
+/// Clap's report, reduced to what went wrong and what to do.
+fn usage_fault(error: &clap::Error, arguments: impl Iterator<Item = String>) -> Fault {
+    let no_command = [ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, ErrorKind::MissingSubcommand];
+    let command = command_path(arguments);
+    if no_command.contains(&error.kind()) {
+        return Fault::usage("no command given").hint(match command.as_str() {
+            "percept" => "`percept --help` lists them; `percept quickstart` is a good start".to_string(),
+            command => format!("`{command} --help` lists them"),
+        });
+    }
+    let rendered = error.render().to_string();
+    let first = rendered.split("\n\n").next().unwrap_or_default();
+    let lines: Vec<&str> = first.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let message = lines.join(" ");
+    let message = message.strip_prefix("error: ").unwrap_or(&message).to_string();
+    Fault::usage(message).hint(match suggestion(error) {
+        Some(suggestion) => format!("did you mean `{suggestion}`?"),
+        None => format!("`{command} --help` shows what is accepted"),
+    })
+}
+
+fn suggestion(error: &clap::Error) -> Option<String> {
+    let kinds = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::SuggestedValue];
+    kinds.iter().find_map(|kind| match error.get(*kind)? {
+        ContextValue::String(text) => Some(text.clone()),
+        ContextValue::Strings(texts) => texts.first().cloned(),
+        _ => None,
+    })
+}
+
+/// `percept tokenizer train` for arguments that begin with these commands.
+fn command_path(arguments: impl Iterator<Item = String>) -> String {
+    let mut tree = &command();
+    let mut path = tree.get_name().to_string();
+    for argument in arguments {
+        if let Some(command) = tree.find_subcommand(&argument) {
+            path = format!("{path} {argument}");
+            tree = command;
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(arguments: &[&str]) -> (String, String) {
+        let error = Cli::try_parse_from(arguments).unwrap_err();
+        let fault = usage_fault(&error, arguments[1..].iter().map(|argument| argument.to_string()));
+        (fault.to_string(), fault.hint_text().unwrap_or_default().to_string())
+    }
+
+    #[test]
+    fn the_command_tree_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn usage_errors_say_what_and_what_to_do() {
+        let (message, hint) = fault(&["percept", "doctr"]);
+        assert_eq!((message.as_str(), hint.as_str()), ("unrecognized subcommand 'doctr'", "did you mean `doctor`?"));
+        let (message, hint) = fault(&["percept", "doctor", "--jsn"]);
+        assert_eq!((message.as_str(), hint.as_str()), ("unexpected argument '--jsn' found", "did you mean `--json`?"));
+        let (_, hint) = fault(&["percept", "doctor", "surplus"]);
+        assert_eq!(hint, "`percept doctor --help` shows what is accepted");
+        let (message, hint) = fault(&["percept", "--quiet", "tokenizer"]);
+        assert_eq!((message.as_str(), hint.as_str()), ("no command given", "`percept tokenizer --help` lists them"));
+    }
+}

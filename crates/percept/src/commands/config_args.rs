@@ -1,0 +1,142 @@
+//! Arguments that several commands share: which configuration, and which text.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use percept::Result;
+use percept::data::DataConfig;
+use percept::train::{DEFAULT_PRESET, NO_PRESET, Override, RunConfig, Sources, resolve};
+
+/// A configuration: a preset or a file, with changes on top.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConfigArgs {
+    /// A preset (`percept presets` lists them) or a configuration file
+    #[arg(value_name = "PRESET|FILE")]
+    config: Option<String>,
+    /// Set one key of the configuration, e.g. --set model.dim=512; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl ConfigArgs {
+    /// A name for what is made with it: the preset's, or the file's without its ending.
+    pub(crate) fn name(&self) -> &str {
+        let stem = self.config.as_deref().and_then(|name| Path::new(name).file_stem()?.to_str());
+        stem.unwrap_or(DEFAULT_PRESET)
+    }
+
+    /// The configuration with the environment, `--set`, and then `flags` on top.
+    pub(crate) fn resolve(&self, flags: Vec<Override>) -> Result<RunConfig> {
+        resolve_named(self.config.as_deref(), &self.set, flags)
+    }
+}
+
+/// The configuration of this name, a preset or a file, with the environment, `--set`, and then `flags` on top.
+pub(crate) fn resolve_named(name: Option<&str>, set: &[String], flags: Vec<Override>) -> Result<RunConfig> {
+    let mut sources = Sources::default();
+    match name {
+        Some(name) if is_file(name) => sources.file = Some(PathBuf::from(name)),
+        name => sources.preset = name.map(str::to_string),
+    }
+    sources.overrides = Override::from_environment(environment());
+    sources.overrides.extend(sets(set)?);
+    sources.overrides.extend(flags);
+    resolve(&sources)
+}
+
+/// The `--set` flags.
+pub(crate) fn sets(set: &[String]) -> Result<Vec<Override>> {
+    set.iter().map(|assignment| Override::set(assignment)).collect()
+}
+
+/// Presets have neither slashes nor dots in their names.
+fn is_file(name: &str) -> bool {
+    name.ends_with(".toml") || name.contains(std::path::MAIN_SEPARATOR) || Path::new(name).is_file()
+}
+
+/// The variables whose name and value are text.
+fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// Text to read, and how.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct DataArgs {
+    /// Files or folders of text; .jsonl, .gz and .zst too; - for standard input
+    #[arg(long, value_name = "PATH", num_args = 1.., help_heading = "Text")]
+    data: Vec<String>,
+    #[command(flatten)]
+    reading: ReadingArgs,
+}
+
+/// How text is read: the flags that stand for keys of `[data]`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Text")]
+pub(crate) struct ReadingArgs {
+    /// In folders, read only files that match
+    #[arg(long, value_name = "GLOB")]
+    include: Vec<String>,
+    /// In folders, leave out files that match
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Key of the text in JSON records
+    #[arg(long, value_name = "KEY")]
+    text_key: Option<String>,
+    /// What to do with a document that cannot be read
+    #[arg(long, value_name = "WHAT")]
+    on_error: Option<OnError>,
+}
+
+/// What to do with a document that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OnError {
+    /// Stop with a message that names it
+    Stop,
+    /// Leave it out, count it and report it
+    Skip,
+}
+
+impl DataArgs {
+    /// The flags as changes of the configuration.
+    pub(crate) fn overrides(&self) -> Vec<Override> {
+        let mut overrides = self.reading.overrides();
+        overrides.extend(list("--data", "data.sources", &self.data));
+        overrides
+    }
+
+    /// The configuration of `[data]` alone, for commands that need no model.
+    pub(crate) fn config(&self) -> Result<DataConfig> {
+        self.reading.config(&self.data)
+    }
+}
+
+impl ReadingArgs {
+    fn overrides(&self) -> Vec<Override> {
+        let on_error = self.on_error.map(|what| if what == OnError::Stop { "stop" } else { "skip" });
+        let texts =
+            [("--text-key", "data.text_key", self.text_key.as_deref()), ("--on-error", "data.on_error", on_error)];
+        let texts = texts
+            .into_iter()
+            .filter_map(|(flag, key, value)| Some(Override::flag(format!("{flag} {}", value?), key, value?)));
+        let lists =
+            [list("--include", "data.include", &self.include), list("--exclude", "data.exclude", &self.exclude)];
+        texts.chain(lists.into_iter().flatten()).collect()
+    }
+
+    /// The configuration of `[data]` that reads `paths`.
+    pub(crate) fn config(&self, paths: &[String]) -> Result<DataConfig> {
+        let mut overrides = Override::from_environment(environment());
+        overrides.extend(self.overrides());
+        overrides.extend(list("--data", "data.sources", paths));
+        let config = resolve(&Sources { preset: Some(NO_PRESET.into()), file: None, overrides })?.data;
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+/// A flag that was given with a list of values, as a change of the configuration.
+pub(crate) fn list(flag: &str, key: &str, values: &[String]) -> Option<Override> {
+    (!values.is_empty()).then(|| Override::flag(format!("{flag} {}", values.join(" ")), key, values.to_vec()))
+}

@@ -1,0 +1,82 @@
+//! One file per command: its arguments, what it does, what it prints.
+
+mod completions;
+mod config_args;
+mod data;
+mod doctor;
+mod eval;
+mod export;
+mod generate;
+mod import;
+mod plan;
+mod presets;
+mod quickstart;
+mod resume;
+mod run_args;
+mod state;
+mod tokenizer;
+mod train;
+mod verify;
+
+use clap::Subcommand;
+use percept::Result;
+
+use crate::cli::Global;
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train a small model on text that the program carries: no data, no network
+    Quickstart(quickstart::Quickstart),
+    /// Look at this machine: cores, SIMD, memory, devices, what is compiled in
+    Doctor(doctor::Doctor),
+    /// List the presets, or show one
+    Presets(presets::Presets),
+    /// Say what a configuration costs: parameters, memory, time
+    Plan(plan::PlanCommand),
+    /// Train a model on your text
+    Train(train::Train),
+    /// Go on with an interrupted run, or train a finished one longer
+    Resume(resume::Resume),
+    /// Score a trained model on text: perplexity and bits per byte
+    Eval(eval::Eval),
+    /// Generate text from a prompt
+    Generate(generate::Generate),
+    /// Look at text before training on it
+    Data(data::Data),
+    /// Train a tokenizer, or look at one
+    Tokenizer(tokenizer::TokenizerCommand),
+    /// Save, inspect or load the running state of a model
+    State(state::State),
+    /// Check that a model keeps its promises: causality, state, reach and more
+    Verify(verify::Verify),
+    /// Bring in weights from elsewhere
+    Import(import::Import),
+    /// Write weights, configuration and tokenizer of a run into one folder
+    Export(export::Export),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+}
+
+impl Command {
+    /// Runs the command.
+    pub(crate) fn run(&self, global: &Global) -> Result<()> {
+        match self {
+            Command::Quickstart(command) => command.run(global),
+            Command::Doctor(command) => command.run(global),
+            Command::Presets(command) => command.run(global),
+            Command::Plan(command) => command.run(global),
+            Command::Train(command) => command.run(global),
+            Command::Resume(command) => command.run(global),
+            Command::Eval(command) => command.run(global),
+            Command::Generate(command) => command.run(global),
+            Command::Data(command) => command.run(global),
+            Command::Tokenizer(command) => command.run(global),
+            Command::State(command) => command.run(global),
+            Command::Verify(command) => command.run(global),
+            Command::Import(command) => command.run(global),
+            Command::Export(command) => command.run(global),
+            Command::Completions(command) => command.run(),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! `percept tokenizer`: train one on your text, or look at what one does.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use percept::data::{Corpus, Tokenizer};
+use percept::{Fault, Result};
+use serde::Serialize;
+
+use super::config_args::ReadingArgs;
+use crate::cli::Global;
+use crate::human;
+use crate::terminal::Style;
+use crate::training::DataMeter;
+
+/// Arguments of `percept tokenizer`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenizerCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Train a byte-level BPE tokenizer on text
+    Train(Train),
+    /// Show what a tokenizer does, on a text if one is given
+    Inspect(Inspect),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "For example: percept tokenizer train my-texts/ --vocab 4096 --out tokenizer.json")]
+struct Train {
+    /// Files or folders of text; .jsonl, .gz and .zst too; - for standard input
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<String>,
+    #[command(flatten)]
+    reading: ReadingArgs,
+    /// Tokens in all, with the 256 bytes and the document token
+    #[arg(long, value_name = "N", default_value_t = 4096)]
+    vocab: usize,
+    /// File to write
+    #[arg(long, value_name = "FILE", default_value = "tokenizer.json")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Inspect {
+    /// `bytes`, or a tokenizer.json
+    tokenizer: String,
+    /// Text to cut into tokens
+    #[arg(long, value_name = "TEXT")]
+    text: Option<String>,
+}
+
+impl TokenizerCommand {
+    pub(crate) fn run(&self, global: &Global) -> Result<()> {
+        match &self.action {
+            Action::Train(train) => train.run(global),
+            Action::Inspect(inspect) => inspect.run(global),
+        }
+    }
+}
+
+impl Train {
+    fn run(&self, global: &Global) -> Result<()> {
+        let terminal = global.terminal();
+        let config = self.reading.config(&self.paths)?;
+        let bytes = Tokenizer::bytes();
+        let mut meter = DataMeter::new(terminal);
+        let corpus = Corpus::open(&config, &bytes, &mut |progress| meter.show(progress))?;
+        meter.finish();
+        terminal.say(format!(
+            "learning {} from {}",
+            human::plural(self.vocab as u64, "token"),
+            human::bytes(corpus.statistics().bytes)
+        ));
+        let mut broken = None;
+        let texts = (0..corpus.documents())
+            .map_while(|index| text(&corpus, &bytes, index).map_err(|fault| broken = Some(fault)).ok());
+        let tokenizer = Tokenizer::train_bpe(texts, self.vocab);
+        if let Some(fault) = broken {
+            return Err(fault);
+        }
+        let tokenizer = tokenizer?;
+        tokenizer.save(&self.out)?;
+        terminal.text(format!("{}: {}", self.out.display(), tokenizer.describe()))?;
+        terminal.say(format!(
+            "next: percept train llp-tiny --data {} --tokenizer {}",
+            self.paths.join(" "),
+            self.out.display()
+        ));
+        terminal.json(&Description::of(&tokenizer))
+    }
+}
+
+fn text(corpus: &Corpus, bytes: &Tokenizer, index: usize) -> Result<String> {
+    let document = corpus.document(index);
+    String::from_utf8(bytes.decode(&document.tokens.to_vec())).map_err(|error| {
+        Fault::usage(format!("{} is not UTF-8 at byte {}", document.name, error.utf8_error().valid_up_to()))
+            .hint("leave the file out (--exclude), or use the byte tokenizer, which takes any bytes")
+    })
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Description {
+    vocab: usize,
+    document_token: u32,
+    lossless: bool,
+    fingerprint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<Vec<Piece>>,
+}
+
+/// One token of the text that was given.
+#[derive(Debug, Serialize)]
+struct Piece {
+    id: u32,
+    text: String,
+}
+
+impl Description {
+    fn of(tokenizer: &Tokenizer) -> Self {
+        Self {
+            vocab: tokenizer.vocab_size(),
+            document_token: tokenizer.document_token(),
+            lossless: tokenizer.is_lossless(),
+            fingerprint: tokenizer.fingerprint().to_string(),
+            tokens: None,
+        }
+    }
+}
+
+impl Inspect {
+    fn run(&self, global: &Global) -> Result<()> {
+        let terminal = global.terminal();
+        let tokenizer = Tokenizer::open(&self.tokenizer)?;
+        let mut description = Description::of(&tokenizer);
+        let row =
+            |name: &str, value: String| terminal.text(format!("{} {value}", Style::Bold.out(&format!("{name:<14}"))));
+        row("tokens", human::grouped(description.vocab as u64))?;
+        row("document token", description.document_token.to_string())?;
+        row("lossless", if description.lossless { "yes" } else { "no: only token perplexity makes sense" }.into())?;
+        row("fingerprint", description.fingerprint.clone())?;
+        if let Some(text) = &self.text {
+            let pieces = pieces(&tokenizer, text)?;
+            for piece in &pieces {
+                terminal.text(format!("  {:>6}  {:?}", piece.id, piece.text))?;
+            }
+            description.tokens = Some(pieces);
+        }
+        terminal.json(&description)
+    }
+}
+
+fn pieces(tokenizer: &Tokenizer, text: &str) -> Result<Vec<Piece>> {
+    let ids = tokenizer.encode(text.as_bytes())?;
+    let text_of = |id: u32| String::from_utf8_lossy(&tokenizer.decode(&[id])).into_owned();
+    Ok(ids.into_iter().map(|id| Piece { id, text: text_of(id) }).collect())
+}

@@ -1,0 +1,76 @@
+//! `percept train`: a new run.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use percept::Result;
+use percept::train::{Override, train};
+
+use super::config_args::{ConfigArgs, DataArgs, list};
+use super::plan::warn_if_it_does_not_fit;
+use super::run_args::unused_folder;
+use crate::cli::Global;
+use crate::interrupt;
+use crate::training::{Training, conclude};
+
+/// Arguments of `percept train`.
+#[derive(Debug, Args)]
+#[command(after_help = "For example: percept train llp-tiny --data my-texts/ --run runs/mine")]
+pub(crate) struct Train {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Folder of the run; by default runs/ and the configuration's name
+    #[arg(long, value_name = "FOLDER")]
+    run: Option<PathBuf>,
+    /// Optimizer steps
+    #[arg(long, value_name = "N")]
+    steps: Option<u32>,
+    /// Seed of weights, data order, dropout and samples
+    #[arg(long, value_name = "N")]
+    seed: Option<u32>,
+    /// Start from the weights of this run: the same model and tokenizer, other data
+    #[arg(long, value_name = "RUN")]
+    init_from: Option<String>,
+    #[command(flatten)]
+    data: DataArgs,
+    /// Text to validate on; by default cut from the data
+    #[arg(long, value_name = "PATH", num_args = 1.., help_heading = "Text")]
+    validation: Vec<String>,
+    /// `bytes`, or a tokenizer.json
+    #[arg(long, value_name = "FILE", help_heading = "Text")]
+    tokenizer: Option<String>,
+}
+
+impl Train {
+    pub(crate) fn run(&self, global: &Global) -> Result<()> {
+        let terminal = global.terminal();
+        let config = self.config.resolve(self.overrides(global))?;
+        warn_if_it_does_not_fit(&terminal, &config)?;
+        let folder = match &self.run {
+            Some(folder) => folder.clone(),
+            None => unused_folder(Path::new("runs"), self.config.name()),
+        };
+        let mut training = Training::new(terminal);
+        let outcome = train(&config, &folder, interrupt::save_first(), &mut |event| training.event(event));
+        drop(training);
+        conclude(&terminal, &outcome?)
+    }
+
+    fn overrides(&self, global: &Global) -> Vec<Override> {
+        let mut overrides = self.data.overrides();
+        overrides.extend(list("--validation", "data.validation", &self.validation));
+        let texts = [
+            ("--tokenizer", "data.tokenizer", self.tokenizer.as_deref()),
+            ("--init-from", "train.init_from", self.init_from.as_deref()),
+            ("--device", "train.device", global.device.as_deref()),
+        ];
+        for (flag, key, value) in texts {
+            overrides.extend(value.map(|value| Override::flag(format!("{flag} {value}"), key, value)));
+        }
+        let numbers = [("--steps", "train.steps", self.steps), ("--seed", "train.seed", self.seed)];
+        for (flag, key, value) in numbers {
+            overrides.extend(value.map(|value| Override::flag(format!("{flag} {value}"), key, value)));
+        }
+        overrides
+    }
+}

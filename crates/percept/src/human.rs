@@ -1,0 +1,70 @@
+//! Numbers as people read them.
+
+/// `12.3 MiB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut value, mut unit) = (bytes as f64, 0);
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// `214,640,452`.
+pub(crate) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1.2k`, `34.0M`: digits at a glance.
+pub(crate) fn short(value: f64) -> String {
+    let (scaled, unit) = match value.abs() {
+        magnitude if magnitude >= 1e12 => (value / 1e12, "T"),
+        magnitude if magnitude >= 1e9 => (value / 1e9, "G"),
+        magnitude if magnitude >= 1e6 => (value / 1e6, "M"),
+        magnitude if magnitude >= 1e3 => (value / 1e3, "k"),
+        _ => return format!("{value:.0}"),
+    };
+    format!("{scaled:.1}{unit}")
+}
+
+/// `42s`, `3m05s`, `2h07m`, `3d04h`.
+pub(crate) fn duration(seconds: f64) -> String {
+    let seconds = seconds.max(0.0).round() as u64;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+/// `1 document`, `2 documents`.
+pub(crate) fn plural(count: u64, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!((bytes(0), bytes(1023), bytes(1536)), ("0 B".into(), "1023 B".into(), "1.5 KiB".into()));
+        assert_eq!(
+            (grouped(7), grouped(1000), grouped(214_640_452)),
+            ("7".into(), "1,000".into(), "214,640,452".into())
+        );
+        assert_eq!((short(999.0), short(12_345.0), short(2.5e9)), ("999".into(), "12.3k".into(), "2.5G".into()));
+        assert_eq!((duration(59.4), duration(185.0), duration(7620.0)), ("59s".into(), "3m05s".into(), "2h07m".into()));
+        assert_eq!((plural(1, "document"), plural(2, "document")), ("1 document".into(), "2 documents".into()));
+    }
+}

@@ -1,0 +1,31 @@
+//! The command-line program. It parses, calls one command, and turns the outcome into an exit code.
+
+mod chart;
+mod cli;
+mod commands;
+mod crash;
+mod files;
+mod human;
+mod interrupt;
+mod machine;
+mod meter;
+mod terminal;
+mod training;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match crash::guard(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            terminal::print_fault(&fault);
+            ExitCode::from(fault.exit_code())
+        }
+    }
+}
+
+fn run() -> percept::Result<()> {
+    let Some(cli) = cli::parse()? else { return Ok(()) };
+    interrupt::install()?;
+    cli.start()
+}

@@ -1,0 +1,340 @@
+//! From log-probabilities to the next token.
+//!
+//! The steps run in a fixed order: excluded tokens, repetition penalty, temperature, top-k, top-p,
+//! min-p, draw. Each step only narrows what the one before it left, and the most probable token is
+//! never removed, so something can always be drawn. Nothing here knows of models or text.
+
+use std::collections::VecDeque;
+
+use percept_fault::{Fault, Result};
+
+/// How the next token is chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SamplingConfig {
+    /// Divides the log-probabilities; 0 takes the most probable token. At least 0.
+    pub temperature: f32,
+    /// Keep the `k` most probable tokens; `None` keeps all.
+    pub top_k: Option<usize>,
+    /// Keep the smallest set of the most probable tokens whose probabilities sum to at least this
+    /// (nucleus sampling, Holtzman et al. 2020, arXiv 1904.09751). In (0, 1].
+    pub top_p: Option<f32>,
+    /// Keep the tokens at least this fraction as probable as the most probable one (Nguyen et al.
+    /// 2024, arXiv 2407.01082). In [0, 1].
+    pub min_p: Option<f32>,
+    /// Multiplies the log-probability of tokens seen in the last `repetition_window` positions:
+    /// 1 changes nothing, above 1 makes them rarer. The penalty of CTRL (Keskar et al. 2019, arXiv
+    /// 1909.05858) on log-probabilities, which are never positive, so no sign case is needed.
+    pub repetition_penalty: f32,
+    /// How many of the latest tokens the penalty looks at.
+    pub repetition_window: usize,
+    /// The same seed, configuration and log-probabilities give the same tokens.
+    pub seed: u64,
+}
+
+impl Default for SamplingConfig {
+    /// Plain sampling from the model's own distribution.
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            top_k: None,
+            top_p: None,
+            min_p: None,
+            repetition_penalty: 1.0,
+            repetition_window: 256,
+            seed: 0,
+        }
+    }
+}
+
+impl SamplingConfig {
+    /// A fault of kind usage that names the first value out of its range.
+    pub fn validate(&self) -> Result<()> {
+        let wrong = |name: &str, value: f32, range: &str| {
+            Err(Fault::usage(format!("{name} is {value}")).hint(format!("{name} lies in {range}")))
+        };
+        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
+            return wrong("temperature", self.temperature, "[0, infinity); 0 takes the most probable token");
+        }
+        if self.top_k == Some(0) {
+            return Err(Fault::usage("top-k is 0").hint("top-k is at least 1; 1 takes the most probable token"));
+        }
+        if let Some(p) = self.top_p.filter(|p| !(*p > 0.0 && *p <= 1.0)) {
+            return wrong("top-p", p, "(0, 1]");
+        }
+        if let Some(p) = self.min_p.filter(|p| !(0.0..=1.0).contains(p)) {
+            return wrong("min-p", p, "[0, 1]");
+        }
+        if !(self.repetition_penalty >= 1.0 && self.repetition_penalty.is_finite()) {
+            return wrong("repetition-penalty", self.repetition_penalty, "[1, infinity); 1 changes nothing");
+        }
+        Ok(())
+    }
+}
+
+/// Draws tokens; owns the random position and the window of recent tokens, so its memory is bounded.
+///
+/// ```
+/// use percept::sampling::{Sampler, SamplingConfig};
+/// let mut greedy = Sampler::new(SamplingConfig { temperature: 0.0, ..Default::default() }, &[])?;
+/// assert_eq!(greedy.next(&[-2.0, -0.2, -3.0])?, 1);
+/// # Ok::<(), percept::Fault>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Sampler {
+    config: SamplingConfig,
+    excluded: Vec<u32>,
+    recent: VecDeque<u32>,
+    draws: u64,
+}
+
+impl Sampler {
+    /// A sampler that never draws one of the `excluded` tokens.
+    pub fn new(config: SamplingConfig, excluded: &[u32]) -> Result<Self> {
+        config.validate()?;
+        Ok(Self { config, excluded: excluded.to_vec(), recent: VecDeque::new(), draws: 0 })
+    }
+
+    /// Notes a token of the prompt for the repetition penalty.
+    pub fn observe(&mut self, token: u32) {
+        if self.config.repetition_penalty == 1.0 || self.config.repetition_window == 0 {
+            return;
+        }
+        if self.recent.len() == self.config.repetition_window {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(token);
+    }
+
+    /// Draws the next token from log-probabilities (one per token of the vocabulary) and notes it.
+    ///
+    /// # Errors
+    /// A check fault where no allowed token has a finite log-probability.
+    pub fn next(&mut self, log_probabilities: &[f32]) -> Result<u32> {
+        let candidates = self.candidates(log_probabilities)?;
+        let token = match candidates.as_slice() {
+            [only] => only.token,
+            many => pick(many, uniform(self.config.seed, self.draws)),
+        };
+        self.draws += 1;
+        self.observe(token);
+        Ok(token)
+    }
+
+    /// What may be drawn, most probable first (ties: the smaller id first). The probabilities sum to 1.
+    pub fn candidates(&self, log_probabilities: &[f32]) -> Result<Vec<Candidate>> {
+        let mut scored = self.penalised(log_probabilities);
+        let by_rank = |a: &(u32, f64), b: &(u32, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        let keep = if self.config.temperature == 0.0 { 1 } else { self.config.top_k.unwrap_or(scored.len()) };
+        if keep < scored.len() {
+            scored.select_nth_unstable_by(keep, by_rank);
+            scored.truncate(keep);
+        }
+        scored.sort_unstable_by(by_rank);
+        let Some(&(_, best)) = scored.first() else {
+            return Err(Fault::check("the model gives no token a finite probability")
+                .hint("its weights are broken: try an earlier checkpoint, or `percept verify` on the run"));
+        };
+        let temperature = if self.config.temperature == 0.0 { 1.0 } else { f64::from(self.config.temperature) };
+        let mut candidates: Vec<Candidate> = scored
+            .into_iter()
+            .map(|(token, score)| Candidate { token, probability: ((score - best) / temperature).exp() })
+            .collect();
+        normalise(&mut candidates);
+        if let Some(limit) = self.config.top_p {
+            keep_top_p(&mut candidates, f64::from(limit));
+        }
+        if let Some(fraction) = self.config.min_p {
+            let least = f64::from(fraction) * candidates[0].probability;
+            candidates.retain(|candidate| candidate.probability >= least);
+            normalise(&mut candidates);
+        }
+        Ok(candidates)
+    }
+
+    fn penalised(&self, log_probabilities: &[f32]) -> Vec<(u32, f64)> {
+        let mut scores: Vec<f64> = log_probabilities.iter().map(|value| f64::from(*value)).collect();
+        for &token in &self.excluded {
+            if let Some(score) = scores.get_mut(token as usize) {
+                *score = f64::NEG_INFINITY;
+            }
+        }
+        let mut recent: Vec<u32> = self.recent.iter().copied().collect();
+        recent.sort_unstable();
+        recent.dedup();
+        for token in recent {
+            if let Some(score) = scores.get_mut(token as usize) {
+                *score *= f64::from(self.config.repetition_penalty);
+            }
+        }
+        (0u32..).zip(scores).filter(|(_, score)| score.is_finite()).collect()
+    }
+}
+
+/// A token that may be drawn, with its probability after every step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// The token's id.
+    pub token: u32,
+    /// Its probability among the candidates.
+    pub probability: f64,
+}
+
+fn normalise(candidates: &mut [Candidate]) {
+    let sum: f64 = candidates.iter().map(|candidate| candidate.probability).sum();
+    for candidate in candidates {
+        candidate.probability /= sum;
+    }
+}
+
+fn keep_top_p(candidates: &mut Vec<Candidate>, limit: f64) {
+    let mut sum = 0.0;
+    let enough = candidates.iter().position(|candidate| {
+        sum += candidate.probability;
+        sum >= limit
+    });
+    if let Some(last) = enough {
+        candidates.truncate(last + 1);
+    }
+    normalise(candidates);
+}
+
+fn pick(candidates: &[Candidate], at: f64) -> u32 {
+    let mut sum = 0.0;
+    for candidate in candidates {
+        sum += candidate.probability;
+        if at < sum {
+            return candidate.token;
+        }
+    }
+    // Rounding may leave the sum a hair below 1: then the draw belongs to the last candidate.
+    candidates[candidates.len() - 1].token
+}
+
+/// A number in [0, 1) that depends on the seed and the index alone (SplitMix64, Steele et al. 2014).
+fn uniform(seed: u64, index: u64) -> f64 {
+    let mut z = seed.wrapping_add(index.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn log_softmax(logits: &[f32]) -> Vec<f32> {
+        let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f32 = logits.iter().map(|l| (l - max).exp()).sum();
+        logits.iter().map(|l| l - max - sum.ln()).collect()
+    }
+
+    fn kept(config: SamplingConfig, log_probabilities: &[f32]) -> Vec<u32> {
+        let sampler = Sampler::new(config, &[]).unwrap();
+        sampler.candidates(log_probabilities).unwrap().iter().map(|candidate| candidate.token).collect()
+    }
+
+    fn distribution() -> impl Strategy<Value = Vec<f32>> {
+        prop::collection::vec(-8.0f32..8.0, 1..40).prop_map(|logits| log_softmax(&logits))
+    }
+
+    proptest! {
+        #[test]
+        fn the_same_seed_draws_the_same_tokens(p in distribution(), seed in any::<u64>()) {
+            let config = SamplingConfig { seed, repetition_penalty: 1.2, ..Default::default() };
+            let mut a = Sampler::new(config.clone(), &[]).unwrap();
+            let mut b = Sampler::new(config, &[]).unwrap();
+            for _ in 0..20 {
+                prop_assert_eq!(a.next(&p).unwrap(), b.next(&p).unwrap());
+            }
+        }
+
+        #[test]
+        fn top_k_keeps_the_k_most_probable(p in distribution(), k in 1usize..50) {
+            let mut order: Vec<u32> = (0..p.len() as u32).collect();
+            order.sort_by(|a, b| p[*b as usize].total_cmp(&p[*a as usize]).then(a.cmp(b)));
+            order.truncate(k);
+            prop_assert_eq!(kept(SamplingConfig { top_k: Some(k), ..Default::default() }, &p), order);
+        }
+
+        #[test]
+        fn top_p_keeps_the_smallest_sufficient_set(p in distribution(), limit in 0.01f32..1.0) {
+            let kept = kept(SamplingConfig { top_p: Some(limit), ..Default::default() }, &p);
+            let mass = |tokens: &[u32]| tokens.iter().map(|t| f64::from(p[*t as usize]).exp()).sum::<f64>();
+            prop_assert!(mass(&kept) >= f64::from(limit) - 1e-5);
+            prop_assert!(mass(&kept[..kept.len() - 1]) < f64::from(limit) + 1e-5);
+        }
+
+        #[test]
+        fn min_p_keeps_what_is_probable_enough(p in distribution(), fraction in 0.0f32..1.0) {
+            let kept = kept(SamplingConfig { min_p: Some(fraction), ..Default::default() }, &p);
+            let best = p.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            for (token, value) in p.iter().enumerate() {
+                let ratio = (value - best).exp();
+                // A hair around the border, rounding may decide either way.
+                if (ratio - fraction).abs() > 1e-5 {
+                    prop_assert_eq!(kept.contains(&(token as u32)), ratio > fraction);
+                }
+            }
+        }
+
+        #[test]
+        fn candidates_are_a_distribution_and_hold_the_best(p in distribution(), t in 0.1f32..3.0, k in 1usize..9) {
+            let config = SamplingConfig { temperature: t, top_k: Some(k), top_p: Some(0.9), min_p: Some(0.05), ..Default::default() };
+            let candidates = Sampler::new(config, &[]).unwrap().candidates(&p).unwrap();
+            prop_assert!((candidates.iter().map(|c| c.probability).sum::<f64>() - 1.0).abs() < 1e-9);
+            prop_assert!(p.iter().all(|value| *value <= p[candidates[0].token as usize]));
+        }
+    }
+
+    #[test]
+    fn draws_follow_the_distribution() {
+        let p = log_softmax(&[0.0, 1.0, 2.0]);
+        let mut sampler = Sampler::new(SamplingConfig { seed: 7, ..Default::default() }, &[]).unwrap();
+        let mut counts = [0u32; 3];
+        for _ in 0..30_000 {
+            counts[sampler.next(&p).unwrap() as usize] += 1;
+        }
+        for (count, value) in counts.iter().zip(&p) {
+            assert!((f64::from(*count) / 30_000.0 - f64::from(value.exp())).abs() < 0.01, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn temperature_zero_is_greedy_and_excluded_tokens_never_come() {
+        let p = log_softmax(&[3.0, 2.0, 1.0]);
+        let config = SamplingConfig { temperature: 0.0, ..Default::default() };
+        assert_eq!(Sampler::new(config.clone(), &[]).unwrap().next(&p).unwrap(), 0);
+        assert_eq!(Sampler::new(config, &[0]).unwrap().next(&p).unwrap(), 1);
+    }
+
+    #[test]
+    fn the_penalty_reaches_the_window_and_no_further() {
+        let p = log_softmax(&[1.0, 0.9, -5.0]);
+        let config =
+            SamplingConfig { temperature: 0.0, repetition_penalty: 2.0, repetition_window: 2, ..Default::default() };
+        let mut sampler = Sampler::new(config, &[]).unwrap();
+        sampler.observe(0);
+        assert_eq!(sampler.next(&p).unwrap(), 1, "0 is penalised");
+        // The window now holds 0 and 1: both are penalised alike, so the order is as before.
+        assert_eq!(sampler.next(&p).unwrap(), 0);
+        sampler.observe(2);
+        sampler.observe(2);
+        assert_eq!(sampler.next(&p).unwrap(), 0, "the window has moved on");
+    }
+
+    #[test]
+    fn broken_distributions_and_values_are_refused() {
+        let mut sampler = Sampler::new(SamplingConfig::default(), &[]).unwrap();
+        assert!(sampler.next(&[f32::NAN, f32::NEG_INFINITY]).unwrap_err().is_check());
+        let wrong = [
+            SamplingConfig { temperature: -1.0, ..Default::default() },
+            SamplingConfig { temperature: f32::NAN, ..Default::default() },
+            SamplingConfig { top_k: Some(0), ..Default::default() },
+            SamplingConfig { top_p: Some(0.0), ..Default::default() },
+            SamplingConfig { min_p: Some(1.5), ..Default::default() },
+            SamplingConfig { repetition_penalty: 0.5, ..Default::default() },
+        ];
+        assert!(wrong.iter().all(|config| config.validate().unwrap_err().is_usage()));
+    }
+}

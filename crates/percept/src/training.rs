@@ -1,0 +1,192 @@
+//! What a user sees of a run while it trains, and what is left to say at its end.
+
+use std::path::PathBuf;
+
+use percept::data::{Phase, Progress};
+use percept::train::{Event, Outcome, Started, StepMetrics, Summary, ValidationMetrics};
+use percept::{Fault, Result};
+use serde::Serialize;
+
+use crate::human;
+use crate::meter::Meter;
+use crate::terminal::{Style, Terminal};
+
+/// Shows how text is read.
+#[derive(Debug)]
+pub(crate) struct DataMeter {
+    terminal: Terminal,
+    phase: Option<(Phase, Meter)>,
+}
+
+impl DataMeter {
+    pub(crate) fn new(terminal: Terminal) -> Self {
+        Self { terminal, phase: None }
+    }
+
+    /// One report.
+    pub(crate) fn show(&mut self, progress: Progress) {
+        match progress {
+            Progress::Working { phase, done, total } => {
+                let total = total.unwrap_or(done);
+                if self.phase.as_ref().is_none_or(|(current, _)| *current != phase) {
+                    self.phase = Some((phase, Meter::new(self.terminal, phase.label(), total)));
+                }
+                if let Some((_, meter)) = &mut self.phase {
+                    meter.set(done, || format!("{} of {}", human::bytes(done), human::bytes(total)));
+                }
+            }
+            Progress::Note(note) => match &self.phase {
+                Some((_, meter)) => meter.say(&note),
+                None => self.terminal.say(note),
+            },
+        }
+    }
+
+    /// The work is done: the bar goes.
+    pub(crate) fn finish(&mut self) {
+        self.phase = None;
+    }
+}
+
+/// Shows the events of a run.
+#[derive(Debug)]
+pub(crate) struct Training {
+    terminal: Terminal,
+    data: DataMeter,
+    meter: Option<Meter>,
+    /// Loss of each line of metrics, in bits per byte where those exist, else in nats per token.
+    pub(crate) curve: Vec<f64>,
+}
+
+impl Training {
+    pub(crate) fn new(terminal: Terminal) -> Self {
+        Self { terminal, data: DataMeter::new(terminal), meter: None, curve: Vec::new() }
+    }
+
+    /// One event.
+    pub(crate) fn event(&mut self, event: Event) {
+        match event {
+            Event::Data(progress) => self.data.show(progress),
+            Event::Started(started) => self.started(&started),
+            Event::Step(step) => self.step(&step),
+            Event::Validation(validation) => self.say(&validation_line(&validation)),
+            Event::Sample { step, text } => self.sample(step, &text),
+            Event::Warning(warning) => match &self.meter {
+                Some(meter) => meter.warn(&warning),
+                None => self.terminal.warn(warning),
+            },
+            Event::Finished(_) => self.meter = None,
+            _ => {}
+        }
+    }
+
+    fn started(&mut self, started: &Started) {
+        self.data.finish();
+        self.terminal.say(format!(
+            "{}: {} parameters on {}; {} with {} to train on, {} for validation",
+            started.run.display(),
+            human::short(started.parameters as f64),
+            started.device,
+            human::plural(started.train_documents as u64, "document"),
+            human::plural(started.train_tokens, "token"),
+            human::plural(started.validation_documents as u64, "document"),
+        ));
+        if started.step > 0 {
+            self.terminal.say(format!("going on after step {} of {}", started.step, started.steps));
+        }
+        let mut meter = Meter::new(self.terminal, "step", started.steps);
+        meter.set(started.step, String::new);
+        self.meter = Some(meter);
+    }
+
+    fn step(&mut self, step: &StepMetrics) {
+        self.curve.push(step.bits_per_byte.unwrap_or(step.loss));
+        if let Some(meter) = &mut self.meter {
+            meter.set(step.step, || {
+                let bits = step.bits_per_byte.map(|bits| format!("  {bits:.3} bits/byte")).unwrap_or_default();
+                format!("loss {:.3}{bits}  {} tokens/s", step.loss, human::short(step.tokens_per_second))
+            });
+        }
+    }
+
+    fn sample(&self, step: u64, text: &str) {
+        let short: String = text.chars().take(240).collect::<String>().trim().replace('\n', "\n  | ");
+        self.say(&Style::Dim.err(&format!("step {step}: the model writes\n  | {short}")));
+    }
+
+    fn say(&self, line: &str) {
+        match &self.meter {
+            Some(meter) => meter.say(line),
+            None => self.terminal.say(line),
+        }
+    }
+}
+
+fn validation_line(validation: &ValidationMetrics) -> String {
+    let value = match validation.bits_per_byte {
+        Some(bits) => format!("{bits:.3} bits/byte"),
+        None => format!("loss {:.3}", validation.loss),
+    };
+    let best = if validation.best { ", the best so far" } else { "" };
+    format!("step {}: validation {value}{best}", validation.step)
+}
+
+/// What `train` and `resume` print with `--json`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    run: PathBuf,
+    step: u64,
+    finished: bool,
+    tokens: u64,
+    seconds: f64,
+    best_step: Option<u64>,
+    validation_loss: Option<f64>,
+    bits_per_byte: Option<f64>,
+}
+
+/// Prints the end of a run; an interrupted one is a fault with exit code 130.
+pub(crate) fn conclude(terminal: &Terminal, outcome: &Outcome) -> Result<()> {
+    let summary = outcome.summary();
+    let run = summary.run.display();
+    terminal.json(&report(outcome))?;
+    match outcome {
+        Outcome::Finished(_) => {
+            terminal.text(finished_line(summary))?;
+            terminal.say(format!("next: percept generate {run} --prompt 'Once upon a time'"));
+            Ok(())
+        }
+        Outcome::Interrupted(_) => {
+            Err(Fault::interrupted(format!("interrupted after step {}; it is saved", summary.step))
+                .hint(format!("`percept resume {run}` goes on from there")))
+        }
+    }
+}
+
+fn finished_line(summary: &Summary) -> String {
+    let validation = match &summary.validation {
+        Some(ValidationMetrics { bits_per_byte: Some(bits), .. }) => format!(", validation {bits:.3} bits/byte"),
+        Some(validation) => format!(", validation loss {:.3}", validation.loss),
+        None => String::new(),
+    };
+    format!(
+        "{}: {} steps, {} tokens in {}{validation}",
+        summary.run.display(),
+        human::grouped(summary.step),
+        human::short(summary.tokens as f64),
+        human::duration(summary.seconds)
+    )
+}
+
+fn report(outcome: &Outcome) -> Report {
+    let summary = outcome.summary();
+    Report {
+        run: summary.run.clone(),
+        step: summary.step,
+        finished: matches!(outcome, Outcome::Finished(_)),
+        tokens: summary.tokens,
+        seconds: summary.seconds,
+        best_step: summary.best,
+        validation_loss: summary.validation.as_ref().map(|validation| validation.loss),
+        bits_per_byte: summary.validation.as_ref().and_then(|validation| validation.bits_per_byte),
+    }
+}

@@ -1,0 +1,119 @@
+//! Interrupted runs go on bit for bit; a killed one loses at most the steps since its last checkpoint.
+
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::Work;
+
+const STEPS: &str = "120";
+/// A step that takes longer than the test's look at the files.
+const SLOWER: [&str; 6] = ["--set", "model.dim=64", "--set", "train.batch=8", "--set", "model.context=256"];
+
+fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["--steps", STEPS][..], &SLOWER, more].concat()
+}
+
+fn start(work: &Work, more: &[&str]) -> Child {
+    work.training(&arguments(more)).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Waits until `reached` holds; fails where the process ends before that.
+fn wait_until(child: &mut Child, mut reached: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !reached() {
+        assert!(begin.elapsed() < Duration::from_secs(120), "nothing happens");
+        assert!(child.try_wait().unwrap().is_none(), "the run ended too early");
+        std::thread::yield_now();
+    }
+}
+
+fn signal(child: &Child, signal: i32) {
+    // SAFETY: kill only sends a signal, to a child of ours that has not been waited for.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
+}
+
+fn metrics(run: &Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
+    let lines = text.lines().map_while(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    lines
+        .map(|mut line| {
+            // Time is no property of the run.
+            for key in ["seconds", "tokens_per_second"] {
+                line.as_object_mut().unwrap().remove(key);
+            }
+            line
+        })
+        .collect()
+}
+
+fn assert_equal_runs(work: &Work, run: &str, other: &str) {
+    let (run, other) = (work.path(run), work.path(other));
+    assert_eq!(metrics(&run).len(), 121, "120 steps and a validation");
+    assert_eq!(metrics(&run), metrics(&other));
+    for file in ["model.safetensors", "optimizer.safetensors"] {
+        let bytes = |run: &Path| std::fs::read(run.join("checkpoints/step-000120").join(file)).unwrap();
+        assert!(bytes(&run) == bytes(&other), "{file} differs");
+    }
+}
+
+#[test]
+fn an_interrupted_run_equals_an_uninterrupted_one() {
+    let work = Work::new();
+    work.write("text.txt", &work_text());
+    work.train(&arguments(&["--run", "whole"])).succeeds();
+
+    let mut child = start(&work, &["--run", "cut"]);
+    wait_until(&mut child, || metrics(&work.path("cut")).len() >= 3);
+    signal(&child, libc::SIGINT);
+    let output = child.wait_with_output().unwrap();
+    let stderr = work.without_paths(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("error: interrupted after step") && stderr.contains("hint: `percept resume"), "{stderr}");
+
+    work.run(&["resume", "cut"]).succeeds();
+    assert_equal_runs(&work, "cut", "whole");
+}
+
+#[test]
+fn a_run_killed_while_it_saves_goes_on_from_its_last_checkpoint() {
+    let work = Work::new();
+    work.write("text.txt", &work_text());
+    work.train(&arguments(&["--run", "whole"])).succeeds();
+
+    let mut child = start(&work, &["--run", "killed", "--set", "train.checkpoint_every=5"]);
+    let checkpoints = work.path("killed/checkpoints");
+    let half_saved = || names(&checkpoints).iter().any(|name| !name.starts_with("step-"));
+    wait_until(&mut child, || !names(&checkpoints).iter().any(|name| name == "step-000005"));
+    wait_until(&mut child, || names(&checkpoints).iter().any(|name| name == "step-000005") && half_saved());
+    signal(&child, libc::SIGKILL);
+    child.wait().unwrap();
+    assert!(half_saved(), "killed in the middle of a save");
+
+    let resumed = work.run(&["resume", "killed"]).succeeds();
+    assert!(resumed.stderr.contains("going on after step"), "{}", resumed.stderr);
+    assert!(!half_saved(), "what was half written is removed");
+    assert_equal_runs(&work, "killed", "whole");
+}
+
+#[test]
+fn a_truncated_checkpoint_is_passed_over_and_told() {
+    let work = Work::new();
+    work.train(&["--steps", "20", "--set", "train.checkpoint_every=10"]).succeeds();
+    let model = work.path("run/checkpoints/step-000020/model.safetensors");
+    let bytes = std::fs::read(&model).unwrap();
+    std::fs::write(&model, &bytes[..bytes.len() / 2]).unwrap();
+    let resumed = work.run(&["resume", "run"]).succeeds();
+    assert!(resumed.stderr.contains("warning:") && resumed.stderr.contains("step-000020"), "{}", resumed.stderr);
+    assert_eq!(std::fs::read(&model).unwrap(), bytes, "the same steps give the same weights");
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// More text than the run reads.
+fn work_text() -> String {
+    (0..20_000).map(|number| format!("{} ", number * number % 9973)).collect()
+}

@@ -1,0 +1,9 @@
+//! End-to-end tests of the real binary, as users start it.
+
+mod bad_input;
+mod help;
+mod interruption;
+mod models;
+mod pipeline;
+mod quickstart;
+mod support;
