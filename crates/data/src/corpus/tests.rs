@@ -95,6 +95,18 @@ fn equal_content_is_tokenized_once_wherever_it_is() {
 }
 
 #[test]
+fn another_reading_of_equal_content_is_another_text() {
+    let folder = Folder::with(&[("a.jsonl", b"{\"text\": \"a\", \"body\": \"b\"}\n")]);
+    let mut config = folder.config();
+    for (key, text) in [("text", "a"), ("body", "b"), ("text", "a")] {
+        config.text_key = key.into();
+        assert_eq!(texts(&corpus(&config, &Tokenizer::bytes()).unwrap().0, &Tokenizer::bytes()), [text]);
+    }
+    config.sources[0] = crate::SourceConfig { format: crate::Format::Text, ..folder.path("a.jsonl").as_str().into() };
+    assert!(texts(&corpus(&config, &Tokenizer::bytes()).unwrap().0, &Tokenizer::bytes())[0].starts_with('{'));
+}
+
+#[test]
 fn damaged_caches_are_built_again_with_a_note() {
     let folder = Folder::with(&[("a.txt", "text ".repeat(1000).as_bytes()), ("b.txt", b"more")]);
     let config = folder.config();

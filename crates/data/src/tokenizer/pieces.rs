@@ -1,4 +1,6 @@
 //! Where a long text may be cut so that it can be encoded in pieces.
+//!
+//! Whoever changes where, changes tokens: raise the version of the cache format, too.
 
 /// A piece is at least this long, the last one excepted.
 const SHORTEST: usize = 64 * 1024;

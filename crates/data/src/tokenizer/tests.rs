@@ -106,6 +106,7 @@ fn the_text_of_the_document_token_is_text() {
     let text = b"a <|document|> b";
     let tokens = tokenizer.encode(text).unwrap();
     assert!(!tokens.contains(&tokenizer.document_token()));
+    assert_eq!(tokenizer.text().unwrap().encode_slowly("a <|document|> b").unwrap(), tokens);
     assert_eq!(tokenizer.decode(&tokens), text);
     assert_eq!(tokenizer.decode(&[tokenizer.document_token(), u32::MAX]), b"");
 }
