@@ -303,7 +303,9 @@ mod tests {
         };
         let train = TrainConfig { accumulate: 2, ..TrainConfig::default() };
         let (loss, parts) = accumulated_gradients(&model, &[half(0..32), half(32..64)], &train, 1).unwrap();
-        let (whole_loss, whole) = accumulated_gradients(&model, &[whole], &TrainConfig::default(), 1).unwrap();
+        let mode = Mode::Training { seed: 1, step: 0 };
+        let (whole_loss, whole) =
+            model.loss_and_gradients(&whole, mode, percept_model::Recompute::Keep, 1.0 / 37.0).unwrap();
         assert_eq!((loss.targets, whole_loss.targets), (37, 37));
         assert!((loss.nll - whole_loss.nll).abs() < 1e-4);
         let norm = global_norm(&whole);

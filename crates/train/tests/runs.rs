@@ -317,7 +317,7 @@ fn impossible_starts_are_refused() {
     assert!(fault.is_usage() && fault.hint_text().unwrap().contains("percept resume"), "{fault}");
     let fault = place.train("texts/00.txt/run", &[]).unwrap_err();
     assert!(fault.is_environment() && fault.to_string().contains("00.txt/run"), "{fault}");
-    let fault = place.train("none", &["data.sources=no/such/text"]).unwrap_err();
+    let fault = place.train("none", &["data.sources=[\"no/such/text\"]"]).unwrap_err();
     assert!(fault.to_string().contains("no/such/text") && !place.path("none").exists(), "{fault}");
     let fault = place.resume("nowhere").unwrap_err();
     assert!(fault.is_environment() && fault.to_string().contains("does not exist"), "{fault}");
