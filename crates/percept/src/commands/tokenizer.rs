@@ -3,15 +3,18 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use percept::data::{Corpus, Tokenizer};
-use percept::{Fault, Result};
+use percept::Result;
+use percept::data::{Dataset, Split, Tokenizer};
 use serde::Serialize;
 
 use super::config_args::ReadingArgs;
 use crate::cli::Global;
 use crate::human;
-use crate::terminal::Style;
+use crate::terminal::{Style, invocation};
 use crate::training::DataMeter;
+
+/// Bytes of text that a tokenizer is trained on at most: a seeded sample of a longer text.
+const SAMPLE: u64 = 256 << 20;
 
 /// Arguments of `percept tokenizer`.
 #[derive(Debug, Args)]
@@ -66,40 +69,25 @@ impl Train {
     fn run(&self, global: &Global) -> Result<()> {
         let terminal = global.terminal();
         let config = self.reading.config(&self.paths)?;
-        let bytes = Tokenizer::bytes();
         let mut meter = DataMeter::new(terminal);
-        let corpus = Corpus::open(&config, &bytes, &mut |progress| meter.show(progress))?;
+        let dataset = Dataset::open(&config, Some(Tokenizer::bytes()), &mut |progress| meter.show(progress))?;
         meter.finish();
         terminal.say(format!(
-            "learning {} from {}",
+            "learning {} from {} of training text",
             human::plural(self.vocab as u64, "token"),
-            human::bytes(corpus.statistics().bytes)
+            human::bytes(dataset.size(Split::Train).bytes.min(SAMPLE))
         ));
-        let mut broken = None;
-        let texts = (0..corpus.documents())
-            .map_while(|index| text(&corpus, &bytes, index).map_err(|fault| broken = Some(fault)).ok());
-        let tokenizer = Tokenizer::train_bpe(texts, self.vocab);
-        if let Some(fault) = broken {
-            return Err(fault);
-        }
-        let tokenizer = tokenizer?;
+        let tokenizer = dataset.train_bpe(self.vocab, SAMPLE)?;
         tokenizer.save(&self.out)?;
         terminal.text(format!("{}: {}", self.out.display(), tokenizer.describe()))?;
         terminal.say(format!(
-            "next: percept train llp-tiny --data {} --tokenizer {}",
+            "next: {} train llp-tiny --data {} --tokenizer {}",
+            invocation(),
             self.paths.join(" "),
             self.out.display()
         ));
         terminal.json(&Description::of(&tokenizer))
     }
-}
-
-fn text(corpus: &Corpus, bytes: &Tokenizer, index: usize) -> Result<String> {
-    let document = corpus.document(index);
-    String::from_utf8(bytes.decode(&document.tokens.to_vec())).map_err(|error| {
-        Fault::usage(format!("{} is not UTF-8 at byte {}", document.name, error.utf8_error().valid_up_to()))
-            .hint("leave the file out (--exclude), or use the byte tokenizer, which takes any bytes")
-    })
 }
 
 /// What `--json` prints.
