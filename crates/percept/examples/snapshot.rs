@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if !BYTES.contains(&text.len()) {
             continue;
         }
-        let held_out = hash(path) % 10 == 0;
+        let held_out = hash(path).is_multiple_of(10);
         bytes[usize::from(held_out)] += text.len();
         let split = if held_out { "held-out" } else { "train" };
         writeln!(records, "{}", serde_json::json!({ "name": path, "split": split, "text": text }))?;

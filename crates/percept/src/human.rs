@@ -1,4 +1,13 @@
-//! Numbers as people read them.
+//! Numbers and paths as people read them.
+
+use std::path::Path;
+
+/// A path below the current folder without that folder.
+pub(crate) fn path(path: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    let short = here.and_then(|here| path.strip_prefix(here).ok()).filter(|short| !short.as_os_str().is_empty());
+    short.unwrap_or(path).display().to_string()
+}
 
 /// `12.3 MiB`.
 pub(crate) fn bytes(bytes: u64) -> String {
@@ -55,6 +64,13 @@ pub(crate) fn plural(count: u64, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_below_the_current_folder_are_short() {
+        let here = std::env::current_dir().unwrap();
+        assert_eq!((path(&here.join("runs/mine")), path(&here)), ("runs/mine".into(), here.display().to_string()));
+        assert_eq!(path(Path::new("/elsewhere")), "/elsewhere");
+    }
 
     #[test]
     fn numbers_read_well() {

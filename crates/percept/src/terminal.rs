@@ -135,3 +135,12 @@ pub(crate) fn print_fault(fault: &Fault) {
         talk(&format!("{} {hint}", Style::Cyan.err("hint:")));
     }
 }
+
+/// How this program was started, for commands that the user may copy.
+pub(crate) fn invocation() -> &'static str {
+    // Cargo sets it for what it runs.
+    match std::env::var_os("CARGO") {
+        Some(_) => "cargo run --release --",
+        None => "percept",
+    }
+}

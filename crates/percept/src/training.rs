@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::human;
 use crate::meter::Meter;
-use crate::terminal::{Style, Terminal};
+use crate::terminal::{Style, Terminal, invocation};
 
 /// Shows how text is read.
 #[derive(Debug)]
@@ -83,13 +83,19 @@ impl Training {
     fn started(&mut self, started: &Started) {
         self.data.finish();
         self.terminal.say(format!(
-            "{}: {} parameters on {}; {} with {} to train on, {} for validation",
-            started.run.display(),
+            "{}: {} parameters on {}",
+            human::path(&started.run),
             human::short(started.parameters as f64),
-            started.device,
+            started.device
+        ));
+        let validation = match started.validation_documents {
+            0 => "without validation".to_string(),
+            documents => format!("{} for validation", human::plural(documents as u64, "document")),
+        };
+        self.terminal.say(format!(
+            "{}, {} to train on; {validation}",
             human::plural(started.train_documents as u64, "document"),
-            human::plural(started.train_tokens, "token"),
-            human::plural(started.validation_documents as u64, "document"),
+            human::plural(started.train_tokens, "token")
         ));
         if started.step > 0 {
             self.terminal.say(format!("going on after step {} of {}", started.step, started.steps));
@@ -147,12 +153,12 @@ pub(crate) struct Report {
 /// Prints the end of a run; an interrupted one is a fault with exit code 130.
 pub(crate) fn conclude(terminal: &Terminal, outcome: &Outcome) -> Result<()> {
     let summary = outcome.summary();
-    let run = summary.run.display();
+    let run = human::path(&summary.run);
     terminal.json(&report(outcome))?;
     match outcome {
         Outcome::Finished(_) => {
             terminal.text(finished_line(summary))?;
-            terminal.say(format!("next: percept generate {run} --prompt 'Once upon a time'"));
+            terminal.say(format!("next: {} generate {run} --prompt 'Once upon a time'", invocation()));
             Ok(())
         }
         Outcome::Interrupted(_) => {
@@ -170,7 +176,7 @@ fn finished_line(summary: &Summary) -> String {
     };
     format!(
         "{}: {} steps, {} tokens in {}{validation}",
-        summary.run.display(),
+        human::path(&summary.run),
         human::grouped(summary.step),
         human::short(summary.tokens as f64),
         human::duration(summary.seconds)

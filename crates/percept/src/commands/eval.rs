@@ -30,6 +30,12 @@ pub(crate) struct Eval {
     /// Score at most this many targets
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// Score at most this many targets of each document
+    #[arg(long, value_name = "N")]
+    document_limit: Option<usize>,
+    /// Take this many tokens at the start of each document as context only
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    context_only: usize,
 }
 
 impl Eval {
@@ -43,7 +49,12 @@ impl Eval {
         };
         let protocol = self.protocol(&run.config.model)?;
         let texts = CorpusTexts::of_corpus(&run.tokenizer, &corpus);
-        let limits = Limits { tokens: self.limit, ..Limits::default() };
+        let limits = Limits {
+            tokens: self.limit,
+            tokens_per_document: self.document_limit,
+            context_only: self.context_only,
+            ..Limits::default()
+        };
         let scorer = ModelScorer::new(self.run.name(run.step), &run.model);
         let total = self.limit.map_or(corpus.statistics().tokens, |limit| corpus.statistics().tokens.min(limit as u64));
         let mut meter = Meter::new(terminal, "scoring", total);

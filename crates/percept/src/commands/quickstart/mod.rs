@@ -21,7 +21,7 @@ use super::config_args::sets;
 use super::run_args::unused_folder;
 use crate::chart::chart;
 use crate::cli::Global;
-use crate::terminal::{Style, Terminal};
+use crate::terminal::{Style, Terminal, invocation};
 use crate::training::{Training, conclude};
 use crate::{human, interrupt};
 
@@ -185,15 +185,7 @@ impl Report {
         terminal.text(format!("  {percept} train llp-tiny --data YOUR-TEXTS/ --run runs/mine"))?;
         terminal.text(format!("  {percept} eval runs/mine --data HELD-OUT.txt"))?;
         terminal.text(format!("  {percept} generate runs/mine --prompt 'Once upon a time'"))?;
-        terminal.say(format!("\nthis run: {}; its held-out text: {}", self.run.display(), held_out.display()));
+        terminal.say(format!("\nthis run: {}; its held-out text: {}", human::path(&self.run), human::path(held_out)));
         Ok(())
-    }
-}
-
-/// How this program was started, for commands to copy.
-fn invocation() -> &'static str {
-    match std::env::var_os("CARGO") {
-        Some(_) => "cargo run --release --",
-        None => "percept",
     }
 }
