@@ -115,7 +115,7 @@ pub struct SourceConfig {
     pub path: String,
     /// Share of the training windows that come from this source, relative to the other weights.
     pub weight: Option<f64>,
-    /// What reports call it; default: the path.
+    /// What reports and messages call it (of a folder, reports only); default: the path.
     pub name: Option<String>,
     /// Key of the text in JSON records; default: that of the whole table.
     pub text_key: Option<String>,

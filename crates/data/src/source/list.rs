@@ -64,7 +64,10 @@ pub(crate) fn list(source: &SourceConfig, filter: &Filter<'_>) -> Result<Vec<Inp
     let path = Path::new(&source.path);
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => list_folder(source, path, filter),
-        Ok(_) => Ok(vec![input(source, path, filter)]),
+        Ok(_) => {
+            let input = input(source, path, filter);
+            Ok(vec![Input { name: source.label().into(), ..input }])
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(missing(path)),
         Err(error) => Err(Fault::environment(format!("cannot read {}", path.display())).because(error)),
     }

@@ -126,6 +126,14 @@ fn a_missing_path_suggests_a_near_one() {
 }
 
 #[test]
+fn a_named_file_goes_by_its_name() {
+    let folder = Folder::with(&[("a.txt", b"a")]);
+    let mut config = folder.config_of(&["a.txt"]);
+    config.sources[0].name = Some("standard input".into());
+    assert_eq!(names(&config), ["standard input"]);
+}
+
+#[test]
 fn standard_input_is_kept_once_per_content() {
     let folder = Folder::new();
     let a = spool(&b"some text"[..], &folder.cache(), Format::Auto).unwrap();
