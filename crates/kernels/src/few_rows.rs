@@ -74,10 +74,10 @@ simd! {
                 let mut lanes = [[0f32; simd::LANES]; 4];
                 let (mut xs, mut ws) = (x.chunks_exact(4 * simd::LANES), weight.chunks_exact(4 * simd::LANES));
                 for (x, w) in (&mut xs).zip(&mut ws) {
-                    for part in 0..4 {
-                        for i in 0..simd::LANES {
-                            let at = part * simd::LANES + i;
-                            lanes[part][i] = A::fma(x[at], w[at], lanes[part][i]);
+                    let parts = x.chunks_exact(simd::LANES).zip(w.chunks_exact(simd::LANES));
+                    for (lanes, (x, w)) in lanes.iter_mut().zip(parts) {
+                        for ((lane, x), w) in lanes.iter_mut().zip(x).zip(w) {
+                            *lane = A::fma(*x, *w, *lane);
                         }
                     }
                 }

@@ -17,7 +17,7 @@ fn reference(rule: &Attention, [q, k, v, grad]: [&[f32]; 4]) -> Reference {
     let mut output = vec![0.0; s.query_len()];
     let mut lse = vec![0.0; s.lse_len()];
     let [mut dq, mut dk, mut dv] = [vec![0.0; s.query_len()], vec![0.0; s.key_len()], vec![0.0; s.key_len()]];
-    for index in 0..s.lse_len() {
+    for (index, lse) in lse.iter_mut().enumerate() {
         let (entry, head, row) = (index / s.queries / s.heads, index / s.queries % s.heads, index % s.queries);
         let at = s.query_at(entry, row, head);
         let key = |j: usize| s.key_at(entry, j, head / (s.heads / s.groups));
@@ -27,7 +27,7 @@ fn reference(rule: &Attention, [q, k, v, grad]: [&[f32]; 4]) -> Reference {
         };
         let scores: Vec<f64> = seen.clone().map(|j| dot(q, at, k, key(j)) * f64::from(rule.scale)).collect();
         let sum: f64 = scores.iter().map(|s| s.exp()).sum();
-        lse[index] = if seen.is_empty() { 0.0 } else { sum.ln() };
+        *lse = if seen.is_empty() { 0.0 } else { sum.ln() };
         let p: Vec<f64> = scores.iter().map(|s| s.exp() / sum).collect();
         let factor = |j: usize| rule.dropout.map_or(1.0, |d| f64::from(d.factor((index * s.keys + j) as u64)));
         let dp: Vec<f64> = seen.clone().map(|j| dot(grad, at, v, key(j)) * factor(j)).collect();

@@ -38,7 +38,7 @@ pub fn attention(
 /// Blocks of query rows that share one span of keys without much waste.
 fn blocks(visibility: &Visibility, queries: usize) -> Vec<Range<usize>> {
     let (length, shift) = match visibility.pattern {
-        Pattern::Causal | Pattern::Everything => return vec![0..queries],
+        Pattern::Causal | Pattern::Everything => return std::iter::once(0..queries).collect(),
         Pattern::Band { width } => (width.max(64), 0),
         Pattern::SegmentPair { length } | Pattern::Blocks { length } => (length, 0),
         Pattern::CausalBlocks { length, shift } => (length, shift),
