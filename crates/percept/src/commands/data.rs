@@ -91,7 +91,7 @@ impl Stats {
         let per_token = statistics.bytes as f64 / statistics.tokens.max(1) as f64;
         row("per token", format!("{per_token:.3} bytes"))?;
         for (reason, count) in &statistics.skipped {
-            row("left out", format!("{}: {reason:?}", human::plural(*count, "document")))?;
+            row("left out", format!("{}: {}", human::plural(*count, "document"), reason.label()))?;
         }
         for example in &statistics.examples {
             terminal.text(format!("  {example}"))?;
