@@ -26,10 +26,14 @@ use percept_model::{Batch, IGNORED};
 use serde::Serialize;
 
 pub use model::ModelScorer;
+pub(crate) use model::is_bounded;
 pub use protocol::Protocol;
 pub use scorer::{Scorer, Stream};
 pub use text::{CorpusTexts, Document, MemoryTexts, Texts, Tokens};
 pub use units::{Tally, Units};
+
+/// Documents whose scores a result lists.
+const LISTED: usize = 1000;
 
 /// Which part of the text is scored. Everything by default; whatever is set is stated in the protocol of the result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -113,7 +117,7 @@ pub struct Score {
     pub text: Option<Units>,
     /// Documents scored.
     pub documents: usize,
-    /// Every document by itself, in order.
+    /// The first documents (at most a thousand) by themselves, in order.
     pub per_document: Vec<DocumentScore>,
     /// Wall-clock time.
     pub seconds: f64,
@@ -142,8 +146,11 @@ pub fn score(
     let documents_total = limits.documents.unwrap_or(usize::MAX).min(texts.len());
     let mut total = Total { units: Some(Units::default()), ..Total::default() };
     for index in 0..documents_total {
-        let document = texts.document(index)?;
         let left = limits.tokens.map_or(usize::MAX, |most| most - total.tally.targets as usize);
+        if left == 0 {
+            break;
+        }
+        let document = texts.document(index)?;
         let targets = targets(&document, limits, left);
         if targets.is_empty() {
             continue;
@@ -178,6 +185,7 @@ fn targets(document: &Document<'_>, limits: &Limits, left: usize) -> Range<usize
 struct Total {
     tally: Tally,
     units: Option<Units>,
+    documents: usize,
     per_document: Vec<DocumentScore>,
 }
 
@@ -192,12 +200,16 @@ impl Total {
             sum += own;
             sum
         });
-        self.per_document.push(DocumentScore { name, tally, bits_per_byte: units.map(|own| tally.bits_per_byte(own)) });
+        self.documents += 1;
+        if self.documents <= LISTED {
+            let bits_per_byte = units.map(|own| tally.bits_per_byte(own));
+            self.per_document.push(DocumentScore { name, tally, bits_per_byte });
+        }
         Ok(())
     }
 
     fn report(self, model: String, protocol: String, seconds: f64) -> Result<Score> {
-        let Self { tally, units, per_document } = self;
+        let Self { tally, units, documents, per_document } = self;
         if tally.targets == 0 {
             return Err(Fault::usage("there is nothing to score: the text has no tokens")
                 .hint("give a text that is not empty, and limits that leave some of it"));
@@ -213,7 +225,7 @@ impl Total {
             bits_per_character: units.map(|units| tally.bits_per_character(units)),
             tokenizer: if units.is_some() { "lossless" } else { "lossy" },
             text: units,
-            documents: per_document.len(),
+            documents,
             per_document,
             seconds,
             tokens_per_s: tally.targets as f64 / seconds,

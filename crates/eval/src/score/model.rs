@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use percept_fault::Result;
 use percept_model::language_model::window_rows;
+use percept_model::schedule::LayerSpec;
 use percept_model::{Batch, LanguageModel, Loss, ModelConfig, Session};
 
 use super::{Protocol, Scorer, Stream};
@@ -49,6 +50,12 @@ impl Stream for Session {
     }
 }
 
+/// Whether the state of a layer stays the same however long the context is.
+pub(crate) fn is_bounded(config: &ModelConfig, layer: &LayerSpec) -> bool {
+    let longer = ModelConfig { context: 2 * config.context, ..config.clone() };
+    layer.kind.state_limit(config, layer) == layer.kind.state_limit(&longer, layer)
+}
+
 impl Protocol {
     /// The protocol that suits a model: a stream where the state does not grow with the context (LLP) or the model has
     /// a rule for going on past its window (history/latent split), else sliding windows of the context and half of it.
@@ -56,10 +63,7 @@ impl Protocol {
     /// # Errors
     /// A usage fault where the configuration is wrong.
     pub fn suited_to(config: &ModelConfig) -> Result<Self> {
-        let longer = ModelConfig { context: 2 * config.context, ..config.clone() };
-        let streams = config.layer_specs()?.iter().all(|layer| {
-            layer.kind.has_history() || layer.kind.state_limit(config, layer) == layer.kind.state_limit(&longer, layer)
-        });
+        let streams = config.layer_specs()?.iter().all(|layer| layer.kind.has_history() || is_bounded(config, layer));
         Ok(if streams {
             Self::Stream
         } else {

@@ -54,7 +54,7 @@ impl Effort {
     pub const THOROUGH: Self = Self { positions: 96, windows: 4, seed: 1 };
 
     /// A few positions: for models of full size.
-    pub const SAMPLED: Self = Self { positions: 8, windows: 1, seed: 1 };
+    pub const SAMPLED: Self = Self { positions: 6, windows: 1, seed: 1 };
 }
 
 /// The outcome of one check.

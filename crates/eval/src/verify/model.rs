@@ -10,6 +10,7 @@ use percept_model::session::WindowSchedule;
 use percept_model::{Batch, LanguageModel, Mode, ModelConfig, Recompute, Rows, Session, parameters};
 
 use super::{Row, Subject, SubjectStream};
+use crate::score::is_bounded;
 
 /// A language model to check, computed on the CPU in f64, so that a fault stands out from rounding, and beside it in f32.
 pub struct ModelSubject {
@@ -18,6 +19,8 @@ pub struct ModelSubject {
     model: Arc<LanguageModel>,
     properties: Properties,
     windows: Option<WindowSchedule>,
+    /// Longest window that is tried.
+    window: usize,
     single: Option<Box<ModelSubject>>,
 }
 
@@ -48,11 +51,13 @@ impl ModelSubject {
             let tensor = weights.get(path).map_or(tensor, |weight| weight.data.clone());
             Tensor::from_data(tensor.into_data().convert_dtype(dtype), (&cpu, dtype))
         });
+        let windows = WindowSchedule::of(model.config(), model.layers());
         Ok(Self {
             name,
             model: Arc::new(trained.for_inference()),
             properties: Properties::of(model.config())?,
-            windows: WindowSchedule::of(model.config(), model.layers()),
+            window: window(&trained, windows.as_ref()),
+            windows,
             trained,
             single: None,
         })
@@ -93,6 +98,16 @@ impl ModelSubject {
     }
 }
 
+/// The context; where every layer is local and nothing depends on it, three segments, after which all repeats.
+fn window(model: &LanguageModel, windows: Option<&WindowSchedule>) -> usize {
+    let (config, layers) = (model.config(), model.layers());
+    let longest = layers.iter().map(|layer| layer.segment).max().unwrap_or(config.context);
+    match windows.is_none() && layers.iter().all(|layer| is_bounded(config, layer)) {
+        true => config.context.min(3 * longest),
+        false => config.context,
+    }
+}
+
 impl Subject for ModelSubject {
     fn name(&self) -> String {
         self.name.clone()
@@ -103,7 +118,7 @@ impl Subject for ModelSubject {
     }
 
     fn window(&self) -> usize {
-        self.config().context
+        self.window
     }
 
     fn layers(&self) -> usize {
