@@ -157,6 +157,7 @@ impl<T> IoContext<T> for std::io::Result<T> {
             let fault = Fault::environment(format!("cannot {what} {}", path.as_ref().display()));
             let hint = match error.kind() {
                 std::io::ErrorKind::NotFound => Some("check the path"),
+                std::io::ErrorKind::NotADirectory => Some("a part of this path is a file: choose another folder"),
                 std::io::ErrorKind::PermissionDenied => Some("check the permissions, or choose another folder"),
                 std::io::ErrorKind::StorageFull => Some("free some disk space, then run the same command again"),
                 _ => None,
