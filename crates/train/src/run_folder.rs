@@ -37,7 +37,7 @@ pub enum Which {
     /// The newest that is whole.
     #[default]
     Latest,
-    /// The one with the lowest validation loss; the newest where the run never validated.
+    /// The one with the lowest validation loss; the newest where the run never validated or that one is broken.
     Best,
     /// The one of this step.
     Step(u64),
@@ -186,7 +186,7 @@ impl RunFolder {
             Which::Latest => self.find_latest(),
             Which::Step(step) => self.find_step(step).map(|checkpoint| (checkpoint, Vec::new())),
             Which::Best => match self.best_step()? {
-                Some(step) => self.find_step(step).map(|checkpoint| (checkpoint, Vec::new())),
+                Some(step) => self.find_best(step),
                 None => self.find_latest(),
             },
         }
@@ -202,6 +202,21 @@ impl RunFolder {
                 .hint("train again into another run folder")),
             (None, None) => Err(Fault::environment(format!("{} has no checkpoint yet", self.path.display()))
                 .hint("`percept resume` goes on from the start")),
+        }
+    }
+
+    /// The best checkpoint; where it is broken, the newest, with a warning.
+    fn find_best(&self, step: u64) -> Result<(Checkpoint, Vec<String>)> {
+        let broken = match self.find_step(step) {
+            Ok(checkpoint) => return Ok((checkpoint, Vec::new())),
+            Err(fault) => fault,
+        };
+        match self.find_latest() {
+            Ok((checkpoint, _)) => {
+                let instead = checkpoint.progress.step;
+                Ok((checkpoint, vec![format!("the best checkpoint is unusable, taking step {instead}: {broken}")]))
+            }
+            Err(_) => Err(broken),
         }
     }
 

@@ -219,6 +219,10 @@ fn a_truncated_checkpoint_costs_the_steps_since_the_one_before() {
     let loaded = load_run(&place.path("broken"), Which::Latest, &Device::flex()).unwrap();
     assert!(loaded.step < 12 && loaded.warnings[0].contains("model.safetensors"), "{:?}", loaded.warnings);
 
+    fs::write(place.path("broken/best"), "step-000012\n").unwrap();
+    let best = load_run(&place.path("broken"), Which::Best, &Device::flex()).unwrap();
+    assert!(best.step < 12 && best.warnings[0].contains("the best checkpoint is unusable"), "{:?}", best.warnings);
+
     let (_, events) = place.resume("broken").unwrap();
     let warnings = warnings(&events);
     assert!(warnings.len() == 1 && warnings[0].contains("model.safetensors"), "{warnings:?}");
