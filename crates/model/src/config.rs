@@ -305,12 +305,12 @@ impl ModelConfig {
     }
 
     fn validate_heads(&self) -> Result<()> {
-        if self.dim % self.heads != 0 {
-            let near = (1..=self.dim).filter(|h| self.dim % h == 0).min_by_key(|h| h.abs_diff(self.heads));
+        if !self.dim.is_multiple_of(self.heads) {
+            let near = (1..=self.dim).filter(|h| self.dim.is_multiple_of(*h)).min_by_key(|h| h.abs_diff(self.heads));
             return Err(Fault::usage(format!("model.heads = {} does not divide model.dim = {}", self.heads, self.dim))
                 .hint(format!("for example model.heads = {}", near.unwrap_or(1))));
         }
-        if self.heads % self.key_value_heads() != 0 {
+        if !self.heads.is_multiple_of(self.key_value_heads()) {
             return Err(Fault::usage(format!(
                 "model.kv_heads = {} does not divide model.heads = {}",
                 self.kv_heads, self.heads
@@ -321,7 +321,7 @@ impl ModelConfig {
             return Err(Fault::usage(format!("model.rotary_fraction = {} is not in [0, 1]", self.rotary_fraction))
                 .hint("it is the share of each head's channels that is rotated"));
         }
-        if self.rotary != RotaryLayers::None && self.head_dim() % 2 != 0 {
+        if self.rotary != RotaryLayers::None && !self.head_dim().is_multiple_of(2) {
             return Err(Fault::usage(format!("a head has {} channels; rotary needs an even number", self.head_dim()))
                 .hint("change model.heads or model.dim, or set model.rotary = \"none\""));
         }

@@ -54,7 +54,7 @@ impl Mixer for LongLora {
             return Err(Fault::usage(format!("model.segment = {} is too short for longlora", layer.segment))
                 .hint("it is the group length G; set it to at least 2"));
         }
-        if config.heads % 2 != 0 || config.key_value_heads() % 2 != 0 {
+        if !config.heads.is_multiple_of(2) || !config.key_value_heads().is_multiple_of(2) {
             return Err(Fault::usage("longlora needs an even number of heads and kv_heads")
                 .hint("half of the heads attend inside shifted groups; change model.heads"));
         }
