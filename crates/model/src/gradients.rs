@@ -102,17 +102,10 @@ impl LanguageModel {
         (nll, gradients)
     }
 
-    /// `x`: `[B, l, d]` before the last norm. The NLL as a number, and the loss with its z-loss.
+    /// `x`: `[B, l, d]` before the last norm. The NLL as a number, and as a tensor whose gradient includes the z-loss.
     fn loss_of(&self, x: Tensor<3>, targets: &[u32]) -> (f64, Tensor<1>) {
-        let loss = self.head_loss(self.norm.forward(x.clone()), targets, self.config().z_loss);
-        let nll = match self.config().z_loss > 0.0 {
-            true => {
-                let model = self.for_inference();
-                number(model.head_loss(model.norm.forward(x.inner()), targets, 0.0))
-            }
-            false => number(loss.clone().inner()),
-        };
-        (nll, loss)
+        let loss = self.head_loss(self.norm.forward(x), targets, self.config().z_loss);
+        (number(loss.clone().inner()), loss)
     }
 
     /// Walks back block by block: each runs again from its kept input `x`, and (y * dy).sum() takes the

@@ -189,7 +189,7 @@ impl LanguageModel {
         Ok(Loss { nll: number(nll), targets: scored })
     }
 
-    /// Sum of -ln p (plus z-loss) over the targets; `hidden`: `[B, l, d]`, after the last norm.
+    /// Sum of -ln p over the targets, whose gradient includes the z-loss; `hidden`: `[B, l, d]`, after the last norm.
     pub(crate) fn head_loss(&self, hidden: Tensor<3>, targets: &[u32], z_loss: f32) -> Tensor<1> {
         let [batch, rows, dim] = hidden.dims();
         let hidden = hidden.reshape([batch * rows, dim]);
