@@ -89,8 +89,12 @@ impl Generate {
             Format::Json => Ok(()),
         };
         let generation = generate(&mut session, &run.tokenizer, &prompt, &config, &mut emit)?;
-        if terminal.format == Format::Text && std::io::stdout().is_terminal() && !generation.text.ends_with('\n') {
-            write_stdout("\n")?;
+        // A pipe gets the text and nothing else; on a terminal the prompt starts on a line of its own.
+        if terminal.format == Format::Text && !generation.text.ends_with('\n') {
+            match std::io::stdout().is_terminal() {
+                true => write_stdout("\n")?,
+                false => terminal.say(""),
+            }
         }
         let report = report(fed, generation, &session);
         terminal.say(format!(

@@ -90,3 +90,26 @@ fn there_is_no_colour_in_a_pipe() {
     let refusal = work.run(&["presets", "nothing"]);
     assert!(!doctor.stdout.contains('\x1b') && !refusal.stderr.contains('\x1b'));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_behind_stdout_is_an_error() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = Work::new().command(&["presets"]).stdout(full).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(message.starts_with("error: cannot write to the standard output: No space left"), "{message}");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_program_quietly() {
+    let mut child = Work::new()
+        .command(&["presets", "--schema"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
