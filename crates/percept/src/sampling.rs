@@ -313,13 +313,14 @@ mod tests {
         let p = log_softmax(&[1.0, 0.9, -5.0]);
         let config =
             SamplingConfig { temperature: 0.0, repetition_penalty: 2.0, repetition_window: 2, ..Default::default() };
-        let mut sampler = Sampler::new(config, &[]).unwrap();
-        sampler.observe(0);
-        assert_eq!(sampler.next(&p).unwrap(), 1, "0 is penalised");
-        // The window holds 0 and 1, then 1 and 2, then 2 alone: 0 is as probable as at first.
-        sampler.observe(2);
-        sampler.observe(2);
-        assert_eq!(sampler.next(&p).unwrap(), 0, "the window has moved on");
+        let next = |seen: &[u32]| {
+            let mut sampler = Sampler::new(config.clone(), &[]).unwrap();
+            seen.iter().for_each(|&token| sampler.observe(token));
+            sampler.next(&p).unwrap()
+        };
+        assert_eq!(next(&[]), 0);
+        assert_eq!(next(&[0, 2]), 1, "0 was seen lately");
+        assert_eq!(next(&[0, 2, 2]), 0, "the window has moved on");
     }
 
     #[test]
