@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use percept::data::Tokenizer;
-use percept::model::{ModelConfig, weights};
+use percept::model::weights;
 use percept::train::{DeviceChoice, RunConfig};
 use percept::{Fault, Result};
 use serde::Serialize;
@@ -13,6 +13,7 @@ use super::config_args::resolve_named;
 use super::export::write_folder;
 use crate::cli::Global;
 use crate::human;
+use crate::terminal::Terminal;
 
 /// Arguments of `percept import`.
 #[derive(Debug, Args)]
@@ -28,9 +29,9 @@ pub(crate) struct Import {
     /// Set one key of the configuration, e.g. --set model.heads=6; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// `bytes`, or the tokenizer.json that the model was trained with
-    #[arg(long, value_name = "FILE", default_value = "bytes")]
-    tokenizer: String,
+    /// The tokenizer.json that the model was trained with; by default bytes
+    #[arg(long, value_name = "FILE")]
+    tokenizer: Option<String>,
     /// Folder to write
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
@@ -47,8 +48,12 @@ struct Report<'a> {
 impl Import {
     pub(crate) fn run(&self, global: &Global) -> Result<()> {
         let terminal = global.terminal();
-        let tokenizer = Tokenizer::open(&self.tokenizer)?;
+        let tokenizer = Tokenizer::open(self.tokenizer_name())?;
         let config = self.configuration(&tokenizer)?;
+        let tokens = tokenizer.vocab_size();
+        if config.model.vocab < tokens {
+            self.mismatch(&terminal, tokens, config.model.vocab)?;
+        }
         let (device, _) = "cpu".parse::<DeviceChoice>()?.open()?;
         let imported = weights::import(&self.file, &config.model, &device)?;
         write_folder(&self.out, &imported.model, &config, &tokenizer)?;
@@ -71,20 +76,27 @@ impl Import {
             }
             None => resolve_named(self.config.as_deref(), &self.set, Vec::new())?,
         };
-        config.data.tokenizer.clone_from(&self.tokenizer);
-        config.model = with_vocabulary(config.model, tokenizer)?;
+        config.data.tokenizer = self.tokenizer_name().to_string();
+        if config.model.vocab == 0 {
+            config.model.vocab = tokenizer.vocab_size();
+        }
         Ok(config)
     }
-}
 
-fn with_vocabulary(model: ModelConfig, tokenizer: &Tokenizer) -> Result<ModelConfig> {
-    let tokens = tokenizer.vocab_size();
-    match model.vocab {
-        0 => Ok(ModelConfig { vocab: tokens, ..model }),
-        vocab if vocab < tokens => {
-            Err(Fault::usage(format!("tokenizer mismatch: it has {tokens} tokens, model.vocab is {vocab}"))
-                .hint("--tokenizer names the tokenizer.json that the model was trained with"))
+    fn tokenizer_name(&self) -> &str {
+        self.tokenizer.as_deref().unwrap_or("bytes")
+    }
+
+    /// A tokenizer that was named must fit. Without one the model can still be verified and exported, but reads no text.
+    fn mismatch(&self, terminal: &Terminal, tokens: usize, vocab: usize) -> Result<()> {
+        let what = format!("tokenizer mismatch: {} has {tokens} tokens, the model {vocab}", self.tokenizer_name());
+        let hint = "--tokenizer names the tokenizer.json that the model was trained with";
+        match self.tokenizer {
+            Some(_) => Err(Fault::usage(what).hint(hint)),
+            None => {
+                terminal.warn(format!("{what}; {hint}"));
+                Ok(())
+            }
         }
-        _ => Ok(model),
     }
 }
