@@ -2,6 +2,12 @@
 
 use std::path::Path;
 
+/// Text that a model wrote, safe to show: control characters, which could steer a terminal, are replaced.
+pub(crate) fn printable(text: &str) -> String {
+    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    text.chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 /// A path below the current folder without that folder.
 pub(crate) fn path(path: &Path) -> String {
     let here = std::env::current_dir().ok();
@@ -70,6 +76,11 @@ mod tests {
         let here = std::env::current_dir().unwrap();
         assert_eq!((path(&here.join("runs/mine")), path(&here)), ("runs/mine".into(), here.display().to_string()));
         assert_eq!(path(Path::new("/elsewhere")), "/elsewhere");
+    }
+
+    #[test]
+    fn text_of_a_model_cannot_steer_a_terminal() {
+        assert_eq!(printable("a\tb\n\x1b[2Jé\0"), "a\tb\n\u{fffd}[2Jé\u{fffd}");
     }
 
     #[test]

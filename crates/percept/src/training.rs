@@ -116,7 +116,7 @@ impl Training {
     }
 
     fn sample(&self, step: u64, text: &str) {
-        let short: String = text.chars().take(240).collect::<String>().trim().replace('\n', "\n  | ");
+        let short: String = human::printable(text).chars().take(240).collect::<String>().trim().replace('\n', "\n  | ");
         self.say(&Style::Dim.err(&format!("step {step}: the model writes\n  | {short}")));
     }
 

@@ -85,6 +85,7 @@ impl Generate {
         let (mut session, prompt) = self.begin(&run)?;
         let fed = prompt.len() - usize::from(session.position() == 0);
         let mut emit = |text: &str| match terminal.format {
+            Format::Text if std::io::stdout().is_terminal() => write_stdout(&human::printable(text)),
             Format::Text => write_stdout(text),
             Format::Json => Ok(()),
         };

@@ -130,7 +130,7 @@ fn sample(terminal: &Terminal, run: &LoadedRun) -> Result<String> {
     let generation = generate(&mut session, &run.tokenizer, &prompt, &config, &mut |_| Ok(()))?;
     let text = format!("{PROMPT}{}", generation.text);
     terminal.text(Style::Bold.out("\nwhat it writes now"))?;
-    for line in text.lines() {
+    for line in human::printable(&text).lines() {
         terminal.text(format!("  | {line}"))?;
     }
     Ok(text)
