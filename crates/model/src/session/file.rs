@@ -1,6 +1,7 @@
 //! A session as a safetensors file with the model's fingerprint.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,10 +29,21 @@ pub struct StateSummary {
 }
 
 impl Session {
-    /// Writes the state to `path`, replacing what is there.
+    /// Writes the state to `path`, replacing what is there: under a temporary name, synced and renamed.
     pub fn save(&self, path: &Path) -> Result<()> {
         let bytes = self.to_bytes()?;
-        std::fs::write(path, bytes).at("write", path)
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(".partial");
+        let written = std::fs::File::create(&temporary).and_then(|mut file| {
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            std::fs::rename(&temporary, path)
+        });
+        if written.is_err() {
+            // What could not be written whole is of no use; a failure to remove it would hide the first one.
+            let _ = std::fs::remove_file(&temporary);
+        }
+        written.at("write", path)
     }
 
     /// Reads a state; it must belong to `model`.
