@@ -1,5 +1,6 @@
 //! Linear maps of a few rows, as in decoding: one pass over the weight, bound by memory, on all threads.
 
+use crate::cost;
 use crate::linear::{Linear, WeightOrder};
 use crate::matrix::Shared;
 use crate::simd::{self, simd};
@@ -15,6 +16,7 @@ const ALONE: usize = 1 << 16;
 /// `y = x * weight (+ bias)`; the sizes have been checked.
 pub(crate) fn forward(linear: &Linear, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
     let output = linear.output;
+    cost::count(linear.rows, output, linear.input);
     let y = Shared::new(y);
     let tile = |index: usize| {
         let columns = index * TILE..((index + 1) * TILE).min(output);

@@ -1,5 +1,6 @@
 //! The output head fused with softmax cross-entropy, in chunks of rows: logits of all rows are never held.
 
+use crate::Cost;
 use crate::matrix::{Output, Threads, View, multiply};
 use crate::simd::{LANES, exp, lanes_sum, simd};
 use rayon::prelude::*;
@@ -39,7 +40,22 @@ pub struct HeadGradients<'a> {
     pub z_loss: f32,
 }
 
+/// Rows whose logits are held at a time.
+fn chunk_rows(vocab: usize, rows: usize) -> usize {
+    (LOGITS / vocab).max(ROWS).min(rows.max(1))
+}
+
 impl Head<'_> {
+    /// Products of [`Head::loss`] on so many rows; [`Head::loss_and_gradients`] executes three times as many.
+    pub fn cost(rows: usize, vocab: usize, dim: usize) -> Cost {
+        let chunk = chunk_rows(vocab, rows);
+        let whole = Cost::of_product(chunk, vocab, dim) * (rows / chunk) as u64;
+        match rows % chunk {
+            0 => whole,
+            rest => whole + Cost::of_product(rest, vocab, dim),
+        }
+    }
+
     fn vocab(&self) -> usize {
         self.weight.len() / self.dim.max(1)
     }
@@ -95,7 +111,7 @@ impl Head<'_> {
         assert!(self.bias.is_none_or(|bias| bias.len() == vocab), "size of the bias");
         let inside = |target: &u32| *target == IGNORED || (*target as usize) < vocab;
         assert!(self.targets.iter().all(inside), "a target is outside the vocabulary");
-        let rows = (LOGITS / vocab).max(ROWS).min(self.targets.len().max(1));
+        let rows = chunk_rows(vocab, self.targets.len());
         let mut logits = vec![0f32; rows * vocab];
         let mut loss = 0.0;
         for (index, targets) in self.targets.chunks(rows).enumerate() {

@@ -7,6 +7,7 @@
 mod activation;
 mod adamw;
 mod attention;
+mod cost;
 mod dropout;
 pub mod embedding;
 mod few_rows;
@@ -24,6 +25,7 @@ mod visibility;
 pub use activation::{gelu, gelu_backward, swiglu, swiglu_backward};
 pub use adamw::{AdamW, squared_norm};
 pub use attention::{Attention, AttentionSaved, AttentionShape};
+pub use cost::Cost;
 pub use dropout::Dropout;
 pub use head::{Head, HeadGradients, IGNORED};
 pub use linear::{Linear, WeightOrder, scale};

@@ -1,5 +1,6 @@
 //! Matrix products over strided views, on the `gemm` crate.
 
+use crate::cost;
 use gemm::Parallelism;
 
 /// A matrix somewhere in a slice: element `(i, j)` is at `i * row + j * column`.
@@ -74,6 +75,7 @@ pub(crate) unsafe fn multiply_raw(
     threads: Threads,
 ) {
     debug_assert!(a.fits(m, k) && b.fits(k, n));
+    cost::count(m, n, k);
     let accumulate = output == Output::Accumulate;
     let parallelism = match threads {
         Threads::One => Parallelism::None,

@@ -5,6 +5,7 @@
 //! saved log-sum-exp. No buffer grows with `queries x keys`.
 
 mod backward;
+mod cost;
 mod forward;
 #[cfg(test)]
 mod reference;

@@ -1,0 +1,67 @@
+//! What matrix products cost, as formulas and as a count of those that were executed.
+//!
+//! The count is two additions to atomic numbers per product, each of which takes microseconds at least.
+
+use std::iter::Sum;
+use std::ops::{Add, Mul};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+static MACS: AtomicU64 = AtomicU64::new(0);
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
+
+/// The cost of matrix products. Nothing else is counted: norms, activations and the optimizer are bound by memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Multiply-accumulates; each is two floating-point operations.
+    pub macs: u64,
+    /// Numbers that the products read and write, each operand and result once per product. Caches make it less.
+    pub numbers: u64,
+}
+
+impl Cost {
+    /// `[m, k] * [k, n]`. The two products of its backward pass cost the same each.
+    pub fn of_product(m: usize, n: usize, k: usize) -> Self {
+        let [m, n, k] = [m, n, k].map(|size| size as u64);
+        Self { macs: m * n * k, numbers: m * k + k * n + m * n }
+    }
+
+    /// All products of this process so far.
+    pub fn executed() -> Self {
+        Self { macs: MACS.load(Ordering::Relaxed), numbers: NUMBERS.load(Ordering::Relaxed) }
+    }
+
+    /// What was executed since `earlier`.
+    pub fn since(earlier: Self) -> Self {
+        let now = Self::executed();
+        Self { macs: now.macs - earlier.macs, numbers: now.numbers - earlier.numbers }
+    }
+}
+
+/// Counts a product that is executed.
+pub(crate) fn count(m: usize, n: usize, k: usize) {
+    let cost = Cost::of_product(m, n, k);
+    MACS.fetch_add(cost.macs, Ordering::Relaxed);
+    NUMBERS.fetch_add(cost.numbers, Ordering::Relaxed);
+}
+
+impl Add for Cost {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { macs: self.macs + other.macs, numbers: self.numbers + other.numbers }
+    }
+}
+
+impl Mul<u64> for Cost {
+    type Output = Self;
+
+    fn mul(self, times: u64) -> Self {
+        Self { macs: self.macs * times, numbers: self.numbers * times }
+    }
+}
+
+impl Sum for Cost {
+    fn sum<I: Iterator<Item = Self>>(costs: I) -> Self {
+        costs.fold(Self::default(), Add::add)
+    }
+}
