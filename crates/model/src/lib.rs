@@ -10,6 +10,7 @@
 pub mod batch;
 pub mod block;
 pub mod config;
+pub mod cost;
 pub mod gradients;
 pub mod init;
 pub mod language_model;

@@ -1,9 +1,12 @@
 //! What a configuration promises: costs, state and reach, from formulas alone (no weights).
 
 use percept_fault::Result;
+use percept_kernels::Head;
 
 use crate::block::Block;
-use crate::config::{Biases, Head, ModelConfig};
+use crate::config::{self, Biases, ModelConfig};
+use crate::cost::Cost;
+use crate::gradients::Recompute;
 use crate::language_model::window_rows;
 use crate::layers::{FeedForward, Norm};
 use crate::rows::Rows;
@@ -33,7 +36,7 @@ impl Properties {
     pub fn parameters(&self) -> u64 {
         let (vocab, dim) = (self.config.vocab as u64, self.config.dim as u64);
         let blocks: u64 = self.layers.iter().map(|layer| Block::parameters(&self.config, layer)).sum();
-        let matrices = if self.config.head == Head::Tied { 1 } else { 2 };
+        let matrices = if self.config.head == config::Head::Tied { 1 } else { 2 };
         let bias = if self.config.biases == Biases::Paper { vocab } else { 0 };
         matrices * vocab * dim + bias + blocks + Norm::parameters(self.config.norm, self.config.dim)
     }
@@ -64,20 +67,42 @@ impl Properties {
         self.sum(self.window_rows(length), |layer, rows| layer.kind.score_entries(&self.config, layer, rows))
     }
 
-    /// Multiply-accumulates of a forward pass over a window of `length` tokens: projections,
-    /// feed-forward, scores and values (2 d per score entry), head.
-    pub fn forward_macs(&self, length: usize) -> u64 {
+    /// The products of a forward pass over `batch` windows of `length` tokens, loss included.
+    pub fn forward_cost(&self, length: usize, batch: usize) -> Cost {
         let rows = self.window_rows(length);
-        let width = (self.config.heads * self.config.head_dim()) as u64;
-        let mixers = self.sum(rows, |layer, rows| {
-            layer.kind.projection_macs(&self.config, layer, rows)
-                + 2 * width * layer.kind.score_entries(&self.config, layer, rows)
-        });
-        let feed_forward = self.sum(rows, |layer, rows| {
-            let after = layer.kind.rows_after(&self.config, layer, rows);
-            after.len() as u64 * FeedForward::macs(&self.config)
-        });
-        mixers + feed_forward + (rows.latents * self.config.dim * self.config.vocab) as u64
+        self.block_costs(rows, batch).map(|(forward, _)| forward).sum::<Cost>() + self.head_cost(rows, batch)
+    }
+
+    /// The products of loss and gradients over `batch` windows of `length` tokens.
+    pub fn training_cost(&self, length: usize, batch: usize, recompute: Recompute) -> Cost {
+        let forwards = match recompute {
+            Recompute::Keep => 1,
+            Recompute::Blocks => 2,
+        };
+        let rows = self.window_rows(length);
+        let blocks = self.block_costs(rows, batch).map(|(forward, backward)| forward * forwards + backward);
+        blocks.sum::<Cost>() + self.head_cost(rows, batch) * 3
+    }
+
+    /// The products of each block's forward and backward pass.
+    fn block_costs(&self, rows: Rows, batch: usize) -> impl Iterator<Item = (Cost, Cost)> {
+        self.layers.iter().zip(self.rows_by_layer(rows)).map(move |(layer, rows)| {
+            let config = &self.config;
+            let mut linears = layer.kind.linears(config, layer, rows);
+            linears.extend(FeedForward::linears(config, layer.kind.rows_after(config, layer, rows).len()));
+            let linears: Cost = linears.iter().map(|call| call.cost(batch)).sum();
+            let calls = layer.kind.attention(config, layer, rows);
+            calls
+                .iter()
+                .map(|call| call.costs(config.head_dim(), batch))
+                .fold((linears, linears * 2), |(forward, backward), (attend, attend_back)| {
+                    (forward + attend, backward + attend_back)
+                })
+        })
+    }
+
+    fn head_cost(&self, rows: Rows, batch: usize) -> Cost {
+        Head::cost(batch * rows.latents, self.config.vocab, self.config.dim)
     }
 
     /// Bytes of a session's state after `tokens` tokens, with `bytes` per number.

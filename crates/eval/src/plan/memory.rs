@@ -6,8 +6,7 @@ use percept_model::properties::Properties;
 use percept_train::{Recompute, TrainConfig};
 use serde::Serialize;
 
-/// Bytes of an f32.
-const NUMBER: u64 = 4;
+use super::NUMBER;
 
 /// Logits that the head holds at a time, and how many copies of them its forward and backward make.
 const HEAD_CHUNK: u64 = 1 << 22;

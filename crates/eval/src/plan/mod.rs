@@ -1,9 +1,10 @@
 //! What a configuration costs, from its formulas alone: no weights are allocated and no text is read.
 //!
-//! A multiply-accumulate counts as two operations. A training step counts as three forward passes (the backward
-//! pass does two), and as a fourth one of the blocks where these are run again. Attention counts every score
-//! that is computed, twice the width per score (scores and values). Norms, activations and the optimizer are left out:
-//! they are bound by memory, not by arithmetic.
+//! Operations and bytes are those of the matrix products that our kernels execute, and tests count these. A
+//! multiply-accumulate is two operations. The backward pass of a linear map takes two products of the cost of its forward
+//! pass; that of attention takes five, where the forward pass took two (it computes the scores again). Attention meets
+//! the keys in blocks of query rows: what no row of a block sees is not computed. Where blocks are run again, their
+//! forward pass counts twice. Norms, activations and the optimizer are left out: they are bound by memory, not by arithmetic.
 
 mod memory;
 mod speed;
@@ -11,12 +12,16 @@ mod speed;
 use percept_data::Tokenizer;
 use percept_fault::Result;
 use percept_model::ModelConfig;
+use percept_model::cost::Cost;
 use percept_model::properties::Properties;
-use percept_train::{DeviceChoice, DeviceKind, Recompute, RunConfig, TrainConfig};
+use percept_train::{DeviceChoice, DeviceKind, RunConfig, TrainConfig};
 use serde::Serialize;
 
 pub use memory::{Attention, Memory};
 pub use speed::{Speed, measure_speed};
+
+/// Bytes of an f32.
+const NUMBER: u64 = 4;
 
 /// A length for which [`Plan::lengths`] says what the model would cost.
 const LONG: usize = 1_000_000;
@@ -45,6 +50,10 @@ pub struct Plan {
     pub flops_per_token: f64,
     /// Operations of a training step, per token.
     pub training_flops_per_token: f64,
+    /// Bytes that the products of a forward pass over a micro-batch read and write, per token.
+    pub bytes_per_token: f64,
+    /// The same of a training step.
+    pub training_bytes_per_token: f64,
     /// Attention scores of one training window, all layers.
     pub score_entries: u64,
     /// Memory of training at its peak, estimated.
@@ -86,11 +95,15 @@ pub fn plan(config: &RunConfig) -> Result<Plan> {
     let properties = Properties::of(&model)?;
     let memory = Memory::of(&model, &config.train, &properties, attention(&config.train)?);
     let train = &config.train;
+    let (context, batch) = (model.context, train.batch);
+    let bytes = |cost: Cost| (cost.numbers * NUMBER) as f64 / (batch * context) as f64;
     Ok(Plan {
         layers: model.layers.clone(),
         parameters: properties.parameters(),
         flops_per_token: forward_flops(&properties, model.context),
-        training_flops_per_token: training_flops(&model, train)?,
+        training_flops_per_token: training_flops(&properties, context, train),
+        bytes_per_token: bytes(properties.forward_cost(context, batch)),
+        training_bytes_per_token: bytes(properties.training_cost(context, batch, train.recompute.into())),
         score_entries: properties.score_entries(model.context),
         peak_memory_bytes: memory.total(),
         memory,
@@ -149,18 +162,12 @@ fn attention(train: &TrainConfig) -> Result<Attention> {
 }
 
 fn forward_flops(properties: &Properties, length: usize) -> f64 {
-    2.0 * properties.forward_macs(length) as f64 / length as f64
+    2.0 * properties.forward_cost(length, 1).macs as f64 / length as f64
 }
 
-/// Operations of a training step per token.
-fn training_flops(model: &ModelConfig, train: &TrainConfig) -> Result<f64> {
-    let properties = Properties::of(model)?;
-    let forward = forward_flops(&properties, model.context);
-    let head = 2.0 * (properties.scored(model.context) * model.dim * model.vocab) as f64 / model.context as f64;
-    Ok(match train.recompute {
-        Recompute::Nothing => 3.0 * forward,
-        Recompute::Blocks => 4.0 * forward - head,
-    })
+/// Operations of a training step per token, in windows of `length` tokens.
+fn training_flops(properties: &Properties, length: usize, train: &TrainConfig) -> f64 {
+    2.0 * properties.training_cost(length, 1, train.recompute.into()).macs as f64 / length as f64
 }
 
 fn length_cost(model: &ModelConfig, context: usize) -> Result<LengthCost> {

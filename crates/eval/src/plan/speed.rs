@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use percept_fault::Result;
+use percept_model::properties::Properties;
 use percept_model::{Batch, LanguageModel, Mode, ModelConfig};
 use percept_train::{DeviceChoice, RunConfig};
 use serde::Serialize;
@@ -46,7 +47,7 @@ pub fn measure_speed(config: &RunConfig, steps: usize) -> Result<Speed> {
             best = best.min(begin.elapsed().as_secs_f64());
         }
     }
-    let flops = training_flops(&model_config, &config.train)? * length as f64;
+    let flops = training_flops(&Properties::of(&model_config)?, length, &config.train) * length as f64;
     Ok(Speed { flops_per_second: flops / best, device: name, measured_layers: model_config.depth })
 }
 

@@ -2,6 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use percept_model::cost::{AttentionCall, LinearCall};
 use percept_model::mixer::Mixer;
 use percept_model::ops::{self, Pattern, Rotary, RotaryLayout, Visibility};
 use percept_model::rows::LayerContext;
@@ -124,8 +125,12 @@ impl<const FAULT: u8> Mixer for Attention<FAULT> {
         3 * (config.dim * config.dim) as u64
     }
 
-    fn projection_macs(_config: &ModelConfig, _layer: &LayerSpec, _rows: Rows) -> u64 {
-        0
+    fn linears(_config: &ModelConfig, _layer: &LayerSpec, _rows: Rows) -> Vec<LinearCall> {
+        Vec::new()
+    }
+
+    fn attention(_config: &ModelConfig, _layer: &LayerSpec, _rows: Rows) -> Vec<AttentionCall> {
+        Vec::new()
     }
 
     fn state_elements(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> usize {

@@ -5,6 +5,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Bias, Linear};
 use crate::config::{Biases, FeedForwardKind, ModelConfig};
+use crate::cost::LinearCall;
 use crate::ops;
 use crate::rows::{LayerContext, Place};
 
@@ -55,9 +56,14 @@ impl FeedForward {
         inputs * Linear::parameters(dim, hidden, bias) + Linear::parameters(hidden, dim, bias)
     }
 
-    /// Multiply-accumulates per row.
-    pub fn macs(config: &ModelConfig) -> u64 {
-        let matrices = if config.feed_forward == FeedForwardKind::Swiglu { 3 } else { 2 };
-        (matrices * config.dim * config.hidden_dim()) as u64
+    /// Its linear maps over `rows` rows.
+    pub fn linears(config: &ModelConfig, rows: usize) -> Vec<LinearCall> {
+        let (dim, hidden) = (config.dim, config.hidden_dim());
+        let inner = LinearCall { rows, input: dim, output: hidden };
+        let outer = LinearCall { rows, input: hidden, output: dim };
+        match config.feed_forward {
+            FeedForwardKind::Swiglu => vec![inner, inner, outer],
+            FeedForwardKind::Gelu => vec![inner, outer],
+        }
     }
 }

@@ -8,6 +8,7 @@ use percept_fault::{Fault, Result};
 
 use super::projection::Projection;
 use crate::config::ModelConfig;
+use crate::cost::AttentionCall;
 use crate::ops::{Dropout, Pattern, Visibility};
 use crate::rows::{LayerContext, Rows};
 use crate::state::MixerState;
@@ -95,4 +96,17 @@ pub(super) fn validate_latents(config: &ModelConfig) -> Result<()> {
 /// Scores of the history rule plus those of the latents: `history_scores + l (h + l)`.
 pub(super) fn score_entries(history_scores: usize, rows: Rows) -> u64 {
     (history_scores + rows.latents * rows.len()) as u64
+}
+
+/// The calls of attention: history by its rule, latents over everything before them.
+pub(super) fn calls(config: &ModelConfig, rows: Rows, pattern: Pattern) -> Vec<AttentionCall> {
+    let visibility = Visibility::new(pattern);
+    let history = AttentionCall { queries: rows.history, keys: rows.history, heads: config.heads, visibility };
+    (rows.history > 0).then_some(history).into_iter().chain([latent_call(config, rows)]).collect()
+}
+
+/// The latents' call of attention.
+pub(super) fn latent_call(config: &ModelConfig, rows: Rows) -> AttentionCall {
+    let visibility = Visibility { pattern: Pattern::Causal, query_start: rows.history, key_start: 0 };
+    AttentionCall { queries: rows.latents, keys: rows.len(), heads: config.heads, visibility }
 }

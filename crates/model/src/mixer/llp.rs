@@ -16,6 +16,7 @@ use percept_fault::{Fault, Result};
 use super::Mixer;
 use super::projection::Projection;
 use crate::config::ModelConfig;
+use crate::cost::{AttentionCall, LinearCall};
 use crate::layers::Linear;
 use crate::ops::{Pattern, Visibility};
 use crate::rows::{LayerContext, Place, Rows};
@@ -110,8 +111,19 @@ impl Mixer for Llp {
         Projection::parameters(config) + first
     }
 
-    fn projection_macs(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> u64 {
-        Projection::macs(config, rows.len(), rows.len())
+    fn linears(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Vec<LinearCall> {
+        let mut calls = Projection::linears(config, rows.len(), rows.len());
+        if config.first_segment_output {
+            let first = layer.segment.min(rows.len());
+            calls.pop();
+            calls.extend([first, rows.len() - first].map(|rows| Projection::output_call(config, rows)));
+        }
+        calls
+    }
+
+    fn attention(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Vec<AttentionCall> {
+        let (count, pattern) = (rows.len(), Pattern::SegmentPair { length: layer.segment });
+        vec![AttentionCall { queries: count, keys: count, heads: config.heads, visibility: Visibility::new(pattern) }]
     }
 
     fn state_elements(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> usize {

@@ -15,6 +15,7 @@ use percept_fault::{Fault, Result};
 use super::Mixer;
 use super::projection::Projection;
 use crate::config::ModelConfig;
+use crate::cost::{AttentionCall, LinearCall};
 use crate::ops::{Dropout, Pattern, Visibility};
 use crate::rows::{LayerContext, Place, Rows, mix};
 use crate::schedule::LayerSpec;
@@ -91,8 +92,17 @@ impl Mixer for LongLora {
         Projection::parameters(config)
     }
 
-    fn projection_macs(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> u64 {
-        Projection::macs(config, rows.len(), rows.len())
+    fn linears(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Vec<LinearCall> {
+        Projection::linears(config, rows.len(), rows.len())
+    }
+
+    fn attention(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Vec<AttentionCall> {
+        let half = |shift: usize| {
+            let pattern = Pattern::CausalBlocks { length: layer.segment, shift };
+            let visibility = Visibility::new(pattern);
+            AttentionCall { queries: rows.len(), keys: rows.len(), heads: config.heads / 2, visibility }
+        };
+        vec![half(0), half(layer.segment / 2)]
     }
 
     fn state_elements(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> usize {

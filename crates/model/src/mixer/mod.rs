@@ -18,6 +18,7 @@ use burn::tensor::{Device, Tensor};
 use percept_fault::Result;
 
 use crate::config::ModelConfig;
+use crate::cost::{AttentionCall, LinearCall};
 use crate::rows::{LayerContext, Rows};
 use crate::schedule::LayerSpec;
 use crate::state::MixerState;
@@ -60,14 +61,18 @@ pub trait Mixer: Sized {
         true
     }
 
-    /// Attention scores computed for a window with these rows (spec, section 2).
+    /// Attention scores of a window with these rows, in whole segments and windows as the papers count them (spec,
+    /// section 2). What is executed is less where a mask is causal: see [`Mixer::attention`].
     fn score_entries(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> u64;
 
     /// Weights, counted by formula.
     fn parameters(config: &ModelConfig, layer: &LayerSpec) -> u64;
 
-    /// Multiply-accumulates of the projections (everything but scores and values) for these rows.
-    fn projection_macs(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> u64;
+    /// The linear maps that a window with these rows takes.
+    fn linears(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Vec<LinearCall>;
+
+    /// The calls of attention that a window with these rows takes.
+    fn attention(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Vec<AttentionCall>;
 
     /// Numbers (not bytes) that the state holds after a stream or window with these rows was seen.
     fn state_elements(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> usize;
@@ -152,9 +157,14 @@ macro_rules! registry {
                 match self { $(Self::$variant => <$type as Mixer>::parameters(config, layer),)* }
             }
 
-            /// See [`Mixer::projection_macs`].
-            pub fn projection_macs(self, config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> u64 {
-                match self { $(Self::$variant => <$type as Mixer>::projection_macs(config, layer, rows),)* }
+            /// See [`Mixer::linears`].
+            pub fn linears(self, config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Vec<LinearCall> {
+                match self { $(Self::$variant => <$type as Mixer>::linears(config, layer, rows),)* }
+            }
+
+            /// See [`Mixer::attention`].
+            pub fn attention(self, config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Vec<AttentionCall> {
+                match self { $(Self::$variant => <$type as Mixer>::attention(config, layer, rows),)* }
             }
 
             /// See [`Mixer::state_elements`].

@@ -14,6 +14,7 @@ use super::Mixer;
 use super::history;
 use super::projection::{Projection, latents};
 use crate::config::ModelConfig;
+use crate::cost::{AttentionCall, LinearCall};
 use crate::ops::Dropout;
 use crate::rows::{LayerContext, Place, Rows, mix};
 use crate::schedule::LayerSpec;
@@ -109,8 +110,13 @@ impl Mixer for PerceiverAr {
         Projection::parameters(config)
     }
 
-    fn projection_macs(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> u64 {
-        Projection::macs(config, rows.latents, rows.len())
+    fn linears(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Vec<LinearCall> {
+        Projection::linears(config, rows.latents, rows.len())
+    }
+
+    /// Without the cross-attention's dropout, which hides a share of the history in training.
+    fn attention(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Vec<AttentionCall> {
+        vec![history::latent_call(config, rows)]
     }
 
     fn state_elements(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {

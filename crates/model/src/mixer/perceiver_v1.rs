@@ -12,6 +12,7 @@ use super::Mixer;
 use super::history::{self, HistoryRule};
 use super::projection::Projection;
 use crate::config::ModelConfig;
+use crate::cost::{AttentionCall, LinearCall};
 use crate::ops::Pattern;
 use crate::rows::{LayerContext, Place, Rows};
 use crate::schedule::LayerSpec;
@@ -53,8 +54,12 @@ impl Mixer for PerceiverV1 {
         Projection::parameters(config)
     }
 
-    fn projection_macs(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> u64 {
-        Projection::macs(config, rows.len(), rows.len())
+    fn linears(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Vec<LinearCall> {
+        Projection::linears(config, rows.len(), rows.len())
+    }
+
+    fn attention(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Vec<AttentionCall> {
+        history::calls(config, rows, Pattern::Everything)
     }
 
     fn state_elements(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {

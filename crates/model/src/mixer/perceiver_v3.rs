@@ -16,7 +16,8 @@ use super::Mixer;
 use super::history::{self, Attended, HistoryRule};
 use super::projection::{Projection, latents};
 use crate::config::{CompressionResidual, ModelConfig};
-use crate::ops::Pattern;
+use crate::cost::{AttentionCall, LinearCall};
+use crate::ops::{self, Pattern};
 use crate::rows::{LayerContext, Place, Rows};
 use crate::schedule::LayerSpec;
 use crate::state::MixerState;
@@ -33,10 +34,9 @@ pub struct Compression {
 impl Compression {
     /// `x`: `[B, r, d]` with r <= h; returns `[B, p, d]`.
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let ([batch, rows, _], [capacity, compressed]) = (x.dims(), self.weight.dims());
-        let weight = self.weight.val().narrow(0, capacity - rows, rows).transpose();
-        let weight = weight.unsqueeze::<3>().expand([batch, compressed, rows]);
-        weight.matmul(x) + self.bias.val().reshape([1, compressed, 1])
+        let ([_, rows, _], [capacity, _]) = (x.dims(), self.weight.dims());
+        let weight = self.weight.val().narrow(0, capacity - rows, rows);
+        ops::linear(x.swap_dims(1, 2), weight, Some(self.bias.val())).swap_dims(1, 2)
     }
 }
 
@@ -139,13 +139,19 @@ impl Mixer for PerceiverV3 {
         Projection::parameters(config) + compression as u64
     }
 
-    fn projection_macs(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> u64 {
-        let after = Self::rows_after(config, layer, rows);
-        let inner = (config.heads * config.head_dim()) as u64;
-        let compression = if layer.first_of_kind { (rows.history * after.history) as u64 * inner } else { 0 };
-        // Wo runs on the compressed rows.
-        let skipped = (rows.len() - after.len()) as u64 * inner * config.dim as u64;
-        Projection::macs(config, rows.len(), rows.len()) - skipped + compression
+    /// The compression's rows are the channels; the output projection runs on the compressed rows.
+    fn linears(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Vec<LinearCall> {
+        let mut calls = Projection::linears(config, rows.len(), rows.len());
+        if layer.first_of_kind && rows.history > 0 {
+            let output = Projection::output_call(config, config.compressed + rows.latents);
+            calls.pop();
+            calls.extend([LinearCall { rows: output.input, input: rows.history, output: config.compressed }, output]);
+        }
+        calls
+    }
+
+    fn attention(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Vec<AttentionCall> {
+        history::calls(config, rows, Pattern::Everything)
     }
 
     fn state_elements(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {

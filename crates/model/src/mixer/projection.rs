@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::config::{Biases, KeyValue, ModelConfig, NormKind, RotaryLayers, RotaryLayout};
+use crate::cost::LinearCall;
 use crate::layers::{Bias, Linear, Norm};
 use crate::ops::{self, Dropout, Rotary, Visibility};
 use crate::rows::Rows;
@@ -113,11 +114,19 @@ impl Projection {
         Linear::new(config.heads * config.head_dim(), config.dim, output_bias(config), device)
     }
 
-    /// Multiply-accumulates for `queries` query rows and `keys` key rows.
-    pub fn macs(config: &ModelConfig, queries: usize, keys: usize) -> u64 {
-        let (dim, e) = (config.dim, config.head_dim());
-        let projections = if config.key_value == KeyValue::Separate { 2 } else { 1 };
-        (2 * queries * dim * config.heads * e + projections * keys * dim * config.key_value_heads() * e) as u64
+    /// Its linear maps for `queries` query rows and `keys` key rows.
+    pub fn linears(config: &ModelConfig, queries: usize, keys: usize) -> Vec<LinearCall> {
+        let (input, e) = (config.dim, config.head_dim());
+        let key = LinearCall { rows: keys, input, output: config.key_value_heads() * e };
+        let mut calls = vec![LinearCall { rows: queries, input, output: config.heads * e }, key];
+        calls.extend((config.key_value == KeyValue::Separate).then_some(key));
+        calls.push(Self::output_call(config, queries));
+        calls
+    }
+
+    /// The output projection of so many rows.
+    pub fn output_call(config: &ModelConfig, rows: usize) -> LinearCall {
+        LinearCall { rows, input: config.heads * config.head_dim(), output: config.dim }
     }
 
     /// Numbers that one row of keys and values takes in a state.

@@ -12,6 +12,7 @@ use percept_fault::Result;
 use super::Mixer;
 use super::projection::Projection;
 use crate::config::ModelConfig;
+use crate::cost::{AttentionCall, LinearCall};
 use crate::ops::{Pattern, Visibility};
 use crate::rows::{LayerContext, Place, Rows};
 use crate::schedule::LayerSpec;
@@ -62,8 +63,13 @@ impl Mixer for Transformer {
         Projection::parameters(config)
     }
 
-    fn projection_macs(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> u64 {
-        Projection::macs(config, rows.len(), rows.len())
+    fn linears(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Vec<LinearCall> {
+        Projection::linears(config, rows.len(), rows.len())
+    }
+
+    fn attention(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Vec<AttentionCall> {
+        let (count, pattern) = (rows.len(), Pattern::Band { width: config.context });
+        vec![AttentionCall { queries: count, keys: count, heads: config.heads, visibility: Visibility::new(pattern) }]
     }
 
     fn state_elements(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {
