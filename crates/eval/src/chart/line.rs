@@ -1,0 +1,216 @@
+//! Line charts.
+
+use super::axis::Axis;
+use super::canvas::{Anchor, Canvas, number};
+use super::frame::{Frame, Legend, Outline, empty, label, room_beside, spread};
+use super::{Chart, SIZE, palette};
+
+/// Distance of labels beside the plot.
+const GAP: f64 = 15.0;
+/// Markers on a line with many points; every point keeps its hover value.
+const MARKERS: usize = 10;
+
+/// One line.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Series {
+    /// Its name.
+    pub name: String,
+    /// Its points (x, y), in the order in which they are joined.
+    pub points: Vec<(f64, f64)>,
+    /// Low and high around some x: a band behind the line.
+    pub band: Vec<(f64, f64, f64)>,
+    /// Colour, dash and marker; `None`: those of its place among the series.
+    pub style: Option<usize>,
+}
+
+impl Series {
+    /// A line without a band, in the style of its place.
+    pub fn new(name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
+        Self { name: name.into(), points, ..Self::default() }
+    }
+}
+
+/// A horizontal line to compare with, e.g. a baseline or chance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Level {
+    /// Its name, written on it.
+    pub name: String,
+    /// Where it lies on the y axis.
+    pub value: f64,
+}
+
+/// Lines over two axes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LineChart {
+    /// Title; may be empty.
+    pub title: String,
+    /// A remark below the title; may be empty.
+    pub note: String,
+    /// The x axis.
+    pub x: Axis,
+    /// The y axis.
+    pub y: Axis,
+    /// The lines.
+    pub series: Vec<Series>,
+    /// Lines to compare with.
+    pub levels: Vec<Level>,
+    /// Where the series are named.
+    pub legend: Legend,
+    /// Width and height in pixels.
+    pub size: (f64, f64),
+}
+
+impl Default for LineChart {
+    fn default() -> Self {
+        Self {
+            title: String::new(),
+            note: String::new(),
+            x: Axis::default(),
+            y: Axis::default(),
+            series: Vec::new(),
+            levels: Vec::new(),
+            legend: Legend::default(),
+            size: SIZE,
+        }
+    }
+}
+
+impl Chart for LineChart {
+    fn draw(&self) -> Canvas {
+        let lines: Vec<Line<'_>> = self
+            .series
+            .iter()
+            .enumerate()
+            .map(|(index, series)| (series.style.unwrap_or(index), series, self.valid(series)))
+            .filter(|(_, _, points)| !points.is_empty())
+            .collect();
+        let points = || lines.iter().flat_map(|(_, _, points)| points.iter().copied());
+        let bands = self.series.iter().flat_map(|series| &series.band).flat_map(|(_, low, high)| [*low, *high]);
+        let levels = self.levels.iter().map(|level| level.value);
+        let spans = self
+            .x
+            .span(points().map(|point| point.0), 0.0)
+            .zip(self.y.span(points().map(|point| point.1).chain(bands).chain(levels), 0.05));
+        let Some((x, y)) = spans.filter(|_| !lines.is_empty()) else {
+            return empty(self.size, &self.title, &self.note);
+        };
+        let names: Vec<(&str, usize)> = lines.iter().map(|(style, series, _)| (series.name.as_str(), *style)).collect();
+        let beside = self.legend == Legend::Beside && names.len() as f64 * GAP < self.size.1 - 110.0;
+        let outline = Outline {
+            size: self.size,
+            title: &self.title,
+            note: &self.note,
+            x: (&self.x, x),
+            y: (&self.y, y),
+            above: if beside || self.legend == Legend::None { &[] } else { &names },
+            beside: if beside { room_beside(names.iter().map(|name| name.0)) } else { 0.0 },
+        };
+        let mut canvas = Canvas::new(self.size, &self.spoken(&names));
+        let frame = Frame::draw(&mut canvas, &outline);
+        self.inside(&mut canvas, &frame, &lines);
+        if beside {
+            name_ends(&mut canvas, &frame, &lines);
+        }
+        self.hints(&mut canvas, &frame, &lines);
+        canvas
+    }
+}
+
+/// Style, series and those of its points that have a place.
+type Line<'a> = (usize, &'a Series, Vec<(f64, f64)>);
+
+impl LineChart {
+    fn valid(&self, series: &Series) -> Vec<(f64, f64)> {
+        series.points.iter().copied().filter(|point| self.x.takes(point.0) && self.y.takes(point.1)).collect()
+    }
+
+    fn spoken(&self, names: &[(&str, usize)]) -> String {
+        let names: Vec<&str> = names.iter().map(|name| name.0).collect();
+        let title = if self.title.is_empty() { &self.y.label } else { &self.title };
+        format!("{title}. Lines of {} against {}: {}", self.y.label, self.x.label, names.join(", "))
+    }
+
+    fn inside(&self, canvas: &mut Canvas, frame: &Frame, lines: &[Line<'_>]) {
+        // A nested picture cuts off what lies outside of it.
+        let (width, height) = (number(frame.right - frame.left), number(frame.bottom - frame.top));
+        let (left, top) = (number(frame.left), number(frame.top));
+        canvas.push(format!(
+            "<svg x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\" viewBox=\"{left} {top} {width} {height}\" \
+             overflow=\"hidden\">"
+        ));
+        for (style, series, points) in lines {
+            let band: Vec<_> = series
+                .band
+                .iter()
+                .filter(|(x, low, high)| self.x.takes(*x) && self.y.takes(*low) && self.y.takes(*high))
+                .collect();
+            let there = band.iter().map(|(x, low, _)| (*x, *low));
+            let back = band.iter().rev().map(|(x, _, high)| (*x, *high));
+            if band.len() > 1 {
+                let colour = palette::colour(*style);
+                canvas.push(format!("<path class=\"band {colour}\" d=\"{}Z\"/>", path(frame, there.chain(back))));
+            }
+            canvas.push(format!(
+                "<path class=\"line {}\" d=\"{}\" stroke-dasharray=\"{}\"/>",
+                palette::colour(*style),
+                path(frame, points.iter().copied()),
+                palette::dash(*style)
+            ));
+        }
+        canvas.push("</svg>");
+        for level in self.levels.iter().filter(|level| self.y.takes(level.value) && frame.y.holds(level.value)) {
+            let y = frame.y.at(level.value);
+            canvas.line("level", (frame.left, y), (frame.right, y));
+            let text = format!("{} {}", level.name, self.y.unit.value(level.value));
+            canvas.text((frame.right - 4.0, y - 4.0), Anchor::End, "soft halo", &text);
+        }
+    }
+
+    fn hints(&self, canvas: &mut Canvas, frame: &Frame, lines: &[Line<'_>]) {
+        for (style, series, points) in lines {
+            let stride = points.len().div_ceil(MARKERS).max(1);
+            for (index, point) in points.iter().enumerate().filter(|(_, point)| frame.holds(**point)) {
+                let at = frame.at(*point);
+                // Markers of neighbouring lines stand at different points.
+                if (index + style) % stride == 0 || points.len() <= MARKERS {
+                    let marker = palette::marker(*style, at.0, at.1, 3.6);
+                    canvas.push(format!("<path class=\"mark {}\" d=\"{marker}\"/>", palette::colour(*style)));
+                }
+                let (x, y) = (self.x.unit.value(point.0), self.y.unit.value(point.1));
+                canvas.hint(at, 6.0, &format!("{}\n{}: {x}\n{}: {y}", series.name, self.x.label, self.y.label));
+            }
+        }
+    }
+}
+
+fn path(frame: &Frame, points: impl Iterator<Item = (f64, f64)>) -> String {
+    let places: Vec<String> = points
+        .map(|point| {
+            let (x, y) = frame.at(point);
+            format!("{} {}", number(x), number(y))
+        })
+        .collect();
+    // A single point is a line of no length, so that it can be seen.
+    format!("M{}{}", places.join("L"), if places.len() == 1 { "h0.1" } else { "" })
+}
+
+/// Names the lines at their ends.
+fn name_ends(canvas: &mut Canvas, frame: &Frame, lines: &[Line<'_>]) {
+    let ends: Vec<(f64, f64)> = lines
+        .iter()
+        .map(|(_, _, points)| {
+            let inside = points.iter().rev().find(|point| frame.holds(**point));
+            let (x, y) = frame.at(inside.or(points.last()).copied().unwrap_or_default());
+            (x.min(frame.right), y.clamp(frame.top, frame.bottom))
+        })
+        .collect();
+    let wishes: Vec<f64> = ends.iter().map(|end| end.1).collect();
+    let places = spread(&wishes, GAP, (frame.top, frame.bottom));
+    for ((style, series, _), (end, place)) in lines.iter().zip(ends.iter().zip(places)) {
+        if (place - end.1).abs() > 2.0 || frame.right - end.0 > 8.0 {
+            canvas.line("leader", *end, (frame.right + 7.0, place));
+        }
+        let class = format!("name {}", palette::colour(*style));
+        canvas.text((frame.right + 9.0, place + 4.0), Anchor::Start, &class, &label(&series.name));
+    }
+}
