@@ -49,7 +49,8 @@ pub fn swiglu_backward(gate: &[f32], up: &[f32], grad: &mut [f32], dgate: &mut [
 const DENSITY: f32 = 0.398_942_3; // 1 / sqrt(2 pi)
 
 simd! {
-    fn gelu_part(x: &[f32], y: &mut [f32]) {
+    /// [`gelu`] on the calling thread.
+    pub(crate) fn gelu_part(x: &[f32], y: &mut [f32]) {
         for (x, y) in x.iter().zip(y) {
             let (erf, _) = erf_exp::<A>(x * std::f32::consts::FRAC_1_SQRT_2);
             *y = 0.5 * x * (1.0 + erf);
@@ -63,7 +64,8 @@ simd! {
         }
     }
 
-    fn swiglu_part(gate: &[f32], up: &[f32], y: &mut [f32]) {
+    /// [`swiglu`] on the calling thread.
+    pub(crate) fn swiglu_part(gate: &[f32], up: &[f32], y: &mut [f32]) {
         for ((gate, up), y) in gate.iter().zip(up).zip(y) {
             *y = gate / (1.0 + exp::<A>(-gate)) * up;
         }

@@ -8,6 +8,7 @@ mod activation;
 mod adamw;
 mod attention;
 mod cost;
+pub mod decode;
 mod dropout;
 pub mod embedding;
 mod few_rows;

@@ -44,6 +44,19 @@ impl Norm {
         rows.for_each(|((x, y), statistics)| normalise(self, x, gamma, beta, eps, y, statistics));
     }
 
+    /// [`Norm::forward`] on the calling thread, for the few rows of a decoding step.
+    ///
+    /// # Panics
+    /// If a slice does not have the length of its shape.
+    pub fn few_rows(self, x: &[f32], (gamma, beta): (&[f32], Option<&[f32]>), eps: f32, y: &mut [f32]) {
+        let width = gamma.len();
+        assert!(width > 0 && beta.is_none_or(|beta| beta.len() == width), "sizes of gamma and beta");
+        assert!(x.len() == y.len() && x.len().is_multiple_of(width), "sizes of x and y");
+        for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
+            normalise(self, x, gamma, beta, eps, y, &mut [RowStatistics::default()]);
+        }
+    }
+
     /// Turns `grad`, the gradient of the output, into that of `x`, and writes those of gamma and beta.
     ///
     /// # Panics

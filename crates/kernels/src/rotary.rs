@@ -94,10 +94,26 @@ impl Rotary {
         });
     }
 
+    /// What each pair turns by from one position to the next, `[channels / 2]`, in radians.
+    pub fn frequencies(&self) -> Vec<f64> {
+        (0..self.channels / 2).map(|i| self.base.powf(-2.0 * i as f64 / self.channels as f64)).collect()
+    }
+
+    /// Rotates the heads, `width` channels each, of one row in place, on the calling thread; `cos` and `sin`
+    /// `[channels / 2]` are those of its position.
+    ///
+    /// # Panics
+    /// If a head has fewer channels than are rotated, or the table has another length.
+    pub fn rotate_row(&self, x: &mut [f32], width: usize, (cos, sin): (&[f32], &[f32])) {
+        assert!(self.channels <= width && cos.len() == self.channels / 2 && sin.len() == cos.len(), "sizes");
+        match self.layout {
+            RotaryLayout::Interleaved => interleaved(x, width, cos, sin, 1.0),
+            RotaryLayout::HalfSplit => half_split(x, width, cos, sin, 1.0),
+        }
+    }
+
     fn compute(&self, start: usize, length: usize) -> RotaryTable {
-        let pairs = self.channels / 2;
-        let frequencies: Vec<f64> =
-            (0..pairs).map(|i| self.base.powf(-2.0 * i as f64 / self.channels as f64)).collect();
+        let frequencies = self.frequencies();
         let angles = (start..start + length).flat_map(|p| frequencies.iter().map(move |f| p as f64 * f));
         let (sin, cos): (Vec<f64>, Vec<f64>) = angles.map(f64::sin_cos).unzip();
         let round = |values: &[f64]| values.iter().map(|v| *v as f32).collect();

@@ -4,15 +4,18 @@ use std::sync::{Arc, OnceLock};
 
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation::log_softmax};
-use percept_fault::Result;
+use percept_fault::{Fault, Result};
+use percept_kernels::WeightOrder;
+use percept_kernels::decode::WeightPrecision;
 
 use crate::batch::{Batch, Loss, check_tokens};
 use crate::block::Block;
 use crate::config::{Biases, Head, ModelConfig};
+use crate::decoder::{Decoder, HEAD_ORDER, is_exact};
 use crate::layers::Norm;
 use crate::rows::{LayerContext, Mode, Rows};
 use crate::schedule::LayerSpec;
-use crate::state::MixerState;
+use crate::state::{MixerState, numbers};
 use crate::{init, ops, parameters};
 
 /// Rows whose logits are held at a time when scoring.
@@ -51,6 +54,10 @@ pub struct LanguageModel {
     layers: Arc<Vec<LayerSpec>>,
     #[module(skip)]
     fingerprint: Arc<OnceLock<String>>,
+    #[module(skip)]
+    precision: WeightPrecision,
+    #[module(skip)]
+    decoder: Arc<OnceLock<Option<Arc<Decoder>>>>,
 }
 
 impl LanguageModel {
@@ -76,6 +83,8 @@ impl LanguageModel {
             config: Arc::new(config.clone()),
             layers: Arc::new(layers),
             fingerprint: Arc::default(),
+            precision: WeightPrecision::F32,
+            decoder: Arc::default(),
         })
     }
 
@@ -114,9 +123,43 @@ impl LanguageModel {
         self.fingerprint.get_or_init(|| parameters::fingerprint(self))
     }
 
+    /// The precision that the linear maps are rounded to.
+    pub fn weight_precision(&self) -> WeightPrecision {
+        self.precision
+    }
+
+    /// The same model with its linear maps rounded to `precision`, in which a session then packs them. Norms, biases and
+    /// an embedding that is not the head too stay as they are.
+    ///
+    /// # Errors
+    /// A usage fault where the model has no packed decoder ([`Decoder::supports`]).
+    pub fn with_weight_precision(self, precision: WeightPrecision) -> Result<Self> {
+        if !Decoder::supports(&self) && precision != WeightPrecision::F32 {
+            return Err(Fault::usage(
+                "only models whose mixers decode position by position on the CPU have packed weights",
+            )
+            .hint("use f32 weights"));
+        }
+        let tied = self.head.weight.is_none();
+        let mut model = parameters::map(self, |path, shape, tensor| match (path, shape) {
+            ("embedding.weight", _) if !tied => tensor,
+            ("embedding.weight" | "head.weight", [_, dim]) => round(tensor, precision, *dim, HEAD_ORDER),
+            (_, [inputs, _]) => round(tensor, precision, *inputs, WeightOrder::InputOutput),
+            _ => tensor,
+        });
+        model.precision = precision;
+        Ok(model)
+    }
+
+    /// The packed weights, made at the first call; `None` where the model is not supported ([`Decoder::supports`]) or
+    /// memory is too short for them.
+    pub fn decoder(&self) -> Option<&Arc<Decoder>> {
+        self.decoder.get_or_init(|| Decoder::new(self, self.precision).ok().flatten().map(Arc::new)).as_ref()
+    }
+
     /// Forgets what was derived from the weights; [`parameters::map`] calls it.
-    pub(crate) fn forget_fingerprint(&mut self) {
-        self.fingerprint = Arc::default();
+    pub(crate) fn forget_derived(&mut self) {
+        (self.fingerprint, self.decoder, self.precision) = (Arc::default(), Arc::default(), WeightPrecision::F32);
     }
 
     /// The rows of a training window of `length` tokens: the last l are latents where the model has a
@@ -208,6 +251,18 @@ impl LanguageModel {
         }
         nll
     }
+}
+
+/// Flat weights rounded to what packing keeps of them.
+fn round(tensor: Tensor<1>, precision: WeightPrecision, inputs: usize, order: WeightOrder) -> Tensor<1> {
+    if is_exact(precision) {
+        return tensor;
+    }
+    let device = tensor.device();
+    let mut numbers = numbers(tensor);
+    precision.round(&mut numbers, inputs, order);
+    let size = numbers.len();
+    Tensor::from_data(TensorData::new(numbers, [size]), &device)
 }
 
 /// See [`LanguageModel::window_rows`]; from the configuration alone.

@@ -70,6 +70,21 @@ pub fn collect(model: &LanguageModel) -> BTreeMap<String, NamedTensor> {
     collector.tensors
 }
 
+struct Shapes(Vec<Vec<usize>>);
+
+impl ModuleVisitor for Shapes {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.push(param.shape().to_vec());
+    }
+}
+
+/// The shape of every weight.
+pub(crate) fn shapes(model: &LanguageModel) -> Vec<Vec<usize>> {
+    let mut shapes = Shapes(Vec::new());
+    model.visit(&mut shapes);
+    shapes.0
+}
+
 struct Mapper<F> {
     path: Path,
     change: F,
@@ -97,7 +112,7 @@ impl<F: FnMut(&str, &[usize], Tensor<1>) -> Tensor<1>> ModuleMapper for Mapper<F
 /// Replaces every weight: `change(path, shape, flattened)` returns the new one, of the same length.
 pub fn map(model: LanguageModel, change: impl FnMut(&str, &[usize], Tensor<1>) -> Tensor<1>) -> LanguageModel {
     let mut model = model.map(&mut Mapper { path: Path::default(), change });
-    model.forget_fingerprint();
+    model.forget_derived();
     model
 }
 

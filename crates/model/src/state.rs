@@ -4,6 +4,12 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 
+/// The numbers of a tensor of f32 in order.
+pub(crate) fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    let data = tensor.into_data();
+    data.as_slice::<f32>().map_or_else(|_| data.iter::<f32>().collect(), <[f32]>::to_vec)
+}
+
 /// Named tensors `[1, T, heads, channels]`. Cloning is cheap: tensors are shared until written.
 #[derive(Debug, Clone, Default)]
 pub struct MixerState {

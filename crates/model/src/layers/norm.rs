@@ -34,6 +34,11 @@ impl Norm {
         }
     }
 
+    /// What is added to the variance or mean square.
+    pub fn eps(&self) -> f64 {
+        self.eps
+    }
+
     /// Weights of a normalisation of this width.
     pub fn parameters(kind: NormKind, width: usize) -> u64 {
         match kind {

@@ -13,8 +13,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use percept_fault::{Fault, Result};
 
-use super::Mixer;
 use super::projection::Projection;
+use super::{DecodeStep, Mixer};
 use crate::config::ModelConfig;
 use crate::cost::{AttentionCall, LinearCall};
 use crate::layers::Linear;
@@ -96,6 +96,14 @@ impl Mixer for Llp {
         let visibility = Visibility { pattern, query_start: start, key_start };
         let y = self.projection.attend(q, pair, &visibility, context.dropout(self.dropout, Place::Attention));
         self.output(y, start)
+    }
+
+    fn decode_step(&self) -> Option<DecodeStep<'_>> {
+        Some(DecodeStep {
+            projection: &self.projection,
+            patterns: vec![Pattern::SegmentPair { length: self.segment }],
+            first_output: self.first_output.as_ref().map(|linear| (linear, self.segment)),
+        })
     }
 
     fn score_entries(_config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> u64 {

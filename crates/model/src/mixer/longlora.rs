@@ -12,8 +12,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use percept_fault::{Fault, Result};
 
-use super::Mixer;
 use super::projection::Projection;
+use super::{DecodeStep, Mixer};
 use crate::config::ModelConfig;
 use crate::cost::{AttentionCall, LinearCall};
 use crate::ops::{Dropout, Pattern, Visibility};
@@ -82,6 +82,12 @@ impl Mixer for LongLora {
         };
         let y = Tensor::cat(vec![half(0, 0), half(1, self.group / 2)], 2);
         self.projection.output.forward(y)
+    }
+
+    fn decode_step(&self) -> Option<DecodeStep<'_>> {
+        let half = |shift| Pattern::CausalBlocks { length: self.group, shift };
+        let patterns = vec![half(0), half(self.group / 2)];
+        Some(DecodeStep { projection: &self.projection, patterns, first_output: None })
     }
 
     fn score_entries(_config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> u64 {

@@ -19,9 +19,13 @@ use percept_fault::Result;
 
 use crate::config::ModelConfig;
 use crate::cost::{AttentionCall, LinearCall};
+use crate::layers::Linear;
+use crate::ops::Pattern;
 use crate::rows::{LayerContext, Rows};
 use crate::schedule::LayerSpec;
 use crate::state::MixerState;
+
+pub use projection::Projection;
 
 /// What a mixer promises about itself, as formulas of the configuration.
 ///
@@ -40,6 +44,11 @@ pub trait Mixer: Sized {
     /// it is updated; from the empty state the result is that of the whole window. Only an empty
     /// state may be given history rows.
     fn mix(&self, x: Tensor<3>, state: Option<&mut MixerState>, context: &LayerContext) -> Tensor<3>;
+
+    /// How [`crate::decoder`] runs one new position; `None` where a stream goes through [`Mixer::mix`].
+    fn decode_step(&self) -> Option<DecodeStep<'_>> {
+        None
+    }
 
     /// The rows of `x` (before normalisation) that the output is added to: `[B, rows_after, d]`.
     fn residual(&self, x: Tensor<3>, _rows: Rows) -> Tensor<3> {
@@ -82,6 +91,18 @@ pub trait Mixer: Sized {
 
     /// The earliest position whose row entering the layer can influence the row leaving it at `position`.
     fn earliest(config: &ModelConfig, layer: &LayerSpec, position: usize) -> usize;
+}
+
+/// What the decoder has to know of an attention mixer: the new position's query looks at keys that were kept as
+/// [`Mixer::state_elements`] says, and no row of the layer looks further back than that.
+#[derive(Debug)]
+pub struct DecodeStep<'a> {
+    /// The projections.
+    pub projection: &'a Projection,
+    /// Which keys a query sees: one rule for each equal share of the heads.
+    pub patterns: Vec<Pattern>,
+    /// Another output projection for the positions below a limit.
+    pub first_output: Option<(&'a Linear, usize)>,
 }
 
 macro_rules! registry {
@@ -187,6 +208,11 @@ macro_rules! registry {
             /// See [`Mixer::mix`].
             pub fn mix(&self, x: Tensor<3>, state: Option<&mut MixerState>, context: &LayerContext) -> Tensor<3> {
                 match self { $(Self::$variant(mixer) => mixer.mix(x, state, context),)* }
+            }
+
+            /// See [`Mixer::decode_step`].
+            pub fn decode_step(&self) -> Option<DecodeStep<'_>> {
+                match self { $(Self::$variant(mixer) => mixer.decode_step(),)* }
             }
 
             /// See [`Mixer::residual`].

@@ -92,6 +92,16 @@ impl Projection {
         ops::attention(q, k, v, visibility, scale, dropout).reshape([batch, rows, heads * channels])
     }
 
+    /// Query heads H and key heads G.
+    pub fn heads(&self) -> (usize, usize) {
+        (self.heads, self.key_value_heads)
+    }
+
+    /// How queries and keys are rotated, if they are.
+    pub fn rotary(&self) -> Option<Rotary> {
+        self.rotary
+    }
+
     /// Weights, by formula.
     pub fn parameters(config: &ModelConfig) -> u64 {
         let (dim, e) = (config.dim, config.head_dim());

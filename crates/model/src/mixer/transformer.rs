@@ -9,8 +9,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use percept_fault::Result;
 
-use super::Mixer;
 use super::projection::Projection;
+use super::{DecodeStep, Mixer};
 use crate::config::ModelConfig;
 use crate::cost::{AttentionCall, LinearCall};
 use crate::ops::{Pattern, Visibility};
@@ -53,6 +53,11 @@ impl Mixer for Transformer {
         let visibility = Visibility { pattern: Pattern::Band { width: self.context }, query_start: start, key_start };
         let y = self.projection.attend(q, pair, &visibility, context.dropout(self.dropout, Place::Attention));
         self.projection.output.forward(y)
+    }
+
+    fn decode_step(&self) -> Option<DecodeStep<'_>> {
+        let patterns = vec![Pattern::Band { width: self.context }];
+        Some(DecodeStep { projection: &self.projection, patterns, first_output: None })
     }
 
     fn score_entries(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> u64 {

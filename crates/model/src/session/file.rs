@@ -9,7 +9,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 use percept_fault::{Fault, IoContext, Result};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
-use super::Session;
+use super::{Session, running};
 use crate::language_model::LanguageModel;
 
 const FORMAT: &str = "percept-session-1";
@@ -77,13 +77,14 @@ impl Session {
     /// The state as the bytes of a safetensors file.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut parts: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
-        for (layer, state) in self.states.iter().enumerate() {
+        let running::Tensors { states, last } = self.running.to_tensors(&self.model);
+        for (layer, state) in states.iter().enumerate() {
             for (name, tensor) in state.tensors() {
                 parts.push(part(format!("layers.{layer}.{name}"), tensor.clone()));
             }
         }
-        if let Some(last) = &self.last {
-            parts.push(part("last".into(), last.clone()));
+        if let Some(last) = last {
+            parts.push(part("last".into(), last));
         }
         let tokens = self.tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
         parts.push(("tokens".into(), Dtype::U32, vec![self.tokens.len()], tokens));
@@ -110,7 +111,9 @@ impl Session {
                 .hint("load it with the run and checkpoint that wrote it"));
         }
         session.position = number(&metadata, "position")?;
-        let device = session.model.device();
+        let (model, position) = (session.model.clone(), session.position);
+        let (device, heads) = (model.device(), [model.config().key_value_heads(), model.config().head_dim()]);
+        let running = session.running.tensors(&model);
         for (name, view) in tensors {
             match name.split('.').collect::<Vec<_>>()[..] {
                 ["tokens"] => {
@@ -120,10 +123,14 @@ impl Session {
                         .map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
                         .collect();
                 }
-                ["last"] => session.last = Some(tensor(&view, &device)?),
+                ["last"] if *view.shape() == [1, 1, model.config().dim] => running.last = Some(tensor(&view, &device)?),
                 ["layers", layer, key] => {
-                    let state = layer.parse::<usize>().ok().and_then(|layer| session.states.get_mut(layer));
-                    state.ok_or_else(damaged)?.set(key, tensor(&view, &device)?);
+                    let tensor: Tensor<4> = tensor(&view, &device)?;
+                    let state = layer.parse::<usize>().ok().and_then(|layer| running.states.get_mut(layer));
+                    match (state, tensor.dims()) {
+                        (Some(state), [1, rows, h, e]) if [h, e] == heads && rows <= position => state.set(key, tensor),
+                        _ => return Err(damaged()),
+                    }
                 }
                 _ => return Err(damaged()),
             }

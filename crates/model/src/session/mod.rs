@@ -1,27 +1,35 @@
 //! A model's running state for one stream.
 
+mod batch;
 mod file;
+mod running;
 mod schedule;
 
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, activation::log_softmax};
 use percept_fault::{Fault, Result};
+use percept_kernels::decode::WeightPrecision;
 
+pub use batch::step_all;
 pub use schedule::{Window, WindowSchedule};
 
 use crate::batch::check_tokens;
+use crate::decoder::Decoder;
 use crate::language_model::LanguageModel;
 use crate::rows::{Mode, Rows};
-use crate::state::MixerState;
+use crate::state::numbers;
+use running::Running;
 
 /// Longest run of tokens that goes through the blocks at once.
 const CHUNK: usize = 2048;
+/// Longest run of tokens that the decoder takes one by one; longer ones are cheaper as a window.
+const FEW: usize = 16;
 
 /// One stream: constant state for LLP, at any length.
 ///
-/// However a text is cut into calls, the results are those of the whole: forward = extend. `fork` (and
-/// `clone`) copies handles only; tensors are shared until one side writes.
+/// However a text is cut into calls, the results are those of the whole: forward = extend. Single tokens go through the
+/// model's [`Decoder`] where it has one, longer texts through whole-window kernels, and the state moves between the two.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -37,13 +45,29 @@ const CHUNK: usize = 2048;
 #[derive(Debug, Clone)]
 pub struct Session {
     model: Arc<LanguageModel>,
-    states: Vec<MixerState>,
+    running: Running,
     position: usize,
-    /// Hidden state of the last row after the last norm, `[1, 1, d]`.
-    last: Option<Tensor<3>>,
     windows: Option<WindowSchedule>,
     /// The last tokens, up to n, where there are windows.
     tokens: Vec<u32>,
+}
+
+/// What comes next in a stream.
+#[derive(Debug, Clone, Copy)]
+enum Run {
+    /// That many tokens extend the states.
+    Extend(usize),
+    /// One token, for which the window is run again.
+    Reset(Window),
+}
+
+impl Run {
+    fn tokens(self) -> usize {
+        match self {
+            Self::Extend(tokens) => tokens,
+            Self::Reset(_) => 1,
+        }
+    }
 }
 
 impl Session {
@@ -51,8 +75,21 @@ impl Session {
     pub fn new(model: Arc<LanguageModel>) -> Self {
         let model = if model.device().is_autodiff() { Arc::new(model.for_inference()) } else { model };
         let windows = WindowSchedule::of(model.config(), model.layers());
-        let states = vec![MixerState::default(); model.blocks.len()];
-        Self { model, states, position: 0, last: None, windows, tokens: Vec::new() }
+        Self { running: Running::fresh(&model), model, position: 0, windows, tokens: Vec::new() }
+    }
+
+    /// Goes on with the weights rounded to `precision`; see [`LanguageModel::with_weight_precision`]. To share them
+    /// between sessions, round the model, or fork.
+    ///
+    /// # Errors
+    /// The model has no packed weights.
+    pub fn with_weight_precision(self, precision: WeightPrecision) -> Result<Self> {
+        if precision == self.model.weight_precision() {
+            return Ok(self);
+        }
+        let running = Running::Tensors(Box::new(self.running.to_tensors(&self.model)));
+        let model = Arc::new((*self.model).clone().with_weight_precision(precision)?);
+        Ok(Self { model, running, ..self })
     }
 
     /// The model.
@@ -67,7 +104,7 @@ impl Session {
 
     /// Bytes of keys, values and kept tokens.
     pub fn state_bytes(&self) -> usize {
-        self.states.iter().map(MixerState::bytes).sum::<usize>() + self.tokens.len() * size_of::<u32>()
+        self.running.bytes(&self.model) + self.tokens.len() * size_of::<u32>()
     }
 
     /// A second stream that goes on from here by itself.
@@ -80,19 +117,62 @@ impl Session {
     /// # Errors
     /// No token, or one outside the vocabulary.
     pub fn feed(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
+        let mut out = vec![0.0; self.model.config().vocab];
+        self.feed_into(tokens, &mut out)?;
+        Ok(out)
+    }
+
+    /// [`Session::feed`] into the caller's `[V]` numbers. Where the model has a decoder, feeding a token allocates nothing.
+    ///
+    /// # Errors
+    /// As [`Session::feed`].
+    pub fn feed_into(&mut self, tokens: &[u32], out: &mut [f32]) -> Result<()> {
         if tokens.is_empty() {
             return Err(Fault::usage("there is no token to feed").hint("give a prompt of at least one token"));
         }
-        self.advance(tokens, |_| {})?;
-        self.log_probabilities()
+        check_tokens(tokens, self.model.config().vocab)?;
+        let mut rest = tokens;
+        while !rest.is_empty() {
+            let run = self.next_run(rest.len());
+            let (now, after) = rest.split_at(run.tokens());
+            match self.decoder_for(run) {
+                Some(decoder) => now.iter().for_each(|&token| self.step(&decoder, token)),
+                None => {
+                    self.run_tensors(now, run);
+                }
+            }
+            rest = after;
+        }
+        self.log_probabilities_into(out)
     }
 
     /// ln p of every token as the next one, `[V]`, after what was fed so far.
     pub fn log_probabilities(&self) -> Result<Vec<f32>> {
-        let Some(last) = &self.last else {
+        let mut out = vec![0.0; self.model.config().vocab];
+        self.log_probabilities_into(&mut out)?;
+        Ok(out)
+    }
+
+    /// [`Session::log_probabilities`] into the caller's `[V]` numbers.
+    ///
+    /// # Errors
+    /// Nothing was fed yet, or `out` has another size.
+    pub fn log_probabilities_into(&self, out: &mut [f32]) -> Result<()> {
+        if out.len() != self.model.config().vocab {
+            return Err(Fault::internal(format!("room for {} log-probabilities", out.len())));
+        }
+        // The decoder is asked for only where it is in use: it is made at its first use.
+        if let Some(hidden) = self.running.hidden()
+            && let Some(decoder) = self.model.decoder()
+        {
+            decoder.log_probabilities(std::iter::once(hidden), out);
+            return Ok(());
+        }
+        let Some(last) = self.running.last() else {
             return Err(Fault::usage("nothing was fed yet").hint("feed the document token or a prompt first"));
         };
-        Ok(log_softmax(self.model.logits(last.clone()), 2).into_data().iter::<f32>().collect())
+        out.copy_from_slice(&numbers(log_softmax(self.model.logits(last), 2)));
+        Ok(())
     }
 
     /// -ln p (nats) of each token given everything fed before it, and feeds it.
@@ -100,77 +180,99 @@ impl Session {
     /// # Errors
     /// A fresh session: the first token of a stream has no prediction; feed the document token first.
     pub fn score(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
-        let Some(before) = self.last.clone() else {
+        if self.running.is_fresh() {
             return Err(
                 Fault::usage("a fresh session can't score its first token").hint("feed the document token first")
             );
-        };
-        let model = self.model.clone();
-        let (mut nll, mut before) = (Vec::with_capacity(tokens.len()), before);
-        self.advance(tokens, |hidden| {
-            let rows = hidden.dims()[1];
-            let predicting = match rows {
-                1 => before.clone(),
-                _ => Tensor::cat(vec![before.clone(), hidden.clone().narrow(1, 0, rows - 1)], 1),
-            };
-            before = hidden.narrow(1, rows - 1, 1);
-            let done = nll.len();
-            nll.extend(model.target_nll(predicting, &tokens[done..done + rows]));
-        })?;
+        }
+        check_tokens(tokens, self.model.config().vocab)?;
+        let (mut nll, mut rest) = (Vec::with_capacity(tokens.len()), tokens);
+        while !rest.is_empty() {
+            let run = self.next_run(rest.len());
+            let (now, after) = rest.split_at(run.tokens());
+            match self.decoder_for(run) {
+                Some(decoder) => self.score_steps(&decoder, now, &mut nll)?,
+                None => self.score_run(now, run, &mut nll),
+            }
+            rest = after;
+        }
         Ok(nll)
     }
 
-    /// Feeds tokens; `visit` gets the hidden rows `[1, t, d]` of each run of new tokens, in order.
-    fn advance(&mut self, tokens: &[u32], mut visit: impl FnMut(Tensor<3>)) -> Result<()> {
-        check_tokens(tokens, self.model.config().vocab)?;
-        let mut rest = tokens;
-        while !rest.is_empty() {
-            let (hidden, taken) = match self.windows {
-                None => self.extend(rest, CHUNK),
-                Some(windows) => self.extend_window(rest, windows),
-            };
-            let rows = hidden.dims()[1];
-            self.last = Some(hidden.clone().narrow(1, rows - 1, 1));
-            visit(hidden);
-            rest = &rest[taken..];
+    fn score_steps(&mut self, decoder: &Decoder, tokens: &[u32], nll: &mut Vec<f32>) -> Result<()> {
+        let mut row = vec![0.0; self.model.config().vocab];
+        for &token in tokens {
+            self.log_probabilities_into(&mut row)?;
+            nll.push(-row[token as usize]);
+            self.step(decoder, token);
         }
         Ok(())
     }
 
-    /// Extends the states by at most `limit` tokens.
-    fn extend(&mut self, tokens: &[u32], limit: usize) -> (Tensor<3>, usize) {
-        let taken = tokens.len().min(limit);
-        let start = self.position - self.windows.map_or(0, |windows| windows.window(self.position + 1).start);
-        let hidden = self.run(&tokens[..taken], Rows::plain(taken, start));
-        self.position += taken;
-        (hidden, taken)
+    fn score_run(&mut self, tokens: &[u32], run: Run, nll: &mut Vec<f32>) {
+        let before = self.running.tensors(&self.model).last.clone();
+        let hidden = self.run_tensors(tokens, run);
+        let others = (tokens.len() > 1).then(|| hidden.narrow(1, 0, tokens.len() - 1));
+        let predicting = Tensor::cat(before.into_iter().chain(others).collect(), 1);
+        nll.extend(self.model.target_nll(predicting, tokens));
     }
 
-    /// Extends the current window as far as it goes, or resets it for the next token.
-    fn extend_window(&mut self, tokens: &[u32], windows: WindowSchedule) -> (Tensor<3>, usize) {
+    /// The decoder, if the model has one and it is the shorter way.
+    fn decoder_for(&self, run: Run) -> Option<Arc<Decoder>> {
+        matches!(run, Run::Extend(1..=FEW)).then(|| self.model.decoder().cloned()).flatten()
+    }
+
+    /// What the next tokens, `available` of them, are to be run as.
+    fn next_run(&self, available: usize) -> Run {
+        let Some(windows) = self.windows else { return Run::Extend(available.min(CHUNK)) };
         let next = windows.window(self.position + 1);
-        let goes_on = self.position > 0 && windows.window(self.position) == next;
-        let taken = if goes_on || self.position == 0 { tokens.len().min(next.full - self.position) } else { 1 };
-        self.tokens.extend_from_slice(&tokens[..taken]);
-        let result = if goes_on || self.position == 0 { self.extend(tokens, taken) } else { self.reset(next) };
-        let keep = self.position - windows.window(self.position + 1).start;
-        self.tokens.drain(..self.tokens.len().saturating_sub(keep));
-        result
+        match self.position == 0 || windows.window(self.position) == next {
+            true => Run::Extend(available.min(next.full - self.position)),
+            false => Run::Reset(next),
+        }
     }
 
-    /// Re-runs the window for one new token, which is already in `tokens`.
-    fn reset(&mut self, window: Window) -> (Tensor<3>, usize) {
-        self.position += 1;
-        self.states.iter_mut().for_each(MixerState::clear);
-        let text = self.tokens[self.tokens.len() - (self.position - window.start)..].to_vec();
-        let rows = Rows { history: window.split - window.start, latents: self.position - window.split, start: 0 };
-        let hidden = self.run(&text, rows);
-        (hidden.narrow(1, rows.latents - 1, 1), 1)
+    /// The next token's position, counted from the start of its window.
+    fn window_position(&self) -> usize {
+        self.position - self.windows.map_or(0, |windows| windows.window(self.position + 1).start)
     }
 
-    fn run(&mut self, tokens: &[u32], rows: Rows) -> Tensor<3> {
-        let x = self.model.embed(tokens, 1);
-        let x = self.model.run_blocks(x, Some(&mut self.states), rows, Mode::Evaluation);
-        self.model.norm.forward(x)
+    fn step(&mut self, decoder: &Decoder, token: u32) {
+        let position = self.window_position();
+        decoder.step(&mut [self.running.stream(decoder, position)], &[token]);
+        self.count(&[token]);
+    }
+
+    /// Runs tokens through the model's tensors; returns their hidden rows `[1, t, d]`.
+    fn run_tensors(&mut self, tokens: &[u32], run: Run) -> Tensor<3> {
+        let start = self.window_position();
+        let tensors = self.running.tensors(&self.model);
+        let (rows, before) = match run {
+            Run::Extend(_) => (Rows::plain(tokens.len(), start), Vec::new()),
+            Run::Reset(window) => {
+                tensors.states.iter_mut().for_each(|state| state.clear());
+                let kept = self.position - window.start;
+                let rows =
+                    Rows { history: window.split - window.start, latents: self.position + 1 - window.split, start: 0 };
+                (rows, self.tokens[self.tokens.len() - kept..].to_vec())
+            }
+        };
+        let x = self.model.embed(&[&before, tokens].concat(), 1);
+        let x = self.model.run_blocks(x, Some(&mut tensors.states), rows, Mode::Evaluation);
+        let hidden = self.model.norm.forward(x);
+        let hidden = hidden.narrow(1, rows.latents - tokens.len(), tokens.len());
+        tensors.last = Some(hidden.clone().narrow(1, tokens.len() - 1, 1));
+        self.count(tokens);
+        hidden
+    }
+
+    /// Notes that tokens were fed, and forgets those that no window will need.
+    fn count(&mut self, tokens: &[u32]) {
+        self.position += tokens.len();
+        if let Some(windows) = self.windows {
+            self.tokens.extend_from_slice(tokens);
+            let keep = self.position - windows.window(self.position + 1).start;
+            self.tokens.drain(..self.tokens.len().saturating_sub(keep));
+        }
     }
 }

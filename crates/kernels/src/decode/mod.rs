@@ -1,0 +1,19 @@
+//! Decoding: one token of one or several streams is one pass over packed weights.
+//!
+//! A [`Team`] of threads stays together for a whole token; within it [`PackedLinear`]s multiply the rows of all streams at
+//! once, and [`RingAttention`] lets each row look back at its own stream's keys. Every output is one thread's sum in a
+//! fixed order, so results depend neither on timing nor on the number of threads or streams.
+
+mod codec;
+mod log_softmax;
+mod packed;
+mod pages;
+mod ring;
+mod team;
+
+pub use codec::WeightPrecision;
+pub use log_softmax::log_softmax;
+pub use packed::{Epilogue, PackedLinear, Source};
+pub use pages::Pages;
+pub use ring::RingAttention;
+pub use team::{Crew, Team};

@@ -1,0 +1,288 @@
+//! A team of threads for rounds of work so short that waking threads for each would cost more than it gains.
+//!
+//! One token at a small size is some twenty rounds of about ten microseconds. The caller leads: it opens a round of
+//! tiles, takes tiles like everyone else, and goes on when all are done. Helpers never have to take part, so a helper that
+//! sleeps or has lost its core delays nothing but the tile that it holds, and nothing can deadlock. Helpers spin between
+//! rounds and sleep soon after the last one.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Bits of a ticket that count tiles; the rest counts rounds.
+const TILE_BITS: u32 = 20;
+/// How long a helper spins without work before it sleeps: longer than sampling takes between two tokens.
+const PATIENCE: Duration = Duration::from_micros(200);
+/// Turns of a spinning loop before it looks at the clock or lets other threads run.
+const TURNS: usize = 64;
+
+/// A value that shares its cache line with no other.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Alone<T>(T);
+
+/// What a round consists of. A helper reads it before it claims a tile, and the claim fails if the round is over by then;
+/// that is why all of it is atomic.
+#[derive(Debug, Default)]
+struct Round {
+    /// Round number and next free tile.
+    ticket: AtomicU64,
+    tiles: AtomicUsize,
+    /// `unsafe fn(*const (), usize)`: runs a tile of `work`.
+    run: AtomicPtr<()>,
+    work: AtomicPtr<()>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    round: Alone<Round>,
+    /// Tiles of this round that are done.
+    done: Alone<AtomicUsize>,
+    panicked: AtomicBool,
+    /// Changes when helpers should wake.
+    calls: AtomicU64,
+    sleepers: AtomicUsize,
+    sleep: Mutex<()>,
+    wake: Condvar,
+    quit: AtomicBool,
+}
+
+/// A claimed tile.
+struct Tile {
+    run: *mut (),
+    work: *mut (),
+    index: usize,
+}
+
+impl Shared {
+    fn claim(&self) -> Option<Tile> {
+        let round = &self.round.0;
+        let mut ticket = round.ticket.load(Ordering::Acquire);
+        loop {
+            let index = (ticket & ((1 << TILE_BITS) - 1)) as usize;
+            if index >= round.tiles.load(Ordering::Relaxed) {
+                return None;
+            }
+            let tile = Tile { run: round.run.load(Ordering::Relaxed), work: round.work.load(Ordering::Relaxed), index };
+            // Success means that the round was still open, so what was read above belongs to it: the leader opens the
+            // next one only after every tile of this one, ours included, is done.
+            match round.ticket.compare_exchange_weak(ticket, ticket + 1, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Some(tile),
+                Err(now) => ticket = now,
+            }
+        }
+    }
+
+    fn perform(&self, tile: Tile) {
+        // SAFETY: `Crew::each` stored a function of this type.
+        let run = unsafe { std::mem::transmute::<*mut (), unsafe fn(*const (), usize)>(tile.run) };
+        // SAFETY: `work` is what `run` was made for, and lives until the leader has seen this tile done.
+        let outcome = catch_unwind(AssertUnwindSafe(|| unsafe { run(tile.work, tile.index) }));
+        if outcome.is_err() {
+            self.panicked.store(true, Ordering::Relaxed);
+        }
+        self.done.0.fetch_add(1, Ordering::Release);
+    }
+
+    fn help(&self) {
+        let mut calls = self.calls.load(Ordering::SeqCst);
+        let mut idle = Instant::now();
+        while !self.quit.load(Ordering::Relaxed) {
+            let mut worked = false;
+            for _ in 0..TURNS {
+                while let Some(tile) = self.claim() {
+                    self.perform(tile);
+                    worked = true;
+                }
+                std::hint::spin_loop();
+            }
+            if worked {
+                idle = Instant::now();
+            } else if idle.elapsed() > PATIENCE {
+                self.sleep(calls);
+                calls = self.calls.load(Ordering::SeqCst);
+                idle = Instant::now();
+            }
+        }
+    }
+
+    /// Sleeps until there was a call after `calls`.
+    fn sleep(&self, calls: u64) {
+        let mut guard = self.sleep.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        while self.calls.load(Ordering::SeqCst) == calls {
+            guard = self.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.sleepers.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn call(&self) {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        if self.sleepers.load(Ordering::SeqCst) > 0 {
+            let _guard = self.sleep.lock().unwrap_or_else(PoisonError::into_inner);
+            self.wake.notify_all();
+        }
+    }
+}
+
+/// Helpers that wait for a leader. Dropping it ends them.
+#[derive(Debug)]
+pub struct Team {
+    shared: Arc<Shared>,
+    /// Held by the leader; the number of the last round.
+    lead: Mutex<u64>,
+    helpers: Vec<JoinHandle<()>>,
+}
+
+impl Team {
+    /// A team of the calling thread and up to `helpers` others.
+    pub fn new(helpers: usize) -> Self {
+        let shared = Arc::new(Shared::default());
+        let start = |index: usize| {
+            let shared = shared.clone();
+            std::thread::Builder::new().name(format!("decode-{index}")).spawn(move || shared.help()).ok()
+        };
+        let helpers = (0..helpers).map_while(start).collect();
+        Self { shared, lead: Mutex::new(0), helpers }
+    }
+
+    /// The team of this process: as many threads as the current rayon pool has, but no more than there are cores.
+    pub fn global() -> &'static Self {
+        static TEAM: OnceLock<Team> = OnceLock::new();
+        TEAM.get_or_init(|| {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            Self::new(rayon::current_num_threads().min(cores) - 1)
+        })
+    }
+
+    /// The helpers, for as long as the crew lives; somebody else who asks meanwhile works alone.
+    pub fn crew(&self) -> Crew<'_> {
+        let lead = match self.lead.try_lock() {
+            Ok(lead) => Some(lead),
+            Err(TryLockError::Poisoned(lead)) => Some(lead.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        let lead = lead.filter(|_| !self.helpers.is_empty());
+        if lead.is_some() {
+            self.shared.call();
+        }
+        Crew { shared: &self.shared, lead }
+    }
+}
+
+impl Drop for Team {
+    fn drop(&mut self) {
+        self.shared.quit.store(true, Ordering::Relaxed);
+        self.shared.call();
+        for helper in self.helpers.drain(..) {
+            // A helper catches what its tiles panic with, so there is nothing to learn from it.
+            let _ = helper.join();
+        }
+    }
+}
+
+/// The leader and, where it leads a team, its helpers.
+#[derive(Debug)]
+pub struct Crew<'a> {
+    shared: &'a Shared,
+    lead: Option<MutexGuard<'a, u64>>,
+}
+
+impl Crew<'_> {
+    /// Runs `work` once for each of the `tiles`, shared between the threads, and returns when all are done.
+    ///
+    /// # Panics
+    /// If `work` panics, or for 2^20 tiles and more.
+    pub fn each<F: Fn(usize) + Sync>(&mut self, tiles: usize, work: F) {
+        let Some(lead) = self.lead.as_mut().filter(|_| tiles > 1) else {
+            return (0..tiles).for_each(work);
+        };
+        /// # Safety
+        /// `work` points to an `F`.
+        unsafe fn run<F: Fn(usize)>(work: *const (), tile: usize) {
+            // SAFETY: see above.
+            unsafe { (*work.cast::<F>())(tile) }
+        }
+        assert!(tiles < 1 << TILE_BITS, "{tiles} tiles");
+        let (shared, round) = (self.shared, &self.shared.round.0);
+        shared.done.0.store(0, Ordering::Relaxed);
+        round.tiles.store(tiles, Ordering::Relaxed);
+        round.run.store(run::<F> as unsafe fn(*const (), usize) as *mut (), Ordering::Relaxed);
+        round.work.store((&raw const work).cast::<()>().cast_mut(), Ordering::Relaxed);
+        **lead += 1;
+        round.ticket.store(**lead << TILE_BITS, Ordering::Release);
+        while let Some(tile) = shared.claim() {
+            shared.perform(tile);
+        }
+        let mut turns = 0;
+        while shared.done.0.load(Ordering::Acquire) < tiles {
+            turns += 1;
+            // A helper that has lost its core needs ours.
+            if turns % TURNS == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
+        }
+        assert!(!shared.panicked.swap(false, Ordering::Relaxed), "a tile panicked");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn squares(team: &Team, tiles: usize) {
+        let sums: Vec<AtomicUsize> = (0..tiles).map(|_| AtomicUsize::new(0)).collect();
+        let mut crew = team.crew();
+        for round in 1..=50 {
+            crew.each(tiles, |tile| {
+                sums[tile].fetch_add(tile * tile, Ordering::Relaxed);
+            });
+            assert!(sums.iter().enumerate().all(|(tile, sum)| sum.load(Ordering::Relaxed) == round * tile * tile));
+        }
+    }
+
+    #[test]
+    fn every_tile_runs_once_in_every_round() {
+        for helpers in [0, 1, 7] {
+            let team = Team::new(helpers);
+            for tiles in [0, 1, 2, 33] {
+                squares(&team, tiles);
+                std::thread::sleep(PATIENCE / 2 * tiles as u32);
+            }
+        }
+    }
+
+    #[test]
+    fn several_leaders_share_a_team() {
+        let team = Team::new(2);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..50).for_each(|_| squares(&team, 9)));
+            }
+        });
+    }
+
+    #[test]
+    fn a_panic_reaches_the_leader_and_the_team_lives_on() {
+        let team = Team::new(1);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            team.crew().each(8, |tile| assert!(tile != 5, "tile 5"));
+        }));
+        assert!(outcome.is_err());
+        squares(&team, 8);
+    }
+
+    #[test]
+    fn helpers_do_take_part() {
+        let team = Team::new(1);
+        let leader = std::thread::current().id();
+        let helped = AtomicBool::new(false);
+        let mut crew = team.crew();
+        while !helped.load(Ordering::Relaxed) {
+            crew.each(16, |_| {
+                std::thread::yield_now();
+                helped.fetch_or(std::thread::current().id() != leader, Ordering::Relaxed);
+            });
+        }
+    }
+}

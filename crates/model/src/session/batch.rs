@@ -1,0 +1,61 @@
+//! Several streams of one model, one pass over the weights.
+
+use std::sync::Arc;
+
+use percept_fault::{Fault, Result};
+
+use super::{Run, Session};
+use crate::batch::check_tokens;
+use crate::decoder::{Decoder, Stream};
+
+/// Feeds one token to each session and writes ln p of every token as the next one to `out [sessions, V]`.
+///
+/// All sessions must run the same model (the same [`Arc`]). Where it has a decoder the weights are read once for all of
+/// them; elsewhere they are fed one after the other. What a session computes does not depend on the others.
+///
+/// # Errors
+/// A token outside the vocabulary, numbers that do not match, or sessions of different models; then nothing was fed.
+pub fn step_all(sessions: &mut [&mut Session], tokens: &[u32], out: &mut [f32]) -> Result<()> {
+    let Some(first) = sessions.first() else { return Ok(()) };
+    let model = first.model.clone();
+    if tokens.len() != sessions.len() || out.len() != sessions.len() * model.config().vocab {
+        return Err(Fault::internal("step_all needs a token and a row of V numbers for each session"));
+    }
+    if !sessions.iter().all(|session| Arc::ptr_eq(&session.model, &model)) {
+        return Err(Fault::internal("step_all needs sessions of one model"));
+    }
+    check_tokens(tokens, model.config().vocab)?;
+    match model.decoder() {
+        Some(decoder) => step_together(decoder, sessions, tokens, out),
+        None => {
+            for ((session, token), out) in
+                sessions.iter_mut().zip(tokens).zip(out.chunks_exact_mut(model.config().vocab))
+            {
+                session.feed_into(&[*token], out)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn step_together(decoder: &Decoder, sessions: &mut [&mut Session], tokens: &[u32], out: &mut [f32]) {
+    let (mut streams, mut next): (Vec<&mut Stream>, Vec<u32>) = Default::default();
+    for (session, token) in sessions.iter_mut().zip(tokens) {
+        match session.next_run(1) {
+            Run::Extend(_) => {
+                let position = session.window_position();
+                session.count(&[*token]);
+                streams.push(session.running.stream(decoder, position));
+                next.push(*token);
+            }
+            run @ Run::Reset(_) => {
+                session.run_tensors(&[*token], run);
+            }
+        }
+    }
+    decoder.step(&mut streams, &next);
+    for session in sessions.iter_mut() {
+        session.running.stream(decoder, session.window_position());
+    }
+    decoder.log_probabilities(sessions.iter().filter_map(|session| session.running.hidden()), out);
+}
