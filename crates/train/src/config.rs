@@ -65,6 +65,9 @@ impl From<Recompute> for percept_model::Recompute {
 pub struct TrainConfig {
     /// Optimizer steps.
     pub steps: u64,
+    /// Seconds of training after which the run ends, where its steps are not done before; 0: no limit. Under `wsd` the
+    /// decay is planned at the speed measured so far, so that it ends in time.
+    pub seconds: f64,
     /// Windows per micro-batch; memory grows with it.
     pub batch: usize,
     /// Micro-batches per step; their gradients are averaged over all targets of the step.
@@ -107,6 +110,8 @@ pub struct TrainConfig {
     pub validate_every: u64,
     /// Targets of a validation, spread over the validation documents; 0 takes them all.
     pub validation_targets: usize,
+    /// Targets that a validation window scores, its last ones: those before are context. 0: all that the model can score.
+    pub validation_stride: usize,
     /// Steps between two samples; 0 writes one at the end only.
     pub sample_every: u64,
     /// Steps between two checkpoints; 0 saves at the end only.
@@ -119,6 +124,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             steps: 1000,
+            seconds: 0.0,
             batch: 4,
             accumulate: 1,
             learning_rate: 1e-3,
@@ -140,6 +146,7 @@ impl Default for TrainConfig {
             log_every: 10,
             validate_every: 200,
             validation_targets: 65_536,
+            validation_stride: 0,
             sample_every: 200,
             checkpoint_every: 200,
             keep: 2,
@@ -226,6 +233,7 @@ impl TrainConfig {
         let numbers = [
             ("learning_rate", self.learning_rate, positive(self.learning_rate), "above 0"),
             ("epsilon", self.epsilon, positive(self.epsilon), "above 0"),
+            ("seconds", self.seconds, at_least_zero(self.seconds), "at least 0"),
             ("weight_decay", self.weight_decay, at_least_zero(self.weight_decay), "at least 0"),
             ("clip", self.clip, at_least_zero(self.clip), "at least 0"),
             ("final_fraction", self.final_fraction, share(self.final_fraction), "between 0 and 1"),

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 pub(crate) const TEMPORARY: &str = ".tmp-";
 
 /// Replaces `path` by a file with these contents.
-pub(crate) fn write_file(path: &Path, contents: &[u8]) -> Result<()> {
+pub fn write_file(path: &Path, contents: &[u8]) -> Result<()> {
     let temporary = temporary_beside(path)?;
     let written = File::create(&temporary)
         .and_then(|mut file| file.write_all(contents).and_then(|()| file.sync_all()))

@@ -75,6 +75,11 @@ impl Override {
         Self { key: key.into(), value: Written::Typed(value.into()), origin: Origin::Flag(flag.into()) }
     }
 
+    /// A value from a place in a file.
+    pub(crate) fn typed(key: String, value: Value, origin: Origin) -> Self {
+        Self { key, value: Written::Typed(value), origin }
+    }
+
     /// The overrides among environment variables: `PERCEPT_TRAIN__STEPS=500` sets `train.steps`.
     ///
     /// Two underscores stand for the dot; a variable without them (`PERCEPT_THREADS`) is no key.
@@ -94,6 +99,11 @@ impl Override {
     /// The dotted key.
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// Where it stands, in words: a flag, a variable, or a line of a file.
+    pub fn origin(&self) -> impl fmt::Display {
+        &self.origin
     }
 }
 
@@ -163,6 +173,11 @@ impl Layers {
         })
     }
 
+    /// Where every value came from.
+    pub(crate) fn origins(&self) -> &BTreeMap<String, Origin> {
+        &self.origins
+    }
+
     /// Where the value of a key came from.
     pub(crate) fn origin(&self, key: &str) -> Option<&Origin> {
         origin_of(&self.origins, key)
@@ -170,7 +185,7 @@ impl Layers {
 }
 
 /// The origin of the key, or of the nearest table or list around it.
-fn origin_of<'a>(origins: &'a BTreeMap<String, Origin>, path: &str) -> Option<&'a Origin> {
+pub(crate) fn origin_of<'a>(origins: &'a BTreeMap<String, Origin>, path: &str) -> Option<&'a Origin> {
     let mut path = path;
     loop {
         if let Some(origin) = origins.get(path) {

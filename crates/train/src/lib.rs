@@ -10,6 +10,7 @@
 mod checkpoint;
 mod config;
 mod device;
+mod document;
 mod durable;
 mod environment;
 mod keys;
@@ -27,11 +28,14 @@ mod schedule;
 mod start;
 mod state;
 mod tensors;
+mod time_limit;
 mod trainer;
 mod validation;
 
 pub use config::{Recompute, RunConfig, SampleConfig, TrainConfig};
 pub use device::{DeviceChoice, DeviceKind};
+pub use document::Document;
+pub use durable::write_file;
 pub use environment::Environment;
 pub use layering::Override;
 pub use metrics::{Metrics, StepMetrics, ValidationMetrics, read_metrics};

@@ -30,6 +30,9 @@ pub struct StepMetrics {
     pub tokens_per_second: f64,
     /// Training time since the run began, in seconds, over all its sessions.
     pub seconds: f64,
+    /// Hash of all windows read since the run began, in order: equal for runs that saw equal data.
+    #[serde(default)]
+    pub order_hash: String,
 }
 
 /// Metrics of one validation.

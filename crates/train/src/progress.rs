@@ -27,6 +27,9 @@ pub(crate) struct Progress {
     pub(crate) targets: u64,
     /// Training time in seconds.
     pub(crate) seconds: f64,
+    /// Steps of the run, where its time limit has set them.
+    #[serde(default)]
+    pub(crate) planned: Option<u64>,
     /// The sampler's place in the text, in the sampler's own form.
     pub(crate) position: Value,
     /// What has gathered since the last line of metrics.
@@ -164,6 +167,7 @@ pub(crate) mod tests {
             tokens: 640,
             targets: 600,
             seconds: 1.0 / 3.0,
+            planned: None,
             position: serde_json::json!({ "taken": u64::MAX }),
             interval: Interval { nll: 0.1 + 0.2, targets: 7, tokens: 8, seconds: 1e-9 },
             best: Some(Best { step: 4, loss: 2.0f64.sqrt() }),

@@ -124,7 +124,11 @@ pub fn resume(
         write_config(&folder, &config)?;
     }
     environment.write(&folder.environment_path())?;
-    let progress = newest.map(|checkpoint| checkpoint.progress);
+    let mut progress = newest.map(|checkpoint| checkpoint.progress);
+    if let Some(progress) = progress.as_mut().filter(|_| !overrides.is_empty()) {
+        // Another limit may hold now.
+        progress.planned = None;
+    }
     begin(Prepared { config, folder, dataset, device_name, lock }, state, progress, stop, observer)
 }
 
@@ -167,7 +171,7 @@ fn begin(
     };
     let metrics = MetricsLog::open(&folder.metrics_path(), progress.step)?;
     write_names(&folder, saved, progress.best.map(|best| best.step))?;
-    let validation = Validation::new(&dataset, config.model.context, train.batch, train.validation_targets);
+    let validation = Validation::new(&dataset, config.model.context, train);
     let started = started(&config, &folder, &dataset, &state.model, device_name, progress.step);
     let trainer = Trainer {
         checkpoints: folder.checkpoints(),
@@ -217,6 +221,7 @@ fn fresh_progress(windows: &Windows) -> Result<Progress> {
         tokens: 0,
         targets: 0,
         seconds: 0.0,
+        planned: None,
         position: position_of(windows)?,
         interval: Interval::default(),
         best: None,

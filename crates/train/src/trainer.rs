@@ -18,7 +18,9 @@ use crate::optimizer::global_norm;
 use crate::progress::{Best, Progress, position_of};
 use crate::run_folder::RunFolder;
 use crate::sample::sample;
+use crate::schedule::Schedule;
 use crate::state::State;
+use crate::time_limit::planned_steps;
 use crate::validation::Validation;
 
 /// A run that is ready to go on.
@@ -51,13 +53,14 @@ impl Trainer<'_> {
     /// Runs to the end, or until it is asked to stop.
     pub(crate) fn run(mut self, started: Started, mut state: State) -> Result<Outcome> {
         self.observer.event(Event::Started(started));
-        let steps = self.config.train.steps;
-        while self.progress.step < steps {
+        self.plan_end();
+        while self.progress.step < self.steps() {
             let begin = Instant::now();
             let result;
             (state, result) = self.step(state)?;
             self.count(&result, begin.elapsed().as_secs_f64());
-            let last = self.progress.step == steps;
+            self.plan_end();
+            let last = self.progress.step == self.steps();
             let better = self.report(&state, &result)?;
             let asked = self.stop.load(Ordering::Relaxed);
             if last || asked || better || self.is_due(self.config.train.checkpoint_every) {
@@ -68,6 +71,17 @@ impl Trainer<'_> {
             }
         }
         Ok(Outcome::Finished(self.finish()))
+    }
+
+    /// Steps of the whole run, as far as they are known.
+    fn steps(&self) -> u64 {
+        self.progress.planned.unwrap_or(self.config.train.steps)
+    }
+
+    /// Lets the time limit, if there is one, set the last step.
+    fn plan_end(&mut self) {
+        let Progress { step, seconds, planned, .. } = self.progress;
+        self.progress.planned = planned_steps(&self.config.train, step, seconds, planned);
     }
 
     /// One optimizer step.
@@ -81,7 +95,7 @@ impl Trainer<'_> {
         let gradient_norm = global_norm(&gradients);
         check_finite("loss", loss.mean(), step)?;
         check_finite("gradient norm", gradient_norm, step)?;
-        let learning_rate = train.schedule().learning_rate(step);
+        let learning_rate = Schedule { steps: self.steps(), ..train.schedule() }.learning_rate(step);
         let model = optimizer.step(model, gradients, gradient_norm, learning_rate, step);
         if let Some(average) = &mut average {
             average.add(&model, step);
@@ -105,7 +119,7 @@ impl Trainer<'_> {
     /// Metrics, validation and sample where they are due; whether the validation is the best so far.
     fn report(&mut self, state: &State, result: &StepResult) -> Result<bool> {
         let train = &self.config.train;
-        let last = self.progress.step == train.steps;
+        let last = self.progress.step == self.steps();
         let (validate, sample) = (self.is_due(train.validate_every), self.is_due(train.sample_every));
         if last || self.is_due(train.log_every) {
             self.log(result)?;
@@ -139,6 +153,7 @@ impl Trainer<'_> {
             gradient_norm: result.gradient_norm,
             tokens_per_second: interval.tokens as f64 / interval.seconds.max(f64::MIN_POSITIVE),
             seconds: progress.seconds,
+            order_hash: self.windows.order_hash(),
         };
         self.metrics.add(&Metrics::Train(metrics.clone()))?;
         self.observer.event(Event::Step(metrics));

@@ -4,13 +4,16 @@ use percept_data::{Dataset, Split};
 use percept_fault::Result;
 use percept_model::{Batch, IGNORED, LanguageModel, Loss};
 
-/// A window of a validation document: its `length` targets from token `start` on.
+use crate::config::TrainConfig;
+
+/// A window of a validation document: `length` tokens from `start` on, of which the last `scored` are targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Window {
     part: usize,
     document: usize,
     start: usize,
     length: usize,
+    scored: usize,
 }
 
 /// Windows of the validation documents, chosen once.
@@ -22,25 +25,20 @@ pub(crate) struct Validation {
 }
 
 impl Validation {
-    /// Cuts the validation documents into windows of `context` targets that do not overlap, and takes as many as hold
-    /// about `targets` targets (0: all), evenly spread. `rows`: windows scored at a time.
-    pub(crate) fn new(dataset: &Dataset, context: usize, rows: usize, targets: usize) -> Self {
+    /// Cuts the validation documents into windows of at most `context` tokens that score each target once, and takes as
+    /// many as hold about `validation_targets` of them (0: all), evenly spread.
+    pub(crate) fn new(dataset: &Dataset, context: usize, train: &TrainConfig) -> Self {
         let mut windows = Vec::new();
         for (part, documents) in dataset.parts(Split::Validation).iter().enumerate() {
             for &document in &documents.documents {
                 let length = documents.corpus.document(document).tokens.len();
-                windows.extend((0..length).step_by(context).map(|start| Window {
-                    part,
-                    document,
-                    start,
-                    length: context.min(length - start),
-                }));
+                let cut = cut(length, context, train.validation_stride);
+                windows.extend(cut.map(|(start, length, scored)| Window { part, document, start, length, scored }));
             }
         }
-        let mut windows = spread(windows, targets);
-        // Windows of like length share a batch, so that there is little padding.
+        let mut windows = spread(windows, train.validation_targets);
         windows.sort_by_key(|window| std::cmp::Reverse(window.length));
-        Self { windows, rows, bytes_per_token: bytes_per_token(dataset, Split::Validation) }
+        Self { windows, rows: train.batch, bytes_per_token: bytes_per_token(dataset, Split::Validation) }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -55,16 +53,29 @@ impl Validation {
     /// The sum over all windows.
     pub(crate) fn score(&self, model: &LanguageModel, dataset: &Dataset) -> Result<Loss> {
         let mut sum = Loss::default();
-        for windows in self.windows.chunks(self.rows) {
-            sum.add(model.evaluate(&batch(windows, dataset))?);
+        // Only windows of equal length share a batch: models with a history score the last rows of a window, so it must
+        // not be filled up at its end.
+        for equal in self.windows.chunk_by(|a, b| a.length == b.length) {
+            for windows in equal.chunks(self.rows) {
+                sum.add(model.evaluate(&batch(windows, dataset))?);
+            }
         }
         Ok(sum)
     }
 }
 
+/// Start, length and number of targets of the windows of a document of `length` tokens.
+fn cut(length: usize, context: usize, stride: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    let stride = if stride == 0 { context } else { stride.min(context) };
+    (0..length).step_by(stride).map(move |from| {
+        let (start, end) = (from.saturating_sub(context - stride), (from + stride).min(length));
+        (start, end - start, end - from)
+    })
+}
+
 /// Every so many windows, so that those taken hold about `targets` targets.
 fn spread(windows: Vec<Window>, targets: usize) -> Vec<Window> {
-    let all: usize = windows.iter().map(|window| window.length).sum();
+    let all: usize = windows.iter().map(|window| window.scored).sum();
     if targets == 0 || all <= targets {
         return windows;
     }
@@ -72,7 +83,7 @@ fn spread(windows: Vec<Window>, targets: usize) -> Vec<Window> {
     (0..count).map(|index| windows[(index as u128 * windows.len() as u128 / count as u128) as usize]).collect()
 }
 
-/// Windows as a batch of the length of the longest; the first must be the longest.
+/// Windows of equal length as a batch.
 fn batch(windows: &[Window], dataset: &Dataset) -> Batch {
     let length = windows.first().map_or(0, |window| window.length);
     let document_token = dataset.tokenizer().document_token();
@@ -80,7 +91,6 @@ fn batch(windows: &[Window], dataset: &Dataset) -> Batch {
     for window in windows {
         let document = dataset.parts(Split::Validation)[window.part].corpus.document(window.document).tokens;
         let end = window.start + window.length;
-        let row = tokens.len();
         match window.start.checked_sub(1) {
             Some(before) => tokens.extend(document.range(before..end - 1)),
             None => {
@@ -88,10 +98,9 @@ fn batch(windows: &[Window], dataset: &Dataset) -> Batch {
                 tokens.extend(document.range(0..end - 1));
             }
         }
-        tokens.resize(row + length, document_token);
+        let first = document.scored_from().max(end - window.scored);
         let scored = (window.start..).zip(document.range(window.start..end));
-        targets.extend(scored.map(|(at, token)| if at < document.scored_from() { IGNORED } else { token }));
-        targets.resize(row + length, IGNORED);
+        targets.extend(scored.map(|(at, token)| if at < first { IGNORED } else { token }));
     }
     Batch { tokens, targets, rows: windows.len(), length }
 }
@@ -111,7 +120,15 @@ mod tests {
     use super::*;
 
     fn windows(lengths: &[usize]) -> Vec<Window> {
-        (0..).zip(lengths).map(|(start, &length)| Window { part: 0, document: 0, start, length }).collect()
+        let window = |(start, &length)| Window { part: 0, document: 0, start, length, scored: length };
+        (0..).zip(lengths).map(window).collect()
+    }
+
+    #[test]
+    fn windows_score_every_target_once_with_their_context_before() {
+        assert_eq!(cut(10, 4, 0).collect::<Vec<_>>(), [(0, 4, 4), (4, 4, 4), (8, 2, 2)]);
+        assert_eq!(cut(9, 4, 2).collect::<Vec<_>>(), [(0, 2, 2), (0, 4, 2), (2, 4, 2), (4, 4, 2), (6, 3, 1)]);
+        assert_eq!(cut(3, 4, 9).collect::<Vec<_>>(), [(0, 3, 3)]);
     }
 
     #[test]

@@ -332,3 +332,38 @@ fn impossible_starts_are_refused() {
     let fault = place.try_config(&["model.segment=64"]).unwrap_err();
     assert!(fault.is_usage() && fault.to_string().contains("segment"), "{fault}");
 }
+
+#[test]
+fn models_of_different_kinds_read_the_same_text_and_validate_on_the_same_targets() {
+    let place = Place::new();
+    let result = |layers: &str| {
+        let layers_key = format!("model.layers={layers}");
+        let changes = [&layers_key, "model.latents=16", "train.validation_stride=16"];
+        place.train(layers, &changes).unwrap();
+        let (mut orders, mut targets) = (Vec::new(), Vec::new());
+        for line in timeless_metrics(&place.path(layers)) {
+            match line {
+                Metrics::Train(metrics) => orders.push((metrics.step, metrics.tokens, metrics.order_hash)),
+                Metrics::Validation(metrics) => targets.push(metrics.targets),
+            }
+        }
+        (orders, targets)
+    };
+    let llp = result("llp");
+    assert!(llp.0[0].2.len() == 64 && llp.0[0].2 != llp.0[1].2 && llp.1[0] >= 128, "{llp:?}");
+    assert_eq!(result("perceiver-ar"), llp);
+    assert_eq!(result("transformer"), llp);
+}
+
+#[test]
+fn a_time_limit_ends_a_run_after_the_step_in_which_it_passes() {
+    let place = Place::new();
+    let (outcome, _) = place.train("run", &["train.seconds=1e-9"]).unwrap();
+    assert!(matches!(&outcome, Outcome::Finished(summary) if summary.step == 1), "{outcome:?}");
+    assert!(timeless_metrics(&place.path("run")).iter().any(|line| matches!(line, Metrics::Validation(_))));
+    let (again, _) = place.resume("run").unwrap();
+    assert_eq!(again.summary().step, 1);
+    let change = [Override::set("train.seconds=0").unwrap()];
+    let (longer, _) = observed(|events, stop| resume(&place.path("run"), &change, stop, events), |_, _| {}).unwrap();
+    assert_eq!(longer.summary().step, 12);
+}
