@@ -9,6 +9,8 @@ mod human;
 mod interrupt;
 mod machine;
 mod meter;
+mod screen;
+mod table;
 mod terminal;
 mod training;
 

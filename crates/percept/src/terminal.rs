@@ -109,6 +109,12 @@ impl Terminal {
     }
 }
 
+/// True where stdout is a terminal on which text can be drawn in place.
+pub(crate) fn is_screen(terminal: Terminal) -> bool {
+    let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    terminal.format == Format::Text && io::stdout().is_terminal() && !dumb
+}
+
 /// Writes to stdout at once. A reader that went away (`percept ... | head`) ends the program quietly.
 pub(crate) fn write_stdout(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();

@@ -118,6 +118,8 @@ pub struct TrainConfig {
     pub checkpoint_every: u64,
     /// How many of the latest checkpoints stay; the best one always does.
     pub keep: usize,
+    /// Whether the curves are written as TensorBoard event files too, into the folder `tensorboard`.
+    pub tensorboard: bool,
 }
 
 impl Default for TrainConfig {
@@ -150,6 +152,7 @@ impl Default for TrainConfig {
             sample_every: 200,
             checkpoint_every: 200,
             keep: 2,
+            tensorboard: false,
         }
     }
 }

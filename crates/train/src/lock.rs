@@ -6,6 +6,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use percept_fault::{Fault, IoContext, Result};
 
@@ -20,7 +21,7 @@ impl Lock {
     pub(crate) fn acquire(path: &Path) -> Result<Self> {
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).at("open", path)?;
-        match file.try_lock() {
+        match patiently(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
@@ -44,6 +45,24 @@ impl Lock {
     }
 }
 
+/// Takes the lock, also where somebody looks at it just now ([`is_held`]): a look is over in a moment.
+fn patiently(file: &File) -> Result<(), TryLockError> {
+    const LOOKS: usize = 10;
+    const LOOK: Duration = Duration::from_millis(10);
+    for _ in 0..LOOKS {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK),
+            taken => return taken,
+        }
+    }
+    file.try_lock()
+}
+
+/// Whether a process holds the lock `path`.
+pub(crate) fn is_held(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,7 +75,9 @@ mod tests {
         let fault = Lock::acquire(&path).unwrap_err();
         assert!(fault.is_environment(), "{fault}");
         assert!(fault.to_string().contains(&format!("(process {})", std::process::id())), "{fault}");
+        assert!(is_held(&path));
         drop(lock);
+        assert!(!is_held(&path) && !is_held(&folder.path().join("none")));
         Lock::acquire(&path).unwrap();
     }
 

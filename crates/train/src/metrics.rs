@@ -8,6 +8,7 @@ use percept_fault::{Fault, IoContext, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::durable;
+use crate::tensorboard::EventLog;
 
 /// Metrics of training, over the steps since the last line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,6 +82,7 @@ pub fn read_metrics(path: &Path) -> Result<Vec<Metrics>> {
 pub(crate) struct MetricsLog {
     file: File,
     path: PathBuf,
+    events: Option<EventLog>,
 }
 
 impl MetricsLog {
@@ -94,17 +96,25 @@ impl MetricsLog {
         }
         durable::write_file(path, kept.as_bytes())?;
         let file = OpenOptions::new().append(true).open(path).at("open", path)?;
-        Ok(Self { file, path: path.to_owned() })
+        Ok(Self { file, path: path.to_owned(), events: None })
+    }
+
+    /// Writes the lines, those that are there first, as TensorBoard events too; the run has trained for `seconds`.
+    pub(crate) fn with_events(self, folder: &Path, seconds: f64) -> Result<Self> {
+        let events = EventLog::open(folder, &read_metrics(&self.path)?, seconds)?;
+        Ok(Self { events: Some(events), ..self })
     }
 
     /// Appends one line.
     pub(crate) fn add(&mut self, metrics: &Metrics) -> Result<()> {
-        self.file.write_all(line(metrics)?.as_bytes()).at("write", &self.path)
+        self.file.write_all(line(metrics)?.as_bytes()).at("write", &self.path)?;
+        self.events.as_mut().map_or(Ok(()), |events| events.add(metrics))
     }
 
     /// Forces the lines to the disk.
     pub(crate) fn sync(&self) -> Result<()> {
-        self.file.sync_data().at("write", &self.path)
+        self.file.sync_data().at("write", &self.path)?;
+        self.events.as_ref().map_or(Ok(()), EventLog::sync)
     }
 }
 

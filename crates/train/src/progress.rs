@@ -101,7 +101,7 @@ impl Progress {
     /// # Errors
     /// A fault that names the first file that is missing, truncated or changed.
     pub(crate) fn verify(folder: &Path) -> Result<Self> {
-        let progress = Self::read(&folder.join(PROGRESS))?;
+        let progress = Self::read_in(folder)?;
         for (name, mark) in &progress.files {
             let path = folder.join(name);
             let bytes = fs::metadata(&path).at("read", &path)?.len();
@@ -113,6 +113,11 @@ impl Progress {
             }
         }
         Ok(progress)
+    }
+
+    /// Reads `progress.json` of a folder without looking at the other files.
+    pub(crate) fn read_in(folder: &Path) -> Result<Self> {
+        Self::read(&folder.join(PROGRESS))
     }
 
     fn read(path: &Path) -> Result<Self> {

@@ -24,7 +24,7 @@ pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
 /// ```text
 /// config.toml  environment.json  metrics.jsonl  tokenizer.json  samples/  lock
 /// checkpoints/step-000500/{model,optimizer}.safetensors, progress.json
-/// latest, best
+/// latest, best; diverged, tensorboard/ where that applies
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFolder {
@@ -123,7 +123,7 @@ impl RunFolder {
     }
 
     /// Whether the folder holds exported weights instead of checkpoints.
-    fn is_export(&self) -> bool {
+    pub(crate) fn is_export(&self) -> bool {
         self.path.join(MODEL).is_file()
     }
 
@@ -150,6 +150,16 @@ impl RunFolder {
     /// `samples/`.
     pub fn samples_path(&self) -> PathBuf {
         self.path.join("samples")
+    }
+
+    /// `tensorboard/`: the event files.
+    pub fn tensorboard_path(&self) -> PathBuf {
+        self.path.join("tensorboard")
+    }
+
+    /// `diverged`: why the run stopped, where loss or gradient were no longer finite.
+    pub(crate) fn diverged_path(&self) -> PathBuf {
+        self.path.join("diverged")
     }
 
     /// The resolved configuration.

@@ -169,7 +169,12 @@ fn begin(
         }
         None => fresh_progress(&windows)?,
     };
-    let metrics = MetricsLog::open(&folder.metrics_path(), progress.step)?;
+    let mut metrics = MetricsLog::open(&folder.metrics_path(), progress.step)?;
+    if train.tensorboard {
+        metrics = metrics.with_events(&folder.tensorboard_path(), progress.seconds)?;
+    }
+    let diverged = folder.diverged_path();
+    durable::remove_file(&diverged)?;
     write_names(&folder, saved, progress.best.map(|best| best.step))?;
     let validation = Validation::new(&dataset, config.model.context, train);
     let started = started(&config, &folder, &dataset, &state.model, device_name, progress.step);
@@ -189,7 +194,13 @@ fn begin(
         observer,
         _lock: lock,
     };
-    trainer.run(started, state)
+    let outcome = trainer.run(started, state);
+    if let Err(fault) = outcome.as_ref()
+        && fault.is_check()
+    {
+        durable::write_file(&diverged, format!("{fault}\n").as_bytes())?;
+    }
+    outcome
 }
 
 fn started(

@@ -13,6 +13,7 @@ mod presets;
 mod quickstart;
 mod resume;
 mod run_args;
+mod runs;
 mod state;
 mod tokenizer;
 mod train;
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Train(train::Train),
     /// Go on with an interrupted run, or train a finished one longer
     Resume(resume::Resume),
+    /// List, show, compare and watch the runs in a folder
+    Runs(runs::Runs),
     /// Score a trained model on text: perplexity and bits per byte
     Eval(eval::Eval),
     /// Generate text from a prompt
@@ -68,6 +71,7 @@ impl Command {
             Command::Plan(command) => command.run(global),
             Command::Train(command) => command.run(global),
             Command::Resume(command) => command.run(global),
+            Command::Runs(command) => command.run(global),
             Command::Eval(command) => command.run(global),
             Command::Generate(command) => command.run(global),
             Command::Data(command) => command.run(global),

@@ -19,6 +19,9 @@ pub(crate) struct Resume {
     /// Train up to this step instead of the configured one
     #[arg(long, value_name = "N")]
     steps: Option<u32>,
+    /// Write the curves as TensorBoard event files too, those so far included
+    #[arg(long)]
+    tensorboard: bool,
     /// Change a key of [train] or [sample]; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -29,6 +32,7 @@ impl Resume {
         let terminal = global.terminal();
         let mut overrides = sets(&self.set)?;
         overrides.extend(self.steps.map(|steps| Override::flag(format!("--steps {steps}"), "train.steps", steps)));
+        overrides.extend(self.tensorboard.then(|| Override::flag("--tensorboard", "train.tensorboard", true)));
         if let Some(device) = &global.device {
             overrides.push(Override::flag(format!("--device {device}"), "train.device", device.as_str()));
         }

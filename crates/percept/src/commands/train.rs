@@ -31,6 +31,9 @@ pub(crate) struct Train {
     /// Start from the weights of this run: the same model and tokenizer, other data
     #[arg(long, value_name = "RUN")]
     init_from: Option<String>,
+    /// Write the curves as TensorBoard event files too
+    #[arg(long)]
+    tensorboard: bool,
     #[command(flatten)]
     data: DataArgs,
     /// Text to validate on; by default cut from the data
@@ -67,6 +70,7 @@ impl Train {
         for (flag, key, value) in texts {
             overrides.extend(value.map(|value| Override::flag(format!("{flag} {value}"), key, value)));
         }
+        overrides.extend(self.tensorboard.then(|| Override::flag("--tensorboard", "train.tensorboard", true)));
         let numbers = [("--steps", "train.steps", self.steps), ("--seed", "train.seed", self.seed)];
         for (flag, key, value) in numbers {
             overrides.extend(value.map(|value| Override::flag(format!("{flag} {value}"), key, value)));

@@ -6,4 +6,5 @@ mod interruption;
 mod models;
 mod pipeline;
 mod quickstart;
+mod runs;
 mod support;
