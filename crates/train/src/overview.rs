@@ -50,7 +50,7 @@ impl RunStatus {
             return RunStatus::Diverged;
         }
         match newest_progress(&folder) {
-            Some(progress) if progress.step >= config.train.steps => RunStatus::Finished,
+            Some(progress) if progress.step >= progress.planned.unwrap_or(config.train.steps) => RunStatus::Finished,
             _ => RunStatus::Interrupted,
         }
     }
@@ -116,7 +116,10 @@ impl Overview {
             Ok(lines) => overview.add_metrics(&lines),
             Err(fault) => overview.problem = overview.problem.or(Some(fault.to_string())),
         }
-        overview.step = overview.step.max(newest_progress(&folder).map_or(0, |progress| progress.step));
+        if let Some(progress) = newest_progress(&folder) {
+            overview.step = overview.step.max(progress.step);
+            overview.steps = progress.planned.or(overview.steps);
+        }
         overview.status = RunStatus::of(path);
         if overview.status == RunStatus::Diverged {
             overview.problem = fs::read_to_string(folder.diverged_path()).ok().map(|reason| reason.trim().to_owned());

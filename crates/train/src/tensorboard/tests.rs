@@ -110,6 +110,7 @@ fn lines() -> Vec<Metrics> {
             gradient_norm: 0.25,
             tokens_per_second: 1e4,
             seconds: step as f64,
+            order_hash: String::new(),
         })
     };
     let validation = ValidationMetrics { step: 300, targets: 9, loss: 1.5, bits_per_byte: None, best: true };

@@ -216,6 +216,7 @@ mod tests {
             gradient_norm: 1.0,
             tokens_per_second: 12_345.0,
             seconds: 50.0,
+            order_hash: String::new(),
         };
         assert_eq!(figures(&step, Some(300)), "step 100/300: 1.500 bits/byte, 12.3k tokens/s, 1m40s left");
         assert_eq!(figures(&step, Some(100)), "step 100/100: 1.500 bits/byte, 12.3k tokens/s");
