@@ -4,6 +4,7 @@
 //! - [`score`]: perplexities and bits per byte, each target scored exactly once under a stated protocol.
 //! - [`compare`]: several models on one text under equal conditions.
 //! - [`ngram`]: the baseline that a neural model has to beat, an interpolated Witten-Bell byte model.
+//! - [`suites`]: what it does with its context: loss by position, gain of context, recall, copying, needles.
 //! - [`verify`]: whether a model keeps its promises: causality, streaming, state, reach.
 //! - [`plan`]: parameters, operations, memory and time of a configuration, before anything runs.
 
@@ -12,4 +13,5 @@ pub mod compare;
 pub mod ngram;
 pub mod plan;
 pub mod score;
+pub mod suites;
 pub mod verify;
