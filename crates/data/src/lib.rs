@@ -15,7 +15,7 @@ mod corpus;
 mod dataset;
 mod files;
 mod progress;
-mod random;
+pub mod random;
 mod source;
 #[cfg(test)]
 mod testing;
@@ -26,6 +26,6 @@ pub use config::{DataConfig, Format, OnError, Packing, SourceConfig, SplitConfig
 pub use corpus::{Corpus, Document, DocumentTokens, Statistics};
 pub use dataset::{Dataset, Part, Split, SplitSize};
 pub use progress::{Phase, Progress};
-pub use source::SkipReason;
+pub use source::{Answer, Exercise, SkipReason, Task};
 pub use tokenizer::{Detokenizer, Tokenizer};
 pub use windows::{IGNORED, SamplerPosition, Share, TokenBatch, WindowOptions, Windows};

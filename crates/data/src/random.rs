@@ -1,7 +1,7 @@
 //! Seeded numbers that depend on their key alone, never on what was drawn before.
 
 /// A well mixed number of `keys` (SplitMix64's finaliser over a running sum; Steele, Lea and Flood 2014).
-pub(crate) fn hash(keys: &[u64]) -> u64 {
+pub fn hash(keys: &[u64]) -> u64 {
     keys.iter().fold(0x9e37_79b9_7f4a_7c15, |state, &key| {
         let mut z = (state ^ key).wrapping_add(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -11,27 +11,28 @@ pub(crate) fn hash(keys: &[u64]) -> u64 {
 }
 
 /// A number below `bound` (which is above 0), uniform to within 2^-64 * bound.
-pub(crate) fn below(bound: u64, keys: &[u64]) -> u64 {
+pub fn below(bound: u64, keys: &[u64]) -> u64 {
     ((u128::from(hash(keys)) * u128::from(bound)) >> 64) as u64
 }
 
 /// A seeded permutation of `0..size` that needs no memory: a four-round Feistel network over the next even power of two,
 /// walked until it lands below `size` (Black and Rogaway 2002, "Ciphers with arbitrary finite domains").
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Permutation {
+pub struct Permutation {
     size: u64,
     half_bits: u32,
     key: u64,
 }
 
 impl Permutation {
-    pub(crate) fn new(size: u64, keys: &[u64]) -> Self {
+    /// The permutation of `0..size` that `keys` stand for.
+    pub fn new(size: u64, keys: &[u64]) -> Self {
         let bits = u64::BITS - size.saturating_sub(1).leading_zeros();
         Self { size, half_bits: bits.div_ceil(2).max(1), key: hash(keys) }
     }
 
     /// Where `index` (below the size) goes.
-    pub(crate) fn apply(&self, index: u64) -> u64 {
+    pub fn apply(&self, index: u64) -> u64 {
         debug_assert!(index < self.size);
         let mut value = self.encrypt(index);
         // The domain is below four times the size, so few steps are taken; the walk ends since `index` lies on its cycle.

@@ -232,6 +232,42 @@ impl LanguageModel {
         Ok(Loss { nll: number(nll), targets: scored })
     }
 
+    /// -ln p of each of the batch's targets, in order: [`LanguageModel::evaluate`] one by one.
+    ///
+    /// # Errors
+    /// A batch of wrong sizes, or a token outside the vocabulary.
+    pub fn losses(&self, batch: &Batch) -> Result<Vec<f32>> {
+        let (hidden, targets) = self.scored_rows(batch)?;
+        Ok(self.target_nll(hidden, &targets))
+    }
+
+    /// `visit` gets ln p of every token, `[V]`, at the row of each of the batch's targets, in order.
+    ///
+    /// # Errors
+    /// As [`LanguageModel::losses`].
+    pub fn distributions(&self, batch: &Batch, visit: &mut dyn FnMut(&[f32])) -> Result<()> {
+        let (hidden, targets) = self.scored_rows(batch)?;
+        for first in (0..targets.len()).step_by(SCORING_ROWS) {
+            let rows = hidden.clone().narrow(1, first, SCORING_ROWS.min(targets.len() - first));
+            let ln_p: Vec<f32> = log_softmax(self.logits(rows), 2).into_data().iter().collect();
+            ln_p.chunks(self.config.vocab).for_each(&mut *visit);
+        }
+        Ok(())
+    }
+
+    /// Hidden states `[1, T, d]`, after the last norm, of the T rows that have a target, and the targets.
+    fn scored_rows(&self, batch: &Batch) -> Result<(Tensor<3>, Vec<u32>)> {
+        batch.validate(self.config.vocab)?;
+        let model = self.for_inference();
+        let rows = model.window_rows(batch.length);
+        let (indices, targets): (Vec<i32>, Vec<u32>) =
+            (0..).zip(batch.last_targets(rows.latents)).filter(|(_, target)| *target != crate::IGNORED).unzip();
+        let hidden = model.hidden(&batch.tokens, batch.rows, rows, Mode::Evaluation);
+        let hidden = hidden.reshape([1, batch.rows * rows.latents, self.config.dim]);
+        let indices = Tensor::<1, Int>::from_data(indices.as_slice(), &hidden.device());
+        Ok((hidden.select(1, indices), targets))
+    }
+
     /// Sum of -ln p over the targets, whose gradient includes the z-loss; `hidden`: `[B, l, d]`, after the last norm.
     pub(crate) fn head_loss(&self, hidden: Tensor<3>, targets: &[u32], z_loss: f32) -> Tensor<1> {
         let [batch, rows, dim] = hidden.dims();

@@ -32,4 +32,4 @@ pub use gradients::{Gradients, Recompute};
 pub use language_model::LanguageModel;
 pub use percept_kernels::decode::WeightPrecision;
 pub use rows::{Mode, Rows};
-pub use session::Session;
+pub use session::{Session, WindowSchedule};

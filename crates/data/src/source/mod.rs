@@ -5,6 +5,7 @@ mod read;
 mod record;
 mod stdin;
 mod synthetic;
+mod task;
 
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -16,6 +17,7 @@ pub(crate) use list::{Filter, list};
 pub(crate) use read::{Pieces, Reading, Step};
 pub(crate) use stdin::spool;
 pub(crate) use synthetic::Synthetic;
+pub use task::{Answer, Exercise, Task};
 
 /// Why a document was left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -200,7 +200,8 @@ impl<'a> Reading<'a> {
                 continue;
             }
             send!(sink, begin(index + 1, 0));
-            if self.whole(&task.document(index), task.scored_from(), sink)?.is_break() {
+            let document = task.document(index);
+            if self.whole(&document.text, document.scored_from as u64, sink)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }

@@ -28,6 +28,7 @@ use serde::Serialize;
 pub use model::ModelScorer;
 pub(crate) use model::is_bounded;
 pub use protocol::Protocol;
+pub(crate) use protocol::windows;
 pub use scorer::{Scorer, Stream};
 pub use text::{CorpusTexts, Document, MemoryTexts, Texts, Tokens};
 pub use units::{Tally, Units};
@@ -125,6 +126,17 @@ pub struct Score {
     pub tokens_per_s: f64,
 }
 
+/// The losses of some consecutive targets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scored<'a> {
+    /// Index of the document.
+    pub document: usize,
+    /// Indices of the targets in the document.
+    pub targets: Range<usize>,
+    /// -ln p of each, in nats.
+    pub nll: &'a [f64],
+}
+
 /// Scores texts under a protocol. `progress` is called after every piece of work.
 ///
 /// # Errors
@@ -136,6 +148,21 @@ pub fn score(
     protocol: Protocol,
     limits: &Limits,
     progress: &mut dyn FnMut(Progress),
+) -> Result<Score> {
+    score_each(scorer, texts, protocol, limits, progress, &mut |_| ())
+}
+
+/// [`score`], which also shows `visit` the loss of every target, once, in order.
+///
+/// # Errors
+/// As [`score`].
+pub fn score_each(
+    scorer: &dyn Scorer,
+    texts: &dyn Texts,
+    protocol: Protocol,
+    limits: &Limits,
+    progress: &mut dyn FnMut(Progress),
+    visit: &mut dyn FnMut(Scored<'_>),
 ) -> Result<Score> {
     let window = match protocol {
         Protocol::Stream => usize::MAX,
@@ -155,10 +182,12 @@ pub fn score(
         if targets.is_empty() {
             continue;
         }
-        let before = total.tally;
         let pass = Pass { scorer, document_token: texts.document_token(), tokens: &document.tokens };
-        let tally = pass.run(protocol, targets.clone(), &mut |tally| {
-            let mut so_far = before;
+        let mut tally = Tally::default();
+        pass.run(protocol, targets.clone(), &mut |targets, nll| {
+            tally += Tally { nll: nll.iter().sum(), targets: nll.len() as u64 };
+            visit(Scored { document: index, targets, nll });
+            let mut so_far = total.tally;
             so_far += tally;
             let seconds = begin.elapsed().as_secs_f64();
             progress(Progress { documents: index + 1, documents_total, tally: so_far, seconds });
@@ -233,6 +262,9 @@ impl Total {
     }
 }
 
+/// Gets targets of a document and the NLL of each, in nats.
+type Visit<'a> = dyn FnMut(Range<usize>, &[f64]) + 'a;
+
 /// One pass over one document.
 struct Pass<'a> {
     scorer: &'a dyn Scorer,
@@ -241,14 +273,14 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn run(&self, protocol: Protocol, targets: Range<usize>, progress: &mut dyn FnMut(Tally)) -> Result<Tally> {
+    fn run(&self, protocol: Protocol, targets: Range<usize>, visit: &mut Visit<'_>) -> Result<()> {
         match protocol {
-            Protocol::Stream => self.stream(targets, progress),
-            Protocol::SlidingWindow { window, stride } => self.slide(targets, window, stride, progress),
+            Protocol::Stream => self.stream(targets, visit),
+            Protocol::SlidingWindow { window, stride } => self.slide(targets, window, stride, visit),
         }
     }
 
-    fn stream(&self, targets: Range<usize>, progress: &mut dyn FnMut(Tally)) -> Result<Tally> {
+    fn stream(&self, targets: Range<usize>, visit: &mut Visit<'_>) -> Result<()> {
         let most = self.scorer.tokens_per_call().max(1);
         let pieces = |range: Range<usize>| {
             range.clone().step_by(most).map(move |start| self.tokens.range(start..(start + most).min(range.end)))
@@ -258,24 +290,18 @@ impl Pass<'_> {
         for piece in pieces(0..targets.start) {
             stream.feed(&piece)?;
         }
-        let mut tally = Tally::default();
+        let mut at = targets.start;
         for piece in pieces(targets) {
-            tally += Tally { nll: stream.score(&piece)?, targets: piece.len() as u64 };
-            progress(tally);
+            visit(at..at + piece.len(), &stream.score(&piece)?);
+            at += piece.len();
         }
-        Ok(tally)
+        Ok(())
     }
 
-    fn slide(
-        &self,
-        targets: Range<usize>,
-        window: usize,
-        stride: usize,
-        progress: &mut dyn FnMut(Tally),
-    ) -> Result<Tally> {
+    fn slide(&self, targets: Range<usize>, window: usize, stride: usize, visit: &mut Visit<'_>) -> Result<()> {
         let scorable = self.scorer.scorable(window);
+        let mut at = targets.start;
         let mut windows = protocol::windows(targets, window, stride, scorable).peekable();
-        let mut tally = Tally::default();
         while let Some(first) = windows.next() {
             let length = first.inputs.len();
             let mut batch = Batch { tokens: Vec::new(), targets: Vec::new(), rows: 0, length };
@@ -285,14 +311,14 @@ impl Pass<'_> {
                 self.append(&mut batch, &next);
             }
             let wanted = batch.targets.iter().filter(|&&target| target != IGNORED).count();
-            let loss = self.scorer.score_windows(&batch)?;
-            if loss.targets != wanted {
-                return Err(Fault::internal(format!("the model scored {} of {wanted} targets", loss.targets)));
+            let nll = self.scorer.score_windows(&batch)?;
+            if nll.len() != wanted {
+                return Err(Fault::internal(format!("the model scored {} of {wanted} targets", nll.len())));
             }
-            tally += Tally { nll: loss.nll, targets: wanted as u64 };
-            progress(tally);
+            visit(at..at + wanted, &nll);
+            at += wanted;
         }
-        Ok(tally)
+        Ok(())
     }
 
     /// Adds a window as a row: input `i` is the token before target `i`.

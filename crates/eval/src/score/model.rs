@@ -5,7 +5,7 @@ use std::sync::Arc;
 use percept_fault::Result;
 use percept_model::language_model::window_rows;
 use percept_model::schedule::LayerSpec;
-use percept_model::{Batch, LanguageModel, Loss, ModelConfig, Session};
+use percept_model::{Batch, LanguageModel, ModelConfig, Session, WindowSchedule};
 
 use super::{Protocol, Scorer, Stream};
 
@@ -31,8 +31,20 @@ impl Scorer for ModelScorer {
         window_rows(self.model.config(), self.model.layers(), length).latents
     }
 
-    fn score_windows(&self, batch: &Batch) -> Result<Loss> {
-        self.model.evaluate(batch)
+    /// The context, except where the state stays the same and positions are only relative: such a model has no end.
+    fn longest(&self) -> usize {
+        let (config, layers) = (self.model.config(), self.model.layers());
+        let endless =
+            layers.iter().all(|layer| is_bounded(config, layer)) && WindowSchedule::of(config, layers).is_none();
+        if endless { usize::MAX } else { config.context }
+    }
+
+    fn distributions(&self, batch: &Batch, visit: &mut dyn FnMut(&[f32])) -> Result<()> {
+        self.model.distributions(batch, visit)
+    }
+
+    fn score_windows(&self, batch: &Batch) -> Result<Vec<f64>> {
+        Ok(self.model.losses(batch)?.into_iter().map(f64::from).collect())
     }
 
     fn stream(&self) -> Result<Box<dyn Stream + '_>> {
@@ -45,8 +57,12 @@ impl Stream for Session {
         Session::feed(self, tokens).map(|_| ())
     }
 
-    fn score(&mut self, tokens: &[u32]) -> Result<f64> {
-        Ok(Session::score(self, tokens)?.into_iter().map(f64::from).sum())
+    fn score(&mut self, tokens: &[u32]) -> Result<Vec<f64>> {
+        Ok(Session::score(self, tokens)?.into_iter().map(f64::from).collect())
+    }
+
+    fn fork(&self) -> Box<dyn Stream + '_> {
+        Box::new(Session::fork(self))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What scoring asks of a model.
 
 use percept_fault::Result;
-use percept_model::{Batch, Loss};
+use percept_model::{Batch, IGNORED};
 
 /// A model that can be scored. The language models implement it; so can anything that predicts tokens.
 pub trait Scorer {
@@ -11,11 +11,30 @@ pub trait Scorer {
     /// How many rows, at its end, a window of `length` tokens can score.
     fn scorable(&self, length: usize) -> usize;
 
-    /// Sum of the NLL in nats over the targets of equally long windows that are not [`percept_model::IGNORED`].
+    /// The longest window, and the most context of a stream, that it can make sense of; no limit by default.
+    fn longest(&self) -> usize {
+        usize::MAX
+    }
+
+    /// `visit` gets ln p of every token, `[V]`, at each row of equally long windows that has a target (one that is not
+    /// [`IGNORED`]), in order.
     ///
     /// # Errors
-    /// A token outside the vocabulary, a target on a row that may not be scored, or a device fault.
-    fn score_windows(&self, batch: &Batch) -> Result<Loss>;
+    /// A token outside the vocabulary, or a device fault.
+    fn distributions(&self, batch: &Batch, visit: &mut dyn FnMut(&[f32])) -> Result<()>;
+
+    /// The NLL in nats of each target of equally long windows that is not [`IGNORED`], in order.
+    ///
+    /// # Errors
+    /// As [`Scorer::distributions`].
+    fn score_windows(&self, batch: &Batch) -> Result<Vec<f64>> {
+        let mut targets = batch.targets.iter().filter(|&&target| target != IGNORED);
+        let mut nll = Vec::new();
+        self.distributions(batch, &mut |ln_p| {
+            nll.extend(targets.next().map(|&target| -f64::from(ln_p[target as usize])));
+        })?;
+        Ok(nll)
+    }
 
     /// A fresh stream.
     ///
@@ -37,9 +56,12 @@ pub trait Stream {
     /// A token outside the vocabulary, or a device fault.
     fn feed(&mut self, tokens: &[u32]) -> Result<()>;
 
-    /// Sum of the NLL in nats of these tokens, each given everything before it, which are then part of the stream.
+    /// The NLL in nats of each of these tokens, given everything before it; then they are part of the stream.
     ///
     /// # Errors
     /// As [`Stream::feed`]; and a stream that has seen nothing yet.
-    fn score(&mut self, tokens: &[u32]) -> Result<f64>;
+    fn score(&mut self, tokens: &[u32]) -> Result<Vec<f64>>;
+
+    /// A second stream that goes on from here by itself.
+    fn fork(&self) -> Box<dyn Stream + '_>;
 }

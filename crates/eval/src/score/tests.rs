@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 
 use percept_data::Tokenizer;
-use percept_model::Loss;
 use proptest::prelude::*;
 
 use super::*;
@@ -24,19 +23,22 @@ impl Scorer for Recorder {
         self.last_rows.unwrap_or(usize::MAX).min(length)
     }
 
-    fn score_windows(&self, batch: &Batch) -> Result<Loss> {
-        let mut loss = Loss { nll: 0.0, targets: 0 };
+    fn distributions(&self, _batch: &Batch, _visit: &mut dyn FnMut(&[f32])) -> Result<()> {
+        Err(Fault::internal("nobody asked for distributions"))
+    }
+
+    fn score_windows(&self, batch: &Batch) -> Result<Vec<f64>> {
+        let mut nll = Vec::new();
         for row in 0..batch.rows {
             let own = row * batch.length..(row + 1) * batch.length;
             let (tokens, targets) = (&batch.tokens[own.clone()], &batch.targets[own]);
             for (at, &target) in targets.iter().enumerate().filter(|(_, target)| **target != IGNORED) {
                 assert!(at + self.scorable(batch.length) >= batch.length, "a row that may not be scored");
                 self.seen.borrow_mut().push((tokens[..=at].to_vec(), target));
-                loss.nll += f64::from(target) + 1.0;
-                loss.targets += 1;
+                nll.push(f64::from(target) + 1.0);
             }
         }
-        Ok(loss)
+        Ok(nll)
     }
 
     fn stream(&self) -> Result<Box<dyn Stream + '_>> {
@@ -59,12 +61,16 @@ impl Stream for Recording<'_> {
         Ok(())
     }
 
-    fn score(&mut self, tokens: &[u32]) -> Result<f64> {
+    fn score(&mut self, tokens: &[u32]) -> Result<Vec<f64>> {
         for &token in tokens {
             self.recorder.seen.borrow_mut().push((self.context.clone(), token));
             self.context.push(token);
         }
-        Ok(tokens.iter().map(|&token| f64::from(token) + 1.0).sum())
+        Ok(tokens.iter().map(|&token| f64::from(token) + 1.0).collect())
+    }
+
+    fn fork(&self) -> Box<dyn Stream + '_> {
+        Box::new(Recording { recorder: self.recorder, context: self.context.clone() })
     }
 }
 
@@ -133,6 +139,18 @@ fn a_lossy_tokenizer_gives_token_perplexity_only() {
     assert!(result.token_perplexity > 1.0);
 }
 
+/// Document, index and NLL of every target, as [`score_each`] shows them.
+fn visits(recorder: &Recorder, documents: &[&str], protocol: Protocol) -> Vec<(usize, usize, f64)> {
+    let texts = MemoryTexts::new(Tokenizer::bytes(), documents.iter().map(|text| text.as_bytes().to_vec()).collect());
+    let mut visits = Vec::new();
+    let mut visit = |scored: Scored<'_>| {
+        assert_eq!(scored.targets.len(), scored.nll.len());
+        visits.extend(scored.targets.zip(scored.nll).map(|(at, nll)| (scored.document, at, *nll)));
+    };
+    score_each(recorder, &texts, protocol, &Limits::default(), &mut |_| (), &mut visit).unwrap();
+    visits
+}
+
 proptest! {
     #[test]
     fn every_target_is_scored_once_under_every_protocol(
@@ -148,6 +166,9 @@ proptest! {
         for protocol in [Protocol::Stream, Protocol::SlidingWindow { window, stride }] {
             recorder.seen.borrow_mut().clear();
             let result = run(&recorder, &texts, protocol, Limits::default()).unwrap();
+            let visited = visits(&Recorder { last_rows: Some(last_rows), ..Default::default() }, &texts, protocol);
+            let all = (0..).zip(&texts).flat_map(|(document, text)| (0..).zip(text.bytes()).map(move |(at, byte)| (document, at, f64::from(byte) + 1.0)));
+            prop_assert_eq!(visited, all.collect::<Vec<_>>());
             let seen = recorder.seen.borrow();
             let targets: String = seen.iter().map(|(_, target)| char::from(*target as u8)).collect();
             prop_assert_eq!(&targets, &documents.concat());

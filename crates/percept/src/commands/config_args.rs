@@ -106,6 +106,11 @@ impl DataArgs {
         overrides
     }
 
+    /// Whether a text was named.
+    pub(crate) fn is_given(&self) -> bool {
+        !self.data.is_empty()
+    }
+
     /// The configuration of `[data]` alone, for commands that need no model.
     pub(crate) fn config(&self) -> Result<DataConfig> {
         self.reading.config(&self.data)

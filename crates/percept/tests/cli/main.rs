@@ -7,4 +7,5 @@ mod models;
 mod pipeline;
 mod quickstart;
 mod runs;
+mod suites;
 mod support;
