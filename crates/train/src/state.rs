@@ -15,9 +15,9 @@ use crate::tensors;
 /// Prefix of the trained weights in the optimizer's file, where the model's file holds their average.
 const WEIGHT: &str = "weight.";
 
-/// The state of training.
+/// The state of training: weights, the optimizer's moments, and the moving average of the weights where it is on.
 #[derive(Debug)]
-pub(crate) struct State {
+pub struct State {
     /// On a device with autodiff.
     pub(crate) model: LanguageModel,
     pub(crate) optimizer: Optimizer,
@@ -25,7 +25,8 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(model: LanguageModel, config: &TrainConfig) -> Self {
+    /// Before the first step; `model` is on a device with autodiff.
+    pub fn new(model: LanguageModel, config: &TrainConfig) -> Self {
         let average = (config.ema > 0.0).then(|| Average::new(config.ema, &model));
         Self { model, optimizer: Optimizer::new(config), average }
     }

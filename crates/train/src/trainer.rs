@@ -6,20 +6,20 @@ use std::time::Instant;
 
 use percept_data::{Dataset, Windows};
 use percept_fault::{Fault, Result};
-use percept_model::{Batch, Gradients, IGNORED, LanguageModel, Loss, Mode};
+use percept_model::{Batch, LanguageModel};
 
 use crate::checkpoint::Checkpoints;
-use crate::config::{RunConfig, TrainConfig};
+use crate::config::RunConfig;
 use crate::durable;
 use crate::lock::Lock;
 use crate::metrics::{Metrics, MetricsLog, StepMetrics, ValidationMetrics};
 use crate::observer::{Event, Observer, Outcome, Started, Summary};
-use crate::optimizer::global_norm;
 use crate::progress::{Best, Progress, position_of};
 use crate::run_folder::RunFolder;
 use crate::sample::sample;
 use crate::schedule::Schedule;
 use crate::state::State;
+use crate::step::{StepResult, check_finite};
 use crate::time_limit::planned_steps;
 use crate::validation::Validation;
 
@@ -39,14 +39,6 @@ pub(crate) struct Trainer<'a> {
     pub(crate) stop: &'a AtomicBool,
     pub(crate) observer: &'a mut dyn Observer,
     pub(crate) _lock: Lock,
-}
-
-/// What one step tells.
-struct StepResult {
-    loss: Loss,
-    tokens: usize,
-    learning_rate: f64,
-    gradient_norm: f64,
 }
 
 impl Trainer<'_> {
@@ -87,21 +79,11 @@ impl Trainer<'_> {
     /// One optimizer step.
     fn step(&mut self, state: State) -> Result<(State, StepResult)> {
         let step = self.progress.step + 1;
-        let State { model, mut optimizer, mut average } = state;
         let train = &self.config.train;
         let batches: Vec<Batch> =
             (0..train.accumulate).map(|_| next_batch(&mut self.windows)).collect::<Result<_>>()?;
-        let (loss, gradients) = accumulated_gradients(&model, &batches, train, step)?;
-        let gradient_norm = global_norm(&gradients);
-        check_finite("loss", loss.mean(), step)?;
-        check_finite("gradient norm", gradient_norm, step)?;
         let learning_rate = Schedule { steps: self.steps(), ..train.schedule() }.learning_rate(step);
-        let model = optimizer.step(model, gradients, gradient_norm, learning_rate, step);
-        if let Some(average) = &mut average {
-            average.add(&model, step);
-        }
-        let tokens = batches.iter().map(|batch| batch.tokens.len()).sum();
-        Ok((State { model, optimizer, average }, StepResult { loss, tokens, learning_rate, gradient_norm }))
+        state.step(&batches, train, learning_rate, step)
     }
 
     fn count(&mut self, result: &StepResult, seconds: f64) {
@@ -241,32 +223,6 @@ pub(crate) fn write_names(folder: &RunFolder, latest: Option<u64>, best: Option<
     Ok(())
 }
 
-/// Loss and gradient of the mean over all targets of the step, wherever the micro-batches have them.
-pub(crate) fn accumulated_gradients(
-    model: &LanguageModel,
-    batches: &[Batch],
-    config: &TrainConfig,
-    step: u64,
-) -> Result<(Loss, Gradients)> {
-    let targets: usize = batches.iter().map(|batch| scored_targets(model, batch)).sum();
-    let scale = 1.0 / targets.max(1) as f32;
-    let (mut loss, mut gradients) = (Loss::default(), Gradients::default());
-    for (index, batch) in (0..).zip(batches) {
-        // Every micro-batch of the run has its own dropout masks.
-        let mode = Mode::Training { seed: config.seed, step: (step - 1) * config.accumulate as u64 + index };
-        let (part, gradient) = model.loss_and_gradients(batch, mode, config.recompute.into(), scale)?;
-        loss.add(part);
-        gradients.accumulate(gradient);
-    }
-    Ok((loss, gradients))
-}
-
-/// Targets that the model scores: models with a history score the latents only.
-fn scored_targets(model: &LanguageModel, batch: &Batch) -> usize {
-    let latents = model.window_rows(batch.length).latents;
-    batch.last_targets(latents).iter().filter(|&&target| target != IGNORED).count()
-}
-
 fn next_batch(windows: &mut Windows) -> Result<Batch> {
     let batch = windows.next_batch()?;
     Ok(Batch { tokens: batch.tokens, targets: batch.targets, rows: batch.rows, length: batch.length })
@@ -274,67 +230,4 @@ fn next_batch(windows: &mut Windows) -> Result<Batch> {
 
 fn bits_per_byte(nats_per_token: f64, bytes_per_token: f64) -> f64 {
     nats_per_token / std::f64::consts::LN_2 / bytes_per_token
-}
-
-fn check_finite(what: &str, value: f64, step: u64) -> Result<()> {
-    if value.is_finite() {
-        return Ok(());
-    }
-    Err(Fault::check(format!("training diverged: the {what} of step {step} is {value}")).hint(
-        "the last checkpoint is from before it; lower train.learning_rate, or lengthen train.warmup, and train again",
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use burn::tensor::Device;
-    use percept_model::ModelConfig;
-
-    use super::*;
-
-    fn values(gradients: &Gradients) -> Vec<f64> {
-        gradients
-            .0
-            .values()
-            .flat_map(|gradient| gradient.clone().into_data().convert::<f64>().iter::<f64>().collect::<Vec<_>>())
-            .collect()
-    }
-
-    #[test]
-    fn accumulation_equals_one_big_batch_whatever_is_ignored() {
-        let config =
-            ModelConfig { vocab: 11, dim: 16, depth: 2, heads: 2, context: 16, segment: 4, ..Default::default() };
-        let model = LanguageModel::new(&config, 5, &Device::flex().autodiff()).unwrap();
-        let tokens: Vec<u32> = (0..64).map(|i| (i * i + 3 * i) % 11).collect();
-        let mut targets: Vec<u32> = tokens.iter().map(|token| (token + 1) % 11).collect();
-        // The second half has 5 targets, the first 32.
-        targets[37..].fill(IGNORED);
-        let whole = Batch { tokens: tokens.clone(), targets: targets.clone(), rows: 4, length: 16 };
-        let half = |range: std::ops::Range<usize>| Batch {
-            tokens: tokens[range.clone()].to_vec(),
-            targets: targets[range].to_vec(),
-            rows: 2,
-            length: 16,
-        };
-        let train = TrainConfig { accumulate: 2, ..TrainConfig::default() };
-        let (loss, parts) = accumulated_gradients(&model, &[half(0..32), half(32..64)], &train, 1).unwrap();
-        let mode = Mode::Training { seed: 1, step: 0 };
-        let (whole_loss, whole) =
-            model.loss_and_gradients(&whole, mode, percept_model::Recompute::Keep, 1.0 / 37.0).unwrap();
-        assert_eq!((loss.targets, whole_loss.targets), (37, 37));
-        assert!((loss.nll - whole_loss.nll).abs() < 1e-4);
-        let norm = global_norm(&whole);
-        for (part, whole) in values(&parts).iter().zip(values(&whole)) {
-            assert!((part - whole).abs() < 1e-6 * norm, "{part} is not {whole}");
-        }
-    }
-
-    #[test]
-    fn only_finite_numbers_pass() {
-        check_finite("loss", 1.0, 3).unwrap();
-        for value in [f64::NAN, f64::INFINITY] {
-            let fault = check_finite("loss", value, 3).unwrap_err();
-            assert!(fault.is_check() && fault.to_string().contains("loss of step 3"), "{fault}");
-        }
-    }
 }
