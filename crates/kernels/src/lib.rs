@@ -7,6 +7,7 @@
 mod activation;
 mod adamw;
 mod attention;
+pub mod bench;
 mod cost;
 pub mod decode;
 mod dropout;

@@ -1,0 +1,268 @@
+//! The list of cases.
+
+use super::{Bound, Case};
+use crate::*;
+
+/// Sizes of a training step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shapes {
+    /// Windows.
+    pub batch: usize,
+    /// Positions per window.
+    pub context: usize,
+    /// Positions per segment (LLP).
+    pub segment: usize,
+    /// Width d.
+    pub dim: usize,
+    /// Hidden width of the feed-forward sublayer.
+    pub hidden: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Tokens of the vocabulary.
+    pub vocab: usize,
+    /// Weights that the optimizer updates.
+    pub parameters: usize,
+}
+
+impl Shapes {
+    fn rows(&self) -> usize {
+        self.batch * self.context
+    }
+}
+
+const FLOAT: usize = size_of::<f32>();
+
+/// Every kernel, forward and backward, on these shapes.
+pub fn cases(shapes: &Shapes) -> Vec<Case> {
+    let (dim, hidden) = (shapes.dim, shapes.hidden);
+    [
+        linear(shapes, dim, dim),
+        linear(shapes, dim, hidden),
+        linear(shapes, hidden, dim),
+        attention(shapes, "llp", Visibility::new(Pattern::SegmentPair { length: shapes.segment }), shapes.context),
+        attention(shapes, "full", Visibility::new(Pattern::Causal), shapes.context),
+        prefix_causal(shapes),
+        head(shapes),
+        norms(shapes),
+        activations(shapes),
+        rotary(shapes),
+        optimizer(shapes),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Numbers between -1 and 1 without a short period.
+fn numbers(count: usize) -> Vec<f32> {
+    (0..count).map(|i| ((i * 7919) % 2003) as f32 / 1001.5 - 1.0).collect()
+}
+
+fn case<F: FnMut() + 'static>(
+    name: String,
+    bound: Bound,
+    work: (f64, usize),
+    prepare: impl Fn() -> F + 'static,
+) -> Case {
+    let (flops, floats) = work;
+    Case { name, bound, flops, bytes: (floats * FLOAT) as f64, prepare: Box::new(move || Box::new(prepare())) }
+}
+
+fn linear(shapes: &Shapes, input: usize, output: usize) -> Vec<Case> {
+    let rows = shapes.rows();
+    let map = Linear { rows, input, output, order: WeightOrder::InputOutput };
+    let work = (2.0 * (rows * input * output) as f64, rows * input + input * output + rows * output);
+    let name = |what| format!("linear {input} x {output} {what}");
+    vec![
+        case(name("forward"), Bound::Arithmetic, work, move || {
+            let (x, weight, mut y) = (numbers(rows * input), numbers(input * output), vec![0.0; rows * output]);
+            move || map.forward(&x, &weight, None, &mut y)
+        }),
+        case(name("dx"), Bound::Arithmetic, work, move || {
+            let (grad, weight, mut dx) = (numbers(rows * output), numbers(input * output), vec![0.0; rows * input]);
+            move || map.input_gradient(&grad, &weight, &mut dx)
+        }),
+        case(name("dw"), Bound::Arithmetic, work, move || {
+            let (x, grad, mut dweight) = (numbers(rows * input), numbers(rows * output), vec![0.0; input * output]);
+            move || map.weight_gradient(&x, &grad, &mut dweight)
+        }),
+    ]
+}
+
+/// Perceiver AR's attention: latents, the second half of the window, see history and earlier latents.
+fn prefix_causal(shapes: &Shapes) -> Vec<Case> {
+    let latents = (shapes.context / 2).max(1);
+    let visibility = Visibility { pattern: Pattern::Causal, query_start: shapes.context - latents, key_start: 0 };
+    attention(shapes, "prefix-causal", visibility, latents)
+}
+
+/// Attention whose key and value are one tensor.
+fn attention(shapes: &Shapes, what: &str, visibility: Visibility, queries: usize) -> Vec<Case> {
+    let (batch, keys, heads) = (shapes.batch, shapes.context, shapes.heads);
+    let width = shapes.dim / heads;
+    let shape = AttentionShape { batch, queries, keys, heads, groups: heads, width };
+    let call = Attention { shape, visibility, scale: (width as f32).powf(-0.5), dropout: None };
+    let entries: usize = (0..queries).map(|row| visibility.range(row, keys).len()).sum();
+    let product = 2.0 * (batch * heads * entries * width) as f64;
+    let (query, key) = (shape.query_len(), shape.key_len());
+    let forward = case(
+        format!("attention {what} forward"),
+        Bound::Arithmetic,
+        (2.0 * product, 2 * query + key + shape.lse_len()),
+        move || {
+            let (q, k) = (numbers(query), numbers(key));
+            let (mut output, mut lse) = (vec![0.0; query], vec![0.0; shape.lse_len()]);
+            move || call.forward(&q, &k, &k, &mut output, &mut lse)
+        },
+    );
+    let backward = case(
+        format!("attention {what} backward"),
+        Bound::Arithmetic,
+        (5.0 * product, 4 * query + 2 * key + shape.lse_len()),
+        move || {
+            let (q, k, grad) = (numbers(query), numbers(key), numbers(query));
+            let (mut output, mut lse) = (vec![0.0; query], vec![0.0; shape.lse_len()]);
+            call.forward(&q, &k, &k, &mut output, &mut lse);
+            let (mut dq, mut dk) = (vec![0.0; query], vec![0.0; key]);
+            move || {
+                let saved = AttentionSaved { q: &q, k: &k, v: &k, output: &output, lse: &lse };
+                call.backward(&saved, &grad, &mut dq, &mut dk, None);
+            }
+        },
+    );
+    vec![forward, backward]
+}
+
+fn head(shapes: &Shapes) -> Vec<Case> {
+    let Shapes { dim, vocab, .. } = *shapes;
+    let rows = shapes.rows();
+    let work = (6.0 * (rows * vocab * dim) as f64, 2 * (rows + vocab) * dim);
+    let name = format!("head {dim} x {vocab} with cross-entropy and gradients");
+    vec![case(name, Bound::Arithmetic, work, move || {
+        let (hidden, weight) = (numbers(rows * dim), numbers(vocab * dim));
+        let targets: Vec<u32> = (0..rows).map(|row| (row * 31 % vocab) as u32).collect();
+        let (mut dhidden, mut dweight) = (vec![0.0; rows * dim], vec![0.0; vocab * dim]);
+        move || {
+            let head = Head { hidden: &hidden, weight: &weight, bias: None, targets: &targets, dim };
+            let (hidden, weight) = (&mut dhidden[..], &mut dweight[..]);
+            head.loss_and_gradients(HeadGradients { hidden, weight, bias: None, z_loss: 0.0 });
+        }
+    })]
+}
+
+fn norms(shapes: &Shapes) -> Vec<Case> {
+    let (rows, dim) = (shapes.rows(), shapes.dim);
+    let forward = move |norm: Norm, name: &str| {
+        case(format!("{name} forward"), Bound::Memory, (0.0, 2 * rows * dim), move || {
+            let (x, gamma) = (numbers(rows * dim), numbers(dim));
+            let (mut y, mut statistics) = (vec![0.0; rows * dim], vec![RowStatistics::default(); rows]);
+            move || norm.forward(&x, (&gamma, beta(norm, &gamma)), 1e-5, &mut y, &mut statistics)
+        })
+    };
+    let backward = move |norm: Norm, name: &str| {
+        case(format!("{name} backward"), Bound::Memory, (0.0, 3 * rows * dim), move || {
+            let (x, gamma, mut grad) = (numbers(rows * dim), numbers(dim), numbers(rows * dim));
+            let mut statistics = vec![RowStatistics::default(); rows];
+            norm.forward(&x, (&gamma, beta(norm, &gamma)), 1e-5, &mut grad.clone(), &mut statistics);
+            let (mut dgamma, mut dbeta) = (vec![0.0; dim], vec![0.0; dim]);
+            move || {
+                let dbeta = (norm == Norm::Layer).then_some(&mut dbeta[..]);
+                norm.backward(&x, &gamma, &statistics, &mut grad, (&mut dgamma, dbeta));
+            }
+        })
+    };
+    let kinds = [(Norm::Layer, "layer norm"), (Norm::Rms, "RMS norm")];
+    kinds.into_iter().flat_map(|(norm, name)| [forward(norm, name), backward(norm, name)]).collect()
+}
+
+/// LayerNorm has a shift, RMSNorm has none.
+fn beta(norm: Norm, gamma: &[f32]) -> Option<&[f32]> {
+    (norm == Norm::Layer).then_some(gamma)
+}
+
+fn activations(shapes: &Shapes) -> Vec<Case> {
+    let count = shapes.rows() * shapes.hidden;
+    vec![
+        case("GELU forward".into(), Bound::Memory, (0.0, 2 * count), move || {
+            let (x, mut y) = (numbers(count), vec![0.0; count]);
+            move || gelu(&x, &mut y)
+        }),
+        case("GELU backward".into(), Bound::Memory, (0.0, 3 * count), move || {
+            let (x, mut grad) = (numbers(count), numbers(count));
+            move || gelu_backward(&x, &mut grad)
+        }),
+        case("SwiGLU forward".into(), Bound::Memory, (0.0, 3 * count), move || {
+            let (gate, up, mut y) = (numbers(count), numbers(count), vec![0.0; count]);
+            move || swiglu(&gate, &up, &mut y)
+        }),
+        case("SwiGLU backward".into(), Bound::Memory, (0.0, 5 * count), move || {
+            let (gate, up, mut grad, mut dgate) = (numbers(count), numbers(count), numbers(count), vec![0.0; count]);
+            move || swiglu_backward(&gate, &up, &mut grad, &mut dgate)
+        }),
+    ]
+}
+
+fn rotary(shapes: &Shapes) -> Vec<Case> {
+    let channels = (shapes.dim / shapes.heads) & !1;
+    let sizes = [shapes.batch, shapes.context, shapes.heads, shapes.dim / shapes.heads];
+    let rotary = Rotary { base: 1e4, channels, layout: RotaryLayout::Interleaved };
+    let count = sizes.iter().product();
+    vec![case("rotary".into(), Bound::Memory, (0.0, 2 * count), move || {
+        let mut x = numbers(count);
+        move || rotary.rotate(&mut x, sizes, 0, Turn::Forward)
+    })]
+}
+
+fn optimizer(shapes: &Shapes) -> Vec<Case> {
+    let count = shapes.parameters;
+    let (correction1, correction2, grad_scale) = (0.1, 0.05, 1.0);
+    let hyper =
+        AdamW { lr: 1e-4, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1, correction1, correction2, grad_scale };
+    vec![
+        case("AdamW".into(), Bound::Memory, (0.0, 7 * count), move || {
+            let (mut weights, gradient) = (numbers(count), numbers(count));
+            let (mut m, mut v) = (vec![0.0; count], vec![0.0; count]);
+            move || hyper.update(&mut weights, &gradient, &mut m, &mut v)
+        }),
+        case("gradient norm".into(), Bound::Memory, (0.0, count), move || {
+            let gradient = numbers(count);
+            move || {
+                std::hint::black_box(squared_norm(&gradient));
+            }
+        }),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TINY: Shapes =
+        Shapes { batch: 2, context: 16, segment: 4, dim: 8, hidden: 24, heads: 2, vocab: 11, parameters: 100 };
+
+    #[test]
+    fn every_case_runs_twice_and_has_a_name_of_its_own() {
+        let cases = cases(&TINY);
+        for case in &cases {
+            let mut run = case.prepare();
+            run();
+            run();
+            assert!(case.bytes > 0.0 && (case.bound == Bound::Memory || case.flops > 0.0), "{}", case.name);
+        }
+        let names: std::collections::BTreeSet<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+        assert_eq!(names.len(), cases.len());
+    }
+
+    #[test]
+    fn operations_are_counted_from_what_is_visible() {
+        let flops = |name: &str| cases(&TINY).into_iter().find(|case| case.name == name).unwrap().flops;
+        // Two products, of two operations per entry and channel, in 2 windows and 2 heads of 4 channels.
+        let products = 2.0 * 2.0 * 2.0 * 2.0 * 4.0;
+        assert_eq!(flops("attention full forward"), products * 136.0);
+        // The first segment sees 1 to 4 keys, the other three 5 to 8.
+        assert_eq!(flops("attention llp forward"), products * (10.0 + 3.0 * 26.0));
+        // Eight latents see 9 to 16 keys.
+        assert_eq!(flops("attention prefix-causal forward"), products * 100.0);
+        assert_eq!(flops("linear 8 x 24 dw"), 2.0 * 32.0 * 8.0 * 24.0);
+    }
+}

@@ -1,0 +1,113 @@
+//! What the machine can do at best, measured: multiply-adds and bytes read per second, all threads of the pool together.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use crate::simd::{LANES, lanes_sum, simd};
+
+/// Independent chains of multiply-adds: more than latency times units of any current processor.
+const CHAINS: usize = 12;
+/// Multiply-adds of each chain between two looks at the clock.
+const ROUNDS: usize = 4_000_000;
+/// Numbers read for the bandwidth: 256 MiB, beyond any cache that a few cores have.
+const NUMBERS: usize = 64 << 20;
+/// Measurements, of which the best counts.
+const REPEATS: usize = 5;
+
+/// f32 operations per second at best, a multiply-add counted as two.
+pub fn fma_peak() -> f64 {
+    let flops = (2 * CHAINS * LANES * ROUNDS) as f64;
+    flops * rayon::current_num_threads() as f64
+        / fastest(|| on_all_threads(|| chains(black_box(ROUNDS), black_box(0.5))))
+}
+
+/// Operations per second at best in bfloat16 products with sums in f32; `None` where the processor has none.
+pub fn bf16_peak() -> Option<f64> {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512f") {
+        let flops = (4 * CHAINS * LANES * ROUNDS) as f64;
+        // SAFETY: the processor has the instructions.
+        let body = || unsafe { bf16_chains(black_box(ROUNDS)) };
+        return Some(flops * rayon::current_num_threads() as f64 / fastest(|| on_all_threads(body)));
+    }
+    None
+}
+
+/// Bytes per second at best when memory is read once from end to end.
+pub fn read_bandwidth() -> f64 {
+    let numbers = vec![1f32; NUMBERS];
+    let bytes = (NUMBERS * size_of::<f32>()) as f64;
+    bytes / fastest(|| numbers.par_chunks(1 << 18).map(sum).sum::<f32>())
+}
+
+/// Runs `body` on every thread at once and adds up what it returns, so that none of it is optimised away.
+fn on_all_threads(body: impl Fn() -> f32 + Sync) -> f32 {
+    rayon::broadcast(|_| body()).into_iter().sum()
+}
+
+/// Seconds of the fastest of several calls.
+fn fastest(mut body: impl FnMut() -> f32) -> f64 {
+    let seconds = |_| {
+        let start = Instant::now();
+        black_box(body());
+        start.elapsed().as_secs_f64()
+    };
+    (0..REPEATS).map(seconds).fold(f64::INFINITY, f64::min)
+}
+
+simd! {
+    /// `rounds` multiply-adds in each lane of each chain; they converge to 1, so nothing becomes denormal.
+    fn chains(rounds: usize, start: f32) -> f32 {
+        let mut chains = [[start; LANES]; CHAINS];
+        for _ in 0..rounds {
+            for chain in &mut chains {
+                for lane in chain {
+                    *lane = A::fma(*lane, 0.5, 0.5);
+                }
+            }
+        }
+        chains.into_iter().map(lanes_sum).sum()
+    }
+
+    /// Sum of the numbers.
+    fn sum(numbers: &[f32]) -> f32 {
+        let mut lanes = [[0f32; LANES]; 4];
+        for block in numbers.chunks_exact(4 * LANES) {
+            for (lanes, numbers) in lanes.iter_mut().zip(block.chunks_exact(LANES)) {
+                for (lane, number) in lanes.iter_mut().zip(numbers) {
+                    *lane += *number;
+                }
+            }
+        }
+        lanes.into_iter().map(lanes_sum).sum()
+    }
+}
+
+/// `rounds` dot-product instructions (two multiply-adds per lane) in each chain.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn bf16_chains(rounds: usize) -> f32 {
+    use std::arch::x86_64::*;
+    let factors = _mm512_cvtne2ps_pbh(_mm512_set1_ps(1e-3), _mm512_set1_ps(1e-3));
+    let mut chains = [_mm512_setzero_ps(); CHAINS];
+    for _ in 0..rounds {
+        for chain in &mut chains {
+            *chain = _mm512_dpbf16_ps(*chain, factors, factors);
+        }
+    }
+    chains.into_iter().map(|chain| _mm512_reduce_add_ps(chain)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chains_do_what_is_counted() {
+        // x = (x + 1) / 2 from 0 on: after three rounds 7/8, in every lane of every chain.
+        assert_eq!(chains(3, 0.0), 0.875 * (CHAINS * LANES) as f32);
+        assert_eq!(sum(&vec![1.0; 8 * LANES]), 8.0 * LANES as f32);
+    }
+}
