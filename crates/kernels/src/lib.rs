@@ -17,6 +17,8 @@ mod head;
 mod linear;
 mod matrix;
 mod norm;
+#[cfg(target_arch = "x86_64")]
+mod packed;
 mod rotary;
 mod scratch;
 mod simd;

@@ -1,4 +1,4 @@
-//! Matrix products over strided views, on the `gemm` crate.
+//! Matrix products over strided views: with AVX-512 in [`packed`](crate::packed), elsewhere on the `gemm` crate.
 
 use crate::cost;
 use gemm::Parallelism;
@@ -6,9 +6,9 @@ use gemm::Parallelism;
 /// A matrix somewhere in a slice: element `(i, j)` is at `i * row + j * column`.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
-    data: &'a [f32],
-    row: usize,
-    column: usize,
+    pub(crate) data: &'a [f32],
+    pub(crate) row: usize,
+    pub(crate) column: usize,
 }
 
 impl<'a> View<'a> {
@@ -76,6 +76,11 @@ pub(crate) unsafe fn multiply_raw(
 ) {
     debug_assert!(a.fits(m, k) && b.fits(k, n));
     cost::count(m, n, k);
+    #[cfg(target_arch = "x86_64")]
+    if crate::packed::takes(m, a, b) {
+        // SAFETY: forwarded to the caller.
+        return unsafe { crate::packed::multiply((m, n, k), (Shared(out), stride, output), a, b, threads) };
+    }
     let accumulate = output == Output::Accumulate;
     let parallelism = match threads {
         Threads::One => Parallelism::None,
