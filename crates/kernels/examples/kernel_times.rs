@@ -1,7 +1,7 @@
 //! Times each kernel on the shapes of one training step of the small LLP (4096 rows, width 256, segments of 128).
 //!
 //! `cargo run --release -p percept-kernels --example kernel_times` prints, per kernel, the fastest of several runs and, for
-//! matrix products, GFLOP/s.
+//! matrix products, GFLOP/s. With the argument `products` it times only these, on the shapes of S, M and L in f32 and bf16.
 
 use percept_kernels::*;
 use std::time::Instant;
@@ -28,15 +28,15 @@ fn time(what: &str, flop: f64, mut body: impl FnMut()) {
     }
 }
 
-fn linear(input: usize, output: usize) {
-    let map = Linear { rows: ROWS, input, output, order: WeightOrder::InputOutput };
-    let (x, weight, bias) = (numbers(ROWS * input), numbers(input * output), numbers(output));
-    let (mut y, mut dx, mut dweight) = (numbers(ROWS * output), numbers(ROWS * input), numbers(input * output));
-    let flop = 2.0 * (ROWS * input * output) as f64;
-    let name = |what| format!("linear {input} x {output} {what}");
+fn linear(precision: Precision, rows: usize, input: usize, output: usize) {
+    let map = Linear { rows, input, output, order: WeightOrder::InputOutput, precision };
+    let (x, weight, bias) = (numbers(rows * input), numbers(input * output), numbers(output));
+    let (mut y, mut dx, mut dweight) = (numbers(rows * output), numbers(rows * input), numbers(input * output));
+    let flop = 2.0 * (rows * input * output) as f64;
+    let name = |what| format!("{precision:?} {rows} x {input} x {output} {what}");
     time(&name("forward"), flop, || map.forward(&x, &weight, None, &mut y));
     time(&name("forward with bias"), flop, || map.forward(&x, &weight, Some(&bias), &mut y));
-    let grad = numbers(ROWS * output);
+    let grad = numbers(rows * output);
     time(&name("input gradient"), flop, || map.input_gradient(&grad, &weight, &mut dx));
     time(&name("weight gradient"), flop, || map.weight_gradient(&x, &grad, &mut dweight));
     let mut dbias = bias.clone();
@@ -57,13 +57,13 @@ fn attention(pattern: Pattern, batch: usize, length: usize, entries: usize) {
     time(&name("backward"), 5.0 * flop, || call.backward(&saved, &grad, &mut dq, &mut dk, None));
 }
 
-fn head(vocab: usize) {
-    let (hidden, weight) = (numbers(ROWS * DIM), numbers(vocab * DIM));
-    let targets: Vec<u32> = (0..ROWS as u32).map(|i| i * 31 % vocab as u32).collect();
-    let head = Head { hidden: &hidden, weight: &weight, bias: None, targets: &targets, dim: DIM };
+fn head(precision: Precision, rows: usize, dim: usize, vocab: usize) {
+    let (hidden, weight) = (numbers(rows * dim), numbers(vocab * dim));
+    let targets: Vec<u32> = (0..rows as u32).map(|i| i * 31 % vocab as u32).collect();
+    let head = Head { hidden: &hidden, weight: &weight, bias: None, targets: &targets, dim, precision };
     let (mut dhidden, mut dweight) = (hidden.clone(), weight.clone());
-    let flop = 6.0 * (ROWS * vocab * DIM) as f64;
-    time(&format!("head {vocab}, loss and gradients"), flop, || {
+    let flop = 6.0 * (rows * vocab * dim) as f64;
+    time(&format!("{precision:?} head {rows} x {dim} x {vocab}"), flop, || {
         let gradients = HeadGradients { hidden: &mut dhidden, weight: &mut dweight, bias: None, z_loss: 0.0 };
         head.loss_and_gradients(gradients);
     });
@@ -91,12 +91,27 @@ fn elementwise() {
     time("AdamW, 5 M weights", 0.0, || hyper.update(&mut param, &gradient, &mut m, &mut v));
 }
 
+/// Every large product of a training step of S, M and L.
+fn products() {
+    for precision in [Precision::F32, Precision::Bf16].into_iter().filter(|precision| precision.is_supported()) {
+        for (rows, dim, vocab) in [(4096, 256, 4096), (4096, 512, 8192), (2048, 768, 28_996)] {
+            linear(precision, rows, dim, dim);
+            linear(precision, rows, dim, 4 * dim);
+            linear(precision, rows, 4 * dim, dim);
+            head(precision, rows, dim, vocab);
+        }
+    }
+}
+
 fn main() {
-    linear(DIM, DIM);
-    linear(DIM, 4 * DIM);
-    linear(4 * DIM, DIM);
+    if std::env::args().nth(1).as_deref() == Some("products") {
+        return products();
+    }
+    linear(Precision::F32, ROWS, DIM, DIM);
+    linear(Precision::F32, ROWS, DIM, 4 * DIM);
+    linear(Precision::F32, ROWS, 4 * DIM, DIM);
     attention(Pattern::SegmentPair { length: 128 }, 4, 1024, 15 * 128 * 128);
     attention(Pattern::Causal, 1, 4096, 4096 * 4096 / 2);
-    head(4096);
+    head(Precision::F32, ROWS, DIM, 4096);
     elementwise();
 }

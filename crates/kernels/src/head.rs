@@ -1,7 +1,8 @@
 //! The output head fused with softmax cross-entropy, in chunks of rows: logits of all rows are never held.
 
 use crate::Cost;
-use crate::matrix::{Output, Threads, View, multiply};
+use crate::matrix::{Output, View, product};
+use crate::precision::Precision;
 use crate::simd::{LANES, exp, lanes_sum, simd};
 use rayon::prelude::*;
 
@@ -25,6 +26,8 @@ pub struct Head<'a> {
     pub targets: &'a [u32],
     /// Channels.
     pub dim: usize,
+    /// The format of the products' operands; anything but f32 must be [supported](Precision::is_supported).
+    pub precision: Precision,
 }
 
 /// Where the gradients of a [`Head`] are written.
@@ -91,9 +94,9 @@ impl Head<'_> {
             let out = &mut hidden[start * dim..][..rows * dim];
             let grad = View::rows(logits, vocab);
             let own = View::rows(self.weight, dim);
-            multiply((rows, dim, vocab), (out, dim, Output::Overwrite), grad, own, Threads::All);
+            product(self.precision, (rows, dim, vocab), (out, dim, Output::Overwrite), grad, own);
             let read = View::rows(&self.hidden[start * dim..], dim);
-            multiply((vocab, dim, rows), (&mut *weight, dim, written), grad.transposed(), read, Threads::All);
+            product(self.precision, (vocab, dim, rows), (&mut *weight, dim, written), grad.transposed(), read);
             written = Output::Accumulate;
             if let Some(bias) = bias.as_deref_mut() {
                 crate::linear::sum_rows(logits, &mut sum);
@@ -126,7 +129,7 @@ impl Head<'_> {
             };
             let (read, weight) = (View::rows(&self.hidden[start * dim..], dim), View::rows(self.weight, dim));
             let sizes = (targets.len(), vocab, dim);
-            multiply(sizes, (&mut *logits, vocab, mode), read, weight.transposed(), Threads::All);
+            product(self.precision, sizes, (&mut *logits, vocab, mode), read, weight.transposed());
             loss += body(start, logits, targets);
         }
         loss
@@ -237,7 +240,7 @@ mod tests {
                 .map(|i| if (seed >> i) & 3 == 0 { IGNORED } else { (seed >> i) % vocab as u32 }).collect();
             let [hidden, weight] = [rows * dim, vocab * dim].map(|n| random(n, u64::from(seed) + n as u64));
             let bias = if biased { random(vocab, 3) } else { vec![0.0; vocab] };
-            let head = Head { hidden: &hidden, weight: &weight, bias: biased.then_some(&bias), targets: &targets, dim };
+            let head = Head { hidden: &hidden, weight: &weight, bias: biased.then_some(&bias), targets: &targets, dim, precision: Precision::F32 };
             let inputs = [&hidden, &weight, &bias].map(|x| wide(x));
             let expected = reference(&inputs[0], &inputs[1], &inputs[2], &targets, 0.0);
             prop_assert!((head.loss() - expected).abs() < 1e-5 * (1.0 + expected));
@@ -264,7 +267,7 @@ mod tests {
         let [hidden, weight] = [rows * dim, vocab * dim].map(|n| random(n, n as u64));
         let run = |range: std::ops::Range<usize>| {
             let (hidden, targets) = (&hidden[range.start * dim..range.end * dim], &targets[range]);
-            let head = Head { hidden, weight: &weight, bias: None, targets, dim };
+            let head = Head { hidden, weight: &weight, bias: None, targets, dim, precision: Precision::F32 };
             let (mut dhidden, mut dweight) = (vec![0.0; hidden.len()], vec![0.0; weight.len()]);
             let gradients = HeadGradients { hidden: &mut dhidden, weight: &mut dweight, bias: None, z_loss: 0.0 };
             (head.loss_and_gradients(gradients), dhidden, dweight)

@@ -8,6 +8,8 @@ mod activation;
 mod adamw;
 mod attention;
 pub mod bench;
+#[cfg(target_arch = "x86_64")]
+mod bf16;
 mod cost;
 pub mod decode;
 mod dropout;
@@ -19,6 +21,7 @@ mod matrix;
 mod norm;
 #[cfg(target_arch = "x86_64")]
 mod packed;
+mod precision;
 mod rotary;
 mod scratch;
 mod simd;
@@ -34,5 +37,6 @@ pub use dropout::Dropout;
 pub use head::{Head, HeadGradients, IGNORED};
 pub use linear::{Linear, WeightOrder, scale};
 pub use norm::{Norm, RowStatistics};
+pub use precision::Precision;
 pub use rotary::{Rotary, RotaryLayout, RotaryTable, Turn};
 pub use visibility::{Pattern, Visibility};

@@ -1,6 +1,7 @@
 //! Linear maps: products, bias, and their gradients.
 
-use crate::matrix::{Output, Threads, View, multiply};
+use crate::matrix::{Output, View, product};
+use crate::precision::Precision;
 use crate::{few_rows, simd};
 use rayon::prelude::*;
 
@@ -27,6 +28,8 @@ pub struct Linear {
     pub output: usize,
     /// The order of the weight and of its gradient.
     pub order: WeightOrder,
+    /// The format of the products' operands; anything but f32 must be [supported](Precision::is_supported).
+    pub precision: Precision,
 }
 
 impl Linear {
@@ -43,11 +46,11 @@ impl Linear {
     /// # Panics
     /// If a slice does not have the length of its shape.
     pub fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
-        let Self { rows, input, output, .. } = *self;
+        let Self { rows, input, output, precision, .. } = *self;
         assert_eq!(x.len(), rows * input, "size of x");
         assert_eq!((weight.len(), y.len()), (input * output, rows * output), "sizes of weight and y");
         assert!(bias.is_none_or(|bias| bias.len() == output), "size of bias");
-        if rows <= few_rows::LIMIT && rows > 0 {
+        if precision == Precision::F32 && (1..=few_rows::LIMIT).contains(&rows) {
             return few_rows::forward(self, x, weight, bias, y);
         }
         let mode = match bias {
@@ -58,7 +61,7 @@ impl Linear {
             _ => Output::Overwrite,
         };
         let (x, weight) = (View::rows(x, input), self.weight(weight));
-        multiply((rows, output, input), (y, output, mode), x, weight, Threads::All);
+        product(precision, (rows, output, input), (y, output, mode), x, weight);
     }
 
     /// The gradient of x: `dx = grad * weight^T`.
@@ -66,10 +69,10 @@ impl Linear {
     /// # Panics
     /// If a slice does not have the length of its shape.
     pub fn input_gradient(&self, grad: &[f32], weight: &[f32], dx: &mut [f32]) {
-        let Self { rows, input, output, .. } = *self;
+        let Self { rows, input, output, precision, .. } = *self;
         assert_eq!((grad.len(), dx.len()), (rows * output, rows * input), "sizes of grad and dx");
         let (grad, weight) = (View::rows(grad, output), self.weight(weight).transposed());
-        multiply((rows, input, output), (dx, input, Output::Overwrite), grad, weight, Threads::All);
+        product(precision, (rows, input, output), (dx, input, Output::Overwrite), grad, weight);
     }
 
     /// The gradient of the weight: `dweight = x^T * grad`.
@@ -77,18 +80,18 @@ impl Linear {
     /// # Panics
     /// If a slice does not have the length of its shape.
     pub fn weight_gradient(&self, x: &[f32], grad: &[f32], dweight: &mut [f32]) {
-        let Self { rows, input, output, .. } = *self;
+        let Self { rows, input, output, precision, .. } = *self;
         assert_eq!((x.len(), grad.len()), (rows * input, rows * output), "sizes of x and grad");
         assert_eq!(dweight.len(), input * output, "size of dweight");
         let (x, grad) = (View::rows(x, input), View::rows(grad, output));
         match self.order {
             WeightOrder::InputOutput => {
                 let out = (dweight, output, Output::Overwrite);
-                multiply((input, output, rows), out, x.transposed(), grad, Threads::All);
+                product(precision, (input, output, rows), out, x.transposed(), grad);
             }
             WeightOrder::OutputInput => {
                 let out = (dweight, input, Output::Overwrite);
-                multiply((output, input, rows), out, grad.transposed(), x, Threads::All);
+                product(precision, (output, input, rows), out, grad.transposed(), x);
             }
         }
     }
@@ -152,7 +155,7 @@ mod tests {
             (biased, turned) in (any::<bool>(), any::<bool>()),
         ) {
             let order = if turned { WeightOrder::OutputInput } else { WeightOrder::InputOutput };
-            let linear = Linear { rows, input, output, order };
+            let linear = Linear { rows, input, output, order, precision: Precision::F32 };
             let [x, weight, grad] = [(rows * input, 1), (input * output, 2), (rows * output, 3)].map(|(n, s)| random(n, s));
             let at = |i: usize, o: usize| if turned { o * input + i } else { i * output + o };
             let bias = if biased { random(output, 4) } else { vec![0.0; output] };

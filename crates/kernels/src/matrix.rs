@@ -1,6 +1,8 @@
-//! Matrix products over strided views: with AVX-512 in [`packed`](crate::packed), elsewhere on the `gemm` crate.
+//! Matrix products over strided views: in f32 with AVX-512 in [`packed`](crate::packed), elsewhere on the `gemm` crate; in
+//! bfloat16 in [`bf16`](crate::bf16).
 
 use crate::cost;
+use crate::precision::Precision;
 use gemm::Parallelism;
 
 /// A matrix somewhere in a slice: element `(i, j)` is at `i * row + j * column`.
@@ -45,6 +47,32 @@ pub(crate) enum Threads {
     All,
 }
 
+/// [`multiply`] with operands rounded to `precision`, by all threads.
+pub(crate) fn product(
+    precision: Precision,
+    (m, n, k): (usize, usize, usize),
+    (out, stride, output): (&mut [f32], usize, Output),
+    a: View<'_>,
+    b: View<'_>,
+) {
+    if precision == Precision::F32 || m == 0 || n == 0 {
+        return multiply((m, n, k), (out, stride, output), a, b, Threads::All);
+    }
+    assert!(precision.is_supported(), "products in {precision:?} need AVX512-BF16");
+    check((m, n, k), (out, stride), a, b);
+    cost::count(m, n, k);
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the asserts found the instructions, and keep every access inside the three slices.
+    unsafe {
+        crate::bf16::multiply((m, n, k), (out, stride, output), a, b);
+    }
+}
+
+fn check((m, n, k): (usize, usize, usize), (out, stride): (&[f32], usize), a: View<'_>, b: View<'_>) {
+    assert!(a.fits(m, k) && b.fits(k, n), "an operand is smaller than its shape");
+    assert!((m - 1) * stride + n <= out.len() && (n <= stride || m == 1), "the output is smaller than its shape");
+}
+
 /// `out [m, n] (+)= a [m, k] * b [k, n]`; the rows of `out` are `stride` apart.
 pub(crate) fn multiply(
     (m, n, k): (usize, usize, usize),
@@ -56,8 +84,7 @@ pub(crate) fn multiply(
     if m == 0 || n == 0 {
         return;
     }
-    assert!(a.fits(m, k) && b.fits(k, n), "an operand is smaller than its shape");
-    assert!((m - 1) * stride + n <= out.len() && (n <= stride || m == 1), "the output is smaller than its shape");
+    check((m, n, k), (out, stride), a, b);
     // SAFETY: the asserts keep every access inside the three slices, and `out` is borrowed mutably.
     unsafe { multiply_raw((m, n, k), (out.as_mut_ptr(), stride, output), a, b, threads) }
 }
@@ -128,6 +155,15 @@ impl Shared {
     /// The first element of `slice`.
     pub(crate) fn new(slice: &mut [f32]) -> Self {
         Self(slice.as_mut_ptr())
+    }
+
+    /// The slice from `offset` on.
+    ///
+    /// # Safety
+    /// As [`Shared::at`].
+    pub(crate) unsafe fn from(self, offset: usize) -> Self {
+        // SAFETY: forwarded to the caller.
+        Self(unsafe { self.at(offset) })
     }
 
     /// The element at `offset`.

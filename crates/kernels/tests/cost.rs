@@ -5,7 +5,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use percept_kernels::{
-    Attention, AttentionSaved, AttentionShape, Cost, Head, HeadGradients, Linear, Pattern, Visibility, WeightOrder,
+    Attention, AttentionSaved, AttentionShape, Cost, Head, HeadGradients, Linear, Pattern, Precision, Visibility,
+    WeightOrder,
 };
 
 static TURN: Mutex<()> = Mutex::new(());
@@ -21,7 +22,8 @@ fn executed(work: impl FnOnce()) -> Cost {
 #[test]
 fn a_linear_map_executes_one_product_forward_and_two_backward() {
     for rows in [1, 4, 5, 70] {
-        let linear = Linear { rows, input: 6, output: 9, order: WeightOrder::InputOutput };
+        let (order, precision) = (WeightOrder::InputOutput, Precision::F32);
+        let linear = Linear { rows, input: 6, output: 9, order, precision };
         let (x, weight, grad) = (vec![1.0; rows * 6], vec![1.0; 54], vec![1.0; rows * 9]);
         let product = Cost::of_product(rows, 9, 6);
         assert_eq!(executed(|| linear.forward(&x, &weight, None, &mut vec![0.0; rows * 9])), product, "{rows} rows");
@@ -36,7 +38,8 @@ fn a_head_executes_its_products_in_chunks() {
     for (rows, vocab) in [(3, 11), (300, 5000), (256, 5000), (0, 7)] {
         let dim = 4;
         let (hidden, weight, targets) = (vec![0.1; rows * dim], vec![0.1; vocab * dim], vec![1; rows]);
-        let head = Head { hidden: &hidden, weight: &weight, bias: None, targets: &targets, dim };
+        let precision = Precision::F32;
+        let head = Head { hidden: &hidden, weight: &weight, bias: None, targets: &targets, dim, precision };
         let cost = Head::cost(rows, vocab, dim);
         assert_eq!(executed(|| _ = head.loss()), cost, "{rows} rows, {vocab} tokens");
         let (mut dhidden, mut dweight) = (vec![0.0; hidden.len()], vec![0.0; weight.len()]);

@@ -1,10 +1,10 @@
 //! Times whole training steps (forward, backward, AdamW) of an LLP of the paper preset on random tokens.
 //!
-//! `cargo run --release -p percept-model --example training_step -- S 6` prints milliseconds. Shapes S, M and L are those of
-//! the PyTorch script it is compared with.
+//! `cargo run --release -p percept-model --example training_step -- S 6 bf16` prints milliseconds. Shapes S, M and L are
+//! those of the PyTorch script it is compared with.
 
 use burn::tensor::{Device, Tensor};
-use percept_model::ops::{self, AdamW};
+use percept_model::ops::{self, AdamW, Precision};
 use percept_model::{Batch, LanguageModel, Mode, ModelConfig, Recompute, parameters};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -24,6 +24,10 @@ fn main() -> percept_fault::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let name = arguments.next().unwrap_or_else(|| "S".into());
     let steps: usize = arguments.next().and_then(|steps| steps.parse().ok()).unwrap_or(6);
+    let precision = match arguments.next().as_deref() {
+        Some("bf16") => Precision::Bf16,
+        _ => Precision::F32,
+    };
     let (config, rows) = shapes(&name);
     let mut model = LanguageModel::new(&config, 1, &Device::flex().autodiff())?;
     let count = rows * config.context;
@@ -45,7 +49,9 @@ fn main() -> percept_fault::Result<()> {
     for step in 0..steps as u64 + 2 {
         let start = Instant::now();
         let mode = Mode::Training { seed: 1, step };
-        let (loss, mut gradients) = model.loss_and_gradients(&batch, mode, Recompute::Keep, 1.0 / count as f32)?;
+        let (loss, mut gradients) = ops::in_precision(precision, || {
+            model.loss_and_gradients(&batch, mode, Recompute::Keep, 1.0 / count as f32)
+        })?;
         let middle = Instant::now();
         model = parameters::map(model, |path, _, parameter| {
             let Some(gradient) = gradients.0.remove(path) else { return parameter };

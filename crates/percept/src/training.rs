@@ -83,10 +83,11 @@ impl Training {
     fn started(&mut self, started: &Started) {
         self.data.finish();
         self.terminal.say(format!(
-            "{}: {} parameters on {}",
+            "{}: {} parameters on {} in {}",
             human::path(&started.run),
             human::short(started.parameters as f64),
-            started.device
+            started.device,
+            started.precision
         ));
         let validation = match started.validation_documents {
             0 => "without validation".to_string(),

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::device::DeviceChoice;
+use crate::precision::PrecisionChoice;
 use crate::presets::NO_PRESET;
 use crate::schedule::{Decay, Schedule};
 
@@ -102,6 +103,8 @@ pub struct TrainConfig {
     pub recompute: Recompute,
     /// auto, cpu, cuda:0, vulkan or metal.
     pub device: String,
+    /// Number format of the large products.
+    pub precision: PrecisionChoice,
     /// Run folder or checkpoint whose weights the run starts from.
     pub init_from: Option<PathBuf>,
     /// Steps between two lines of metrics.
@@ -144,6 +147,7 @@ impl Default for TrainConfig {
             seed: 1,
             recompute: Recompute::Nothing,
             device: "auto".to_owned(),
+            precision: PrecisionChoice::F32,
             init_from: None,
             log_every: 10,
             validate_every: 200,

@@ -6,6 +6,7 @@ use percept_fault::{Fault, IoContext, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::durable;
+use crate::precision::PrecisionChoice;
 
 /// The parts of the environment that the numbers of a run depend on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,11 +21,14 @@ pub struct Environment {
     pub threads: usize,
     /// The device, e.g. `cpu` or `cuda:0`.
     pub device: String,
+    /// Number format of the large products; f32 where a file does not say, because it is older than the choice.
+    #[serde(default)]
+    pub precision: PrecisionChoice,
 }
 
 impl Environment {
     /// This process's environment.
-    pub fn current(device: &str) -> Self {
+    pub fn current(device: &str, precision: PrecisionChoice) -> Self {
         let cpu_info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let cpu = cpu_info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         Self {
@@ -33,6 +37,7 @@ impl Environment {
             cpu: cpu.map(|(_, name)| name.to_owned()),
             threads: rayon::current_num_threads(),
             device: device.to_owned(),
+            precision,
         }
     }
 
@@ -56,6 +61,7 @@ impl Environment {
             ("cpu", before.cpu.unwrap_or_else(unknown), self.cpu.clone().unwrap_or_else(unknown)),
             ("threads", before.threads.to_string(), self.threads.to_string()),
             ("device", before.device, self.device.clone()),
+            ("precision", before.precision.to_string(), self.precision.to_string()),
         ]
         .into_iter()
         .filter(|(_, before, now)| before != now)

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::metrics::{StepMetrics, ValidationMetrics};
+use crate::precision::PrecisionChoice;
 
 /// What a run starts with.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +14,8 @@ pub struct Started {
     pub parameters: usize,
     /// The device, e.g. `cpu` or `cuda:0`.
     pub device: String,
+    /// Number format of the large products.
+    pub precision: PrecisionChoice,
     /// Steps already done: 0, or those of the checkpoint that the run goes on from.
     pub step: u64,
     /// Steps of the whole run.

@@ -17,6 +17,7 @@ use crate::layering::Override;
 use crate::lock::Lock;
 use crate::metrics::MetricsLog;
 use crate::observer::{Event, Observer, Outcome, Started};
+use crate::precision::Bf16Support;
 use crate::progress::{FORMAT, Interval, Progress, position_of, restore_position};
 use crate::resolve::resolve_over;
 use crate::run_folder::{LoadedRun, RunFolder, Which, load_run};
@@ -42,6 +43,7 @@ pub fn train(config: &RunConfig, folder: &Path, stop: &AtomicBool, observer: &mu
         )));
     }
     let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
+    let config = &with_precision(config.clone(), &device)?;
     let initial = load_initial(config, &device, observer)?;
     let made = !folder.path().exists();
     fs::create_dir_all(folder.samples_path()).at("make", folder.samples_path())?;
@@ -69,7 +71,7 @@ fn prepare_new(
     let model = first_model(&config, &dataset, initial, device)?;
     folder.checkpoints().prepare()?;
     dataset.tokenizer().save(folder.tokenizer_path())?;
-    Environment::current(device_name).write(&folder.environment_path())?;
+    Environment::current(device_name, config.train.precision).write(&folder.environment_path())?;
     // The configuration comes last: with it, the folder holds a run.
     write_config(folder, &config)?;
     let state = State::new(model, &config.train);
@@ -93,6 +95,7 @@ pub fn resume(
     check_overrides(overrides)?;
     let config = resolve_over(folder.config_path(), overrides)?;
     let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
+    let config = with_precision(config, &device)?;
     let checkpoints = folder.checkpoints();
     checkpoints.prepare()?;
     fs::create_dir_all(folder.samples_path()).at("make", folder.samples_path())?;
@@ -107,7 +110,7 @@ pub fn resume(
         observer.event(Event::Warning(text));
         broken.set_aside()?;
     }
-    let environment = Environment::current(&device_name);
+    let environment = Environment::current(&device_name, config.train.precision);
     if let Some(difference) = environment.difference(&folder.environment_path())? {
         observer.event(Event::Warning(format!("the numbers may differ in the last bits: {difference}")));
     }
@@ -216,6 +219,7 @@ fn started(
         run: folder.path().to_owned(),
         parameters: model.parameter_count(),
         device,
+        precision: config.train.precision,
         step,
         steps: config.train.steps,
         train_tokens: dataset.evaluation(Split::Train).map(|document| document.tokens.len() as u64).sum(),
@@ -242,6 +246,12 @@ fn fresh_progress(windows: &Windows) -> Result<Progress> {
 
 fn open_data(config: &DataConfig, tokenizer: Option<Tokenizer>, observer: &mut dyn Observer) -> Result<Dataset> {
     Dataset::open(config, tokenizer, &mut |progress| observer.event(Event::Data(progress)))
+}
+
+/// The configuration with the precision that this device takes, so that a run says what was used and keeps it.
+fn with_precision(mut config: RunConfig, device: &Device) -> Result<RunConfig> {
+    config.train.precision = config.train.precision.on(Bf16Support::of(device))?.into();
+    Ok(config)
 }
 
 /// The configuration with what only the data knows, and with paths that hold from any folder.

@@ -3,10 +3,12 @@
 //! The loop of a run and `percept bench train` take the same step.
 
 use percept_fault::{Fault, Result};
+use percept_model::ops::in_precision;
 use percept_model::{Batch, Gradients, IGNORED, LanguageModel, Loss, Mode};
 
 use crate::config::TrainConfig;
-use crate::optimizer::global_norm;
+use crate::optimizer::{global_norm, plain_device};
+use crate::precision::Bf16Support;
 use crate::state::State;
 
 /// What one step tells.
@@ -26,7 +28,8 @@ impl State {
     /// Step `step`, counted from 1, at this learning rate, over micro-batches whose gradients are averaged over all targets.
     ///
     /// # Errors
-    /// Check: the loss or the gradient is not finite. Usage: a batch does not fit the model.
+    /// Check: the loss or the gradient is not finite. Usage: a batch does not fit the model. Environment: the device lacks
+    /// the precision.
     pub fn step(
         self,
         batches: &[Batch],
@@ -35,7 +38,8 @@ impl State {
         step: u64,
     ) -> Result<(State, StepResult)> {
         let State { model, mut optimizer, mut average } = self;
-        let (loss, gradients) = accumulated_gradients(&model, batches, config, step)?;
+        let precision = config.precision.on(Bf16Support::of(&plain_device(&model)))?;
+        let (loss, gradients) = in_precision(precision, || accumulated_gradients(&model, batches, config, step))?;
         let gradient_norm = global_norm(&gradients);
         check_finite("loss", loss.mean(), step)?;
         check_finite("gradient norm", gradient_norm, step)?;

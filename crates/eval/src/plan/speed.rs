@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use percept_fault::Result;
+use percept_model::ops::in_precision;
 use percept_model::properties::Properties;
 use percept_model::{Batch, LanguageModel, Mode, ModelConfig};
-use percept_train::{DeviceChoice, RunConfig};
+use percept_train::{Bf16Support, DeviceChoice, PrecisionChoice, RunConfig};
 use serde::Serialize;
 
 use super::training_flops;
@@ -17,18 +18,21 @@ pub struct Speed {
     pub flops_per_second: f64,
     /// Where it was measured.
     pub device: String,
+    /// Number format of the large products.
+    pub precision: PrecisionChoice,
     /// Layers of the model that was measured; the rate is taken over to all of them.
     pub measured_layers: usize,
 }
 
-/// Runs a warm-up and `steps` training steps (the fastest counts) of one window on the configured device, with the
-/// fewest layers that hold every kind of mixer.
+/// Runs a warm-up and `steps` training steps (the fastest counts) of one window on the configured device in the configured
+/// precision, with the fewest layers that hold every kind of mixer.
 ///
 /// # Errors
-/// A wrong configuration, or a device that is not present.
+/// A wrong configuration, or a device or precision that is not there.
 pub fn measure_speed(config: &RunConfig, steps: usize) -> Result<Speed> {
     let model_config = shallow(&super::with_vocabulary(config)?)?;
     let (device, name) = config.train.device.parse::<DeviceChoice>()?.open()?;
+    let precision = config.train.precision.on(Bf16Support::of(&device))?;
     let model = LanguageModel::new(&model_config, config.train.seed, &device.autodiff())?;
     let length = model_config.context;
     // Any tokens do: the time does not depend on them.
@@ -38,7 +42,8 @@ pub fn measure_speed(config: &RunConfig, steps: usize) -> Result<Speed> {
     for step in 0..=steps as u64 {
         let begin = Instant::now();
         let mode = Mode::Training { seed: config.train.seed, step };
-        let (_, gradients) = model.loss_and_gradients(&batch, mode, config.train.recompute.into(), 1.0)?;
+        let recompute = config.train.recompute.into();
+        let (_, gradients) = in_precision(precision, || model.loss_and_gradients(&batch, mode, recompute, 1.0))?;
         // Reading a number waits for devices that work behind the program's back.
         if let Some(gradient) = gradients.0.into_values().next() {
             let _ = gradient.into_data();
@@ -48,7 +53,12 @@ pub fn measure_speed(config: &RunConfig, steps: usize) -> Result<Speed> {
         }
     }
     let flops = training_flops(&Properties::of(&model_config)?, length, &config.train) * length as f64;
-    Ok(Speed { flops_per_second: flops / best, device: name, measured_layers: model_config.depth })
+    Ok(Speed {
+        flops_per_second: flops / best,
+        device: name,
+        precision: precision.into(),
+        measured_layers: model_config.depth,
+    })
 }
 
 /// The same model cut to the fewest layers that hold every kind of layer.

@@ -7,7 +7,7 @@ use percept_model::mixer::MixerKind;
 use percept_train::{presets, resolve_preset};
 use proptest::prelude::*;
 
-use percept_train::Recompute;
+use percept_train::{PrecisionChoice, Recompute};
 
 use super::*;
 
@@ -91,7 +91,8 @@ fn memory_and_time_are_compared_with_what_there_is() {
     let plan = plan(&run(small("llp"))).unwrap();
     let peak = plan.peak_memory_bytes;
     assert_eq!((plan.clone().against(peak).fits, plan.clone().against(peak - 1).fits), (Some(true), Some(false)));
-    let speed = Speed { flops_per_second: 1e9, device: "cpu".into(), measured_layers: 3 };
+    let speed =
+        Speed { flops_per_second: 1e9, device: "cpu".into(), precision: PrecisionChoice::F32, measured_layers: 3 };
     let timed = plan.at_speed(speed);
     let expected = timed.training_flops_per_token * 4.0 * 32.0 / 1e9;
     assert_eq!(timed.seconds_per_step, Some(expected));

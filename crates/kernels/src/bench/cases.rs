@@ -70,7 +70,7 @@ fn case<F: FnMut() + 'static>(
 
 fn linear(shapes: &Shapes, input: usize, output: usize) -> Vec<Case> {
     let rows = shapes.rows();
-    let map = Linear { rows, input, output, order: WeightOrder::InputOutput };
+    let map = Linear { rows, input, output, order: WeightOrder::InputOutput, precision: Precision::F32 };
     let work = (2.0 * (rows * input * output) as f64, rows * input + input * output + rows * output);
     let name = |what| format!("linear {input} x {output} {what}");
     vec![
@@ -143,7 +143,14 @@ fn head(shapes: &Shapes) -> Vec<Case> {
         let targets: Vec<u32> = (0..rows).map(|row| (row * 31 % vocab) as u32).collect();
         let (mut dhidden, mut dweight) = (vec![0.0; rows * dim], vec![0.0; vocab * dim]);
         move || {
-            let head = Head { hidden: &hidden, weight: &weight, bias: None, targets: &targets, dim };
+            let head = Head {
+                hidden: &hidden,
+                weight: &weight,
+                bias: None,
+                targets: &targets,
+                dim,
+                precision: Precision::F32,
+            };
             let (hidden, weight) = (&mut dhidden[..], &mut dweight[..]);
             head.loss_and_gradients(HeadGradients { hidden, weight, bias: None, z_loss: 0.0 });
         }

@@ -8,8 +8,10 @@ pub mod composed;
 pub mod flex;
 #[cfg(test)]
 mod parity;
+mod precision;
 
 pub use percept_kernels::{AdamW, Dropout, IGNORED, Pattern, Rotary, RotaryLayout, Visibility};
+pub use precision::{Precision, in_precision};
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Int, Tensor};

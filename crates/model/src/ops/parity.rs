@@ -180,3 +180,35 @@ fn the_optimizer_does_not_touch_shared_tensors() {
     assert!(pairs.into_iter().all(|(fast, plain)| (fast - plain).abs() < 1e-6));
     assert!((fast.3 - plain.3).abs() < 1e-5 * plain.3);
 }
+
+/// Loss and gradients by products of bfloat16 against those of the definition in f64: within its rounding, but not equal.
+#[test]
+fn bf16_products_reach_the_linear_map_and_the_head() {
+    if !Precision::Bf16.is_supported() {
+        eprintln!("skipped: this processor has no AVX512-BF16");
+        return;
+    }
+    let device = Device::flex().autodiff();
+    let inputs = [random(&[2, 30, 17], &device), random(&[17, 19], &device)];
+    let targets: Vec<u32> = (0..60).map(|i| i * 7 % 19).collect();
+    let run = |dtype: DType, precision: Precision| {
+        let [x, weight] = inputs.clone().map(|x| x.mul_scalar(8.0).round().div_scalar(8.0).cast(dtype).require_grad());
+        let loss = in_precision(precision, || {
+            let hidden = linear(x.clone().reshape([2, 30, 17]), weight.clone().reshape([17, 19]), None);
+            let head = weight.clone().reshape([19, 17]);
+            let hidden = linear(hidden, head.clone(), None).reshape([60, 17]);
+            head_cross_entropy(hidden, head, None, &targets, 0.0)
+        });
+        let gradients = loss.clone().backward();
+        let gradient = |x: &Tensor<1>| numbers(x.grad(&gradients).expect("a gradient"));
+        [numbers(loss), gradient(&x), gradient(&weight)]
+    };
+    let (exact, rounded) = (run(DType::F64, Precision::F32), run(DType::F32, Precision::Bf16));
+    let same = run(DType::F32, Precision::F32);
+    for ((exact, rounded), same) in exact.iter().zip(&rounded).zip(&same) {
+        let size = exact.iter().fold(0.0f64, |m, x| m.max(x.abs()));
+        let error = |other: &[f64]| exact.iter().zip(other).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size;
+        assert!(error(same) < 1e-5, "f32 is off by {}", error(same));
+        assert!((1e-6..2e-2).contains(&error(rounded)), "bf16 is off by {}", error(rounded));
+    }
+}

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use percept::Result;
+use percept::model::ops::Precision;
 use percept::train::DeviceKind;
 use serde::Serialize;
 
@@ -22,6 +23,8 @@ struct Report {
     cores: usize,
     threads: usize,
     simd: Vec<&'static str>,
+    /// Whether the CPU trains in bf16.
+    bf16: bool,
     memory: Option<Memory>,
     devices: Vec<Devices>,
 }
@@ -42,6 +45,7 @@ impl Doctor {
             cores: machine::cores(),
             threads: rayon::current_num_threads(),
             simd: machine::simd(),
+            bf16: Precision::Bf16.is_supported(),
             memory: machine::memory(),
             devices: DeviceKind::ALL.into_iter().map(Devices::of).collect(),
         };
@@ -77,11 +81,16 @@ impl Report {
             [] => "none that the kernels use: this will be slow".into(),
             sets => sets.join(", "),
         };
+        let bf16 = match self.bf16 {
+            true => "percept train --precision bf16 works here",
+            false => "no AVX512-BF16: training on this processor is in f32",
+        };
         let mut rows = vec![
             ("percept", self.version.to_string()),
             ("system", self.system.clone()),
             ("cores", format!("{}, {} in use", self.cores, human::plural(self.threads as u64, "thread"))),
             ("simd", simd),
+            ("bf16", bf16.into()),
             ("memory", memory),
         ];
         rows.extend(self.devices.iter().map(|devices| (devices.kind, devices.describe())));

@@ -22,6 +22,9 @@ pub(crate) struct Train {
     /// Folder of the run; by default runs/ and the configuration's name
     #[arg(long, value_name = "FOLDER")]
     run: Option<PathBuf>,
+    /// Number format of the large products: bf16 is faster, auto takes it where the processor has it
+    #[arg(long, value_name = "FORMAT", value_parser = ["f32", "bf16", "auto"])]
+    precision: Option<String>,
     /// Optimizer steps
     #[arg(long, value_name = "N")]
     steps: Option<u32>,
@@ -66,6 +69,7 @@ impl Train {
             ("--tokenizer", "data.tokenizer", self.tokenizer.as_deref()),
             ("--init-from", "train.init_from", self.init_from.as_deref()),
             ("--device", "train.device", global.device.as_deref()),
+            ("--precision", "train.precision", self.precision.as_deref()),
         ];
         for (flag, key, value) in texts {
             overrides.extend(value.map(|value| Override::flag(format!("{flag} {value}"), key, value)));

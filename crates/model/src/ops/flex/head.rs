@@ -7,13 +7,16 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension, tensor::FloatTensor};
 use burn::tensor::Tensor;
-use percept_kernels::{Head, HeadGradients};
+use percept_kernels::{Head, HeadGradients, Precision};
 
-/// The targets and the weight of the z-loss.
+use crate::ops::precision;
+
+/// The targets, the weight of the z-loss, and the format of the products.
 #[derive(Debug, Clone)]
 pub(super) struct Goal {
     targets: Vec<u32>,
     z_loss: f32,
+    precision: Precision,
 }
 
 /// [`crate::ops::head_cross_entropy`] as an extension of Burn's backends; the summed loss, `[1]`.
@@ -38,7 +41,7 @@ pub fn head_cross_entropy(
     targets: &[u32],
     z_loss: f32,
 ) -> Tensor<1> {
-    let goal = Goal { targets: targets.to_vec(), z_loss };
+    let goal = Goal { targets: targets.to_vec(), z_loss, precision: precision::current() };
     let (hidden, weight) = (hidden.into_dispatch(), weight.into_dispatch());
     Tensor::from_dispatch(match bias {
         Some(bias) => <Dispatch as HeadOps>::biased_head_loss(hidden, weight, bias.into_dispatch(), goal),
@@ -61,7 +64,7 @@ impl Inputs {
     fn head(&self) -> Head<'_> {
         let dim = self.weight.layout().shape()[1];
         let (hidden, weight, bias) = (slice(&self.hidden), slice(&self.weight), self.bias.as_ref().map(slice));
-        Head { hidden, weight, bias, targets: &self.goal.targets, dim }
+        Head { hidden, weight, bias, targets: &self.goal.targets, dim, precision: self.goal.precision }
     }
 
     fn loss(&self) -> FlexTensor {

@@ -7,7 +7,9 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension, tensor::FloatTensor};
 use burn::tensor::Tensor;
-use percept_kernels::{Linear, WeightOrder};
+use percept_kernels::{Linear, Precision, WeightOrder};
+
+use crate::ops::precision;
 
 /// [`crate::ops::linear`] as an extension of Burn's backends; `x [b, t, in]`.
 #[backend_extension(Flex, Autodiff)]
@@ -27,21 +29,24 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     })
 }
 
-/// A weight whose numbers lie in the given order; the tensor is `[in, out]` or, in the other order, `[out, in]`.
+/// A weight whose numbers lie in the given order; the tensor is `[in, out]` or, in the other order, `[out, in]`. It keeps
+/// the precision of the forward pass for the backward pass.
 #[derive(Debug, Clone)]
 struct Weight {
     data: FlexTensor,
     order: WeightOrder,
+    precision: Precision,
 }
 
 impl Weight {
     /// The transpose of a contiguous tensor (a head that shares the embedding, say) is taken as it lies.
     fn new(weight: FlexTensor) -> Self {
         let turned = weight.transpose(0, 1);
-        match weight.as_slice::<f32>().is_none() && turned.as_slice::<f32>().is_some() {
-            true => Self { data: turned, order: WeightOrder::OutputInput },
-            false => Self { data: contiguous(weight), order: WeightOrder::InputOutput },
-        }
+        let (data, order) = match weight.as_slice::<f32>().is_none() && turned.as_slice::<f32>().is_some() {
+            true => (turned, WeightOrder::OutputInput),
+            false => (contiguous(weight), WeightOrder::InputOutput),
+        };
+        Self { data, order, precision: precision::current() }
     }
 
     /// A gradient with the numbers in the order of this weight, as `[in, out]`.
@@ -60,7 +65,7 @@ impl Weight {
             WeightOrder::OutputInput => (weight[1], weight[0]),
         };
         assert_eq!(x[2], input, "a linear map of {input} channels on rows of {}", x[2]);
-        Linear { rows: x[0] * x[1], input, output, order: self.order }
+        Linear { rows: x[0] * x[1], input, output, order: self.order, precision: self.precision }
     }
 }
 

@@ -1,0 +1,201 @@
+//! Rounding of operands to bfloat16, packed in the order in which the tiles read them.
+//!
+//! The instruction multiplies pairs: `vdpbf16ps` adds `a0 * b0 + a1 * b1` to each sum. So two numbers that follow each
+//! other in depth lie next to each other, and a line of 64 bytes holds 16 pairs.
+
+use super::kernel::{COLUMNS, GROUP, LANES, Order, ROWS};
+use crate::matrix::View;
+use std::arch::x86_64::*;
+use std::mem::transmute;
+
+/// 16 pairs of bfloat16.
+#[derive(Clone, Copy, Default)]
+#[repr(C, align(64))]
+pub(super) struct Line([u32; LANES]);
+
+/// A part of an operand.
+#[derive(Clone, Copy)]
+pub(super) struct Block<'a> {
+    /// The operand.
+    pub(super) view: View<'a>,
+    /// Its first row.
+    pub(super) top: usize,
+    /// Its first column.
+    pub(super) left: usize,
+    /// Rows.
+    pub(super) rows: usize,
+    /// Columns.
+    pub(super) columns: usize,
+}
+
+impl Block<'_> {
+    /// The same block of the transpose.
+    fn transposed(self) -> Self {
+        let Self { view, top, left, rows, columns } = self;
+        Self { view: view.transposed(), top: left, left: top, rows: columns, columns: rows }
+    }
+
+    /// Where an element lies; may be outside the operand, where nothing is read.
+    fn at(&self, row: usize, column: usize) -> *const f32 {
+        let View { data, row: down, column: across } = self.view;
+        data.as_ptr().wrapping_add((self.top + row) * down + (self.left + column) * across)
+    }
+}
+
+/// Packs a panel of at most [`COLUMNS`] columns of B: for each pair of rows, the pairs of all columns.
+///
+/// # Safety
+/// The processor has AVX512-BF16 and AVX512-BW; the operand contains the block.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) unsafe fn columns(b: Block<'_>, lines: &mut [Line]) {
+    let vectors = b.columns.div_ceil(LANES);
+    debug_assert!(b.columns <= COLUMNS);
+    let lines = &mut lines[..vectors * b.rows.next_multiple_of(GROUP) / 2];
+    if b.view.column == 1 {
+        for (pair, lines) in lines.chunks_exact_mut(vectors).enumerate() {
+            for (vector, line) in lines.iter_mut().enumerate() {
+                // SAFETY: forwarded to the caller.
+                *line = unsafe { across(&b, 2 * pair, vector * LANES) };
+            }
+        }
+        return;
+    }
+    let turned = b.transposed();
+    for (group, lines) in lines.chunks_exact_mut(vectors * LANES).enumerate() {
+        for vector in 0..vectors {
+            let mut square = [Line::default(); LANES];
+            for (column, line) in square.iter_mut().enumerate() {
+                // SAFETY: forwarded to the caller.
+                *line = unsafe { along(&turned, vector * LANES + column, group * GROUP) };
+            }
+            for (pair, line) in transpose(square).into_iter().enumerate() {
+                lines[pair * vectors + vector] = line;
+            }
+        }
+    }
+}
+
+/// Packs rows of A by [`ROWS`], in the order that needs no transposition.
+///
+/// # Safety
+/// As [`columns`].
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) unsafe fn rows(a: Block<'_>, lines: &mut [Line]) -> Order {
+    let groups = a.columns.div_ceil(GROUP);
+    let panels = lines[..a.rows.div_ceil(ROWS) * groups * ROWS].chunks_exact_mut(groups * ROWS);
+    if a.view.column == 1 {
+        for (panel, lines) in panels.enumerate() {
+            for (index, line) in lines.iter_mut().enumerate() {
+                // SAFETY: forwarded to the caller.
+                *line = unsafe { along(&a, panel * ROWS + index % ROWS, index / ROWS * GROUP) };
+            }
+        }
+        return Order::Rows;
+    }
+    let turned = a.transposed();
+    let mut panels = panels;
+    let mut row = 0;
+    while let Some(first) = panels.next() {
+        let mut second = panels.next();
+        for (index, line) in first.iter_mut().enumerate() {
+            // SAFETY: forwarded to the caller.
+            let [even, odd] = unsafe { [0, 2].map(|pair| across(&turned, 4 * index + pair, row)) };
+            line.0[..ROWS].copy_from_slice(&even.0[..ROWS]);
+            line.0[ROWS..].copy_from_slice(&odd.0[..ROWS]);
+            if let Some(second) = &mut second {
+                second[index].0[..ROWS].copy_from_slice(&even.0[ROWS..]);
+                second[index].0[ROWS..].copy_from_slice(&odd.0[ROWS..]);
+            }
+        }
+        row += 2 * ROWS;
+    }
+    Order::Pairs
+}
+
+/// The first `count` lanes, at most all.
+#[inline]
+pub(super) fn mask(count: usize) -> __mmask16 {
+    if count >= LANES { !0 } else { (1 << count) - 1 }
+}
+
+/// The first lanes of `count` numbers from `from` on; zeros where there is none.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn load(from: *const f32, count: usize) -> __m512 {
+    // SAFETY: the mask keeps the access inside what the caller says is there.
+    unsafe { _mm512_maskz_loadu_ps(mask(count), from) }
+}
+
+/// Pairs along a row whose elements lie next to each other: [`GROUP`] numbers from `column` on.
+///
+/// # Safety
+/// As [`columns`], with `block.view.column` 1.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+unsafe fn along(block: &Block<'_>, row: usize, column: usize) -> Line {
+    let left = if row < block.rows { block.columns.saturating_sub(column) } else { 0 };
+    // SAFETY: the counts keep inside the block.
+    unsafe {
+        let low = load(block.at(row, column), left);
+        let high = load(block.at(row, column + LANES), left.saturating_sub(LANES));
+        transmute(_mm512_cvtne2ps_pbh(high, low))
+    }
+}
+
+/// Pairs of row `row` and the next one, whose elements lie next to each other: [`LANES`] columns from `column` on.
+///
+/// # Safety
+/// As [`columns`], with `block.view.column` 1.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+unsafe fn across(block: &Block<'_>, row: usize, column: usize) -> Line {
+    const INTERLEAVE: [u16; 2 * LANES] = {
+        let mut order = [0; 2 * LANES];
+        let mut i = 0;
+        while i < LANES {
+            (order[2 * i], order[2 * i + 1]) = (i as u16, (LANES + i) as u16);
+            i += 1;
+        }
+        order
+    };
+    let left = block.columns.saturating_sub(column);
+    let count = |row: usize| if row < block.rows { left } else { 0 };
+    // SAFETY: the counts keep inside the block.
+    unsafe {
+        let (low, high) = (load(block.at(row, column), count(row)), load(block.at(row + 1, column), count(row + 1)));
+        let halves: __m512i = transmute(_mm512_cvtne2ps_pbh(high, low));
+        transmute(_mm512_permutexvar_epi16(transmute::<[u16; 32], __m512i>(INTERLEAVE), halves))
+    }
+}
+
+/// The transpose of 16 lines.
+#[target_feature(enable = "avx512f")]
+fn transpose(lines: [Line; LANES]) -> [Line; LANES] {
+    // SAFETY: both types are 64 bytes of integers.
+    let x: [__m512i; LANES] = unsafe { transmute(lines) };
+    let mut y = x;
+    for i in (0..LANES).step_by(2) {
+        y[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
+        y[i + 1] = _mm512_unpackhi_epi32(x[i], x[i + 1]);
+    }
+    let mut x = y;
+    for i in (0..LANES).step_by(4) {
+        x[i] = _mm512_unpacklo_epi64(y[i], y[i + 2]);
+        x[i + 1] = _mm512_unpackhi_epi64(y[i], y[i + 2]);
+        x[i + 2] = _mm512_unpacklo_epi64(y[i + 1], y[i + 3]);
+        x[i + 3] = _mm512_unpackhi_epi64(y[i + 1], y[i + 3]);
+    }
+    // x[4 r + c] holds, in its quarter q, column 4 q + c of rows 4 r to 4 r + 3.
+    for c in 0..4 {
+        let low = _mm512_shuffle_i32x4::<0b10_00_10_00>(x[c], x[4 + c]);
+        let high = _mm512_shuffle_i32x4::<0b11_01_11_01>(x[c], x[4 + c]);
+        let next_low = _mm512_shuffle_i32x4::<0b10_00_10_00>(x[8 + c], x[12 + c]);
+        let next_high = _mm512_shuffle_i32x4::<0b11_01_11_01>(x[8 + c], x[12 + c]);
+        y[c] = _mm512_shuffle_i32x4::<0b10_00_10_00>(low, next_low);
+        y[8 + c] = _mm512_shuffle_i32x4::<0b11_01_11_01>(low, next_low);
+        y[4 + c] = _mm512_shuffle_i32x4::<0b10_00_10_00>(high, next_high);
+        y[12 + c] = _mm512_shuffle_i32x4::<0b11_01_11_01>(high, next_high);
+    }
+    // SAFETY: both types are 64 bytes of integers.
+    unsafe { transmute(y) }
+}
