@@ -3,6 +3,7 @@
 mod chart;
 mod cli;
 mod commands;
+mod comparison;
 mod crash;
 mod files;
 mod human;

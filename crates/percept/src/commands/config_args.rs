@@ -55,7 +55,7 @@ fn is_file(name: &str) -> bool {
 }
 
 /// The variables whose name and value are text.
-fn environment() -> Vec<(String, String)> {
+pub(super) fn environment() -> Vec<(String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()

@@ -1,5 +1,6 @@
 //! One file per command: its arguments, what it does, what it prints.
 
+mod compare;
 mod completions;
 mod config_args;
 mod data;
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Runs(runs::Runs),
     /// Score a trained model on text: perplexity and bits per byte
     Eval(eval::Eval),
+    /// Compare several models on one text under equal conditions
+    Compare(compare::Compare),
     /// Generate text from a prompt
     Generate(generate::Generate),
     /// Look at text before training on it
@@ -73,6 +76,7 @@ impl Command {
             Command::Resume(command) => command.run(global),
             Command::Runs(command) => command.run(global),
             Command::Eval(command) => command.run(global),
+            Command::Compare(command) => command.run(global),
             Command::Generate(command) => command.run(global),
             Command::Data(command) => command.run(global),
             Command::Tokenizer(command) => command.run(global),

@@ -1,0 +1,247 @@
+//! The order of the work: sweeps, full runs seed by seed, finalists, and at the very end the test text.
+//!
+//! What is done is read from the folder every time, so an interrupted comparison goes on where it was.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use percept_data::Split;
+use percept_fault::Result;
+use percept_train::{DeviceChoice, Event as TrainEvent, Which, load_run};
+
+use super::assemble::{Baselines, assemble};
+use super::lineup::Lineup;
+use super::result::{Comparison, TestResult};
+use super::task::{Done, End, Task, read_json, write_json};
+use crate::score::{CorpusTexts, Limits, ModelScorer, score};
+
+/// The report's name in the folder of a comparison.
+pub const REPORT: &str = "report.json";
+
+/// The score of the test text, in the folder of a run.
+const TEST: &str = "test.json";
+
+/// What a comparison tells while it goes on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A run begins or goes on.
+    Run {
+        /// Model and seed, or model and learning rate.
+        label: String,
+        /// Runs finished.
+        finished: usize,
+        /// Runs in all, as far as they are known.
+        total: usize,
+    },
+    /// What the run tells; only steps, validations and warnings.
+    Training {
+        /// The event.
+        event: TrainEvent,
+        /// Share of this run, from 0 to 1.
+        run: f64,
+        /// Share of all training, from 0 to 1.
+        whole: f64,
+    },
+    /// The test text is being scored.
+    Scoring {
+        /// Model and seed.
+        label: String,
+        /// Targets scored.
+        done: u64,
+        /// Targets in all.
+        total: u64,
+    },
+    /// Something was finished: the report so far.
+    Report(Box<Comparison>),
+}
+
+/// How a comparison ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// Everything is done.
+    Finished(Comparison),
+    /// It was asked to stop, and saved; the report so far.
+    Interrupted(Comparison),
+}
+
+/// Asked to stop.
+struct Stopped;
+
+/// What is done so far, and where to tell it.
+struct Work<'a> {
+    lineup: &'a Lineup,
+    stop: &'a AtomicBool,
+    observer: &'a mut dyn FnMut(Event),
+    baselines: Baselines,
+    finished: usize,
+    done: f64,
+    total: f64,
+    runs: usize,
+}
+
+impl Lineup {
+    /// Trains whatever is not trained yet, scores the test text, and writes [`REPORT`] after every run.
+    ///
+    /// `stop`: once true, the run under way finishes its step, saves, and the comparison ends as [`Ended::Interrupted`].
+    ///
+    /// # Errors
+    /// As training and scoring; check: a run diverged.
+    pub fn run(&self, stop: &AtomicBool, observer: &mut dyn FnMut(Event)) -> Result<Ended> {
+        let (runs, total) = self.expected_work()?;
+        let baselines = Baselines::fit(self)?;
+        let mut work = Work { lineup: self, stop, observer, baselines, finished: 0, done: 0.0, total, runs };
+        let stopped = work.everything()?.is_err();
+        let comparison = work.report()?;
+        Ok(if stopped { Ended::Interrupted(comparison) } else { Ended::Finished(comparison) })
+    }
+
+    /// Number of runs and their work in all. Which models become finalists is not known yet: theirs counts as the mean.
+    pub(super) fn expected_work(&self) -> Result<(usize, f64)> {
+        let (mut runs, mut total, mut of_one_seed) = (0, 0.0, 0.0);
+        for index in 0..self.contenders.len() {
+            for task in self.sweep_tasks(index)? {
+                (runs, total) = (runs + 1, total + task.work);
+            }
+            for &seed in &self.spec.seeds {
+                let rate = self.contenders[index].config.train.learning_rate;
+                let task = self.task(index, seed, rate, super::lineup::Stage::Full)?;
+                (runs, total, of_one_seed) = (runs + 1, total + task.work, of_one_seed + task.work);
+            }
+        }
+        let models = self.contenders.len();
+        let mean = of_one_seed / (models * self.spec.seeds.len()).max(1) as f64;
+        let more = self.spec.finalists.as_ref().map_or(0, |more| more.models.min(models) * more.seeds.len());
+        Ok((runs + more, total + mean * more as f64))
+    }
+}
+
+impl Work<'_> {
+    fn everything(&mut self) -> Result<Result<(), Stopped>> {
+        let models = 0..self.lineup.contenders.len();
+        for index in models.clone() {
+            for task in self.lineup.sweep_tasks(index)? {
+                if self.train(&task, Task::try_run)?.is_err() {
+                    return Ok(Err(Stopped));
+                }
+            }
+        }
+        for &seed in &self.lineup.spec.seeds {
+            if self.full_runs(models.clone(), seed)?.is_err() {
+                return Ok(Err(Stopped));
+            }
+        }
+        let finalists = self.lineup.finalists()?;
+        for seed in self.lineup.spec.finalists.iter().flat_map(|finalists| &finalists.seeds) {
+            if self.full_runs(finalists.iter().copied(), *seed)?.is_err() {
+                return Ok(Err(Stopped));
+            }
+        }
+        // Every choice is made: only now is the test text read.
+        for index in models {
+            for seed in self.lineup.seeds(index, &finalists) {
+                if self.stop.load(Ordering::Relaxed) {
+                    return Ok(Err(Stopped));
+                }
+                if let Some(task) = self.lineup.full_task(index, seed)? {
+                    self.test(&task)?;
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn full_runs(&mut self, models: impl Iterator<Item = usize>, seed: u64) -> Result<Result<(), Stopped>> {
+        for index in models {
+            let Some(task) = self.lineup.full_task(index, seed)? else { continue };
+            if self.train(&task, Task::run)?.is_err() {
+                return Ok(Err(Stopped));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Brings a run to its end.
+    fn train(&mut self, task: &Task, run: Run) -> Result<Result<(), Stopped>> {
+        if task.done()?.is_none() {
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(Err(Stopped));
+            }
+            let (finished, total) = (self.finished, self.runs);
+            (self.observer)(Event::Run { label: task.label.clone(), finished, total });
+            let (done, all, observer) = (self.done, self.total, &mut *self.observer);
+            let ended = run(task, self.stop, &mut |event| {
+                let share = |step: u64, seconds: f64| match task.config.train.seconds {
+                    0.0 => step as f64 / task.config.train.steps as f64,
+                    limit => (seconds / limit).min(1.0),
+                };
+                let share = match &event {
+                    TrainEvent::Step(metrics) => share(metrics.step, metrics.seconds),
+                    TrainEvent::Validation(_) | TrainEvent::Warning(_) => f64::NAN,
+                    _ => return,
+                };
+                observer(Event::Training { event, run: share, whole: (done + share * task.work) / all });
+            })?;
+            if ended.is_none() {
+                return Ok(Err(Stopped));
+            }
+            (self.finished, self.done) = (self.finished + 1, self.done + task.work);
+            self.report()?;
+            return Ok(Ok(()));
+        }
+        (self.finished, self.done) = (self.finished + 1, self.done + task.work);
+        Ok(Ok(()))
+    }
+
+    /// Scores the test text with the best checkpoint, unless that is done.
+    fn test(&mut self, task: &Task) -> Result<()> {
+        let lineup = self.lineup;
+        let parts = lineup.dataset.parts(Split::Test);
+        let finished = task.done()?.is_some_and(|done| done.end == End::Budget);
+        if parts.is_empty() || !finished || test_result(lineup, task)?.is_some() {
+            return Ok(());
+        }
+        let (device, _) = task.config.train.device.parse::<DeviceChoice>()?.open()?;
+        let run = load_run(&task.folder, Which::Best, &device)?;
+        let texts = CorpusTexts::of_parts(lineup.dataset.tokenizer(), parts);
+        let scorer = ModelScorer::new(&task.label, &run.model);
+        let all = lineup.dataset.size(Split::Test).tokens;
+        let total = lineup.spec.test_limit.map_or(all, |limit| all.min(limit as u64));
+        let score = score(&scorer, &texts, lineup.protocol(), &limits(lineup), &mut |progress| {
+            let done = progress.tally.targets;
+            (self.observer)(Event::Scoring { label: task.label.clone(), done, total });
+        })?;
+        let result = TestResult {
+            protocol: score.protocol,
+            step: run.step,
+            nll: score.nll,
+            targets: score.targets,
+            token_perplexity: score.token_perplexity,
+            word_perplexity: score.word_perplexity,
+            bits_per_byte: score.bits_per_byte,
+        };
+        write_json(&task.folder.join(TEST), &result)?;
+        self.report().map(drop)
+    }
+
+    /// Writes the report as it is now.
+    fn report(&mut self) -> Result<Comparison> {
+        let comparison = assemble(self.lineup, &self.baselines)?;
+        write_json(&self.lineup.folder.join(REPORT), &comparison)?;
+        (self.observer)(Event::Report(Box::new(comparison.clone())));
+        Ok(comparison)
+    }
+}
+
+/// How a task is brought to its end.
+type Run = fn(&Task, &AtomicBool, &mut dyn FnMut(TrainEvent)) -> Result<Option<Done>>;
+
+/// The score of a run on the test text, if there is one under the protocol of this comparison.
+pub(super) fn test_result(lineup: &Lineup, task: &Task) -> Result<Option<TestResult>> {
+    let result: Option<TestResult> = read_json(&task.folder.join(TEST))?;
+    let protocol = format!("{}{}", lineup.protocol(), limits(lineup));
+    Ok(result.filter(|result| result.protocol == protocol))
+}
+
+fn limits(lineup: &Lineup) -> Limits {
+    Limits { tokens: lineup.spec.test_limit, ..Limits::default() }
+}

@@ -1,0 +1,292 @@
+//! A comparison that is ready to run: the text is read, every model is configured, every run has its steps and its folder.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use percept_data::{Dataset, Progress, Split};
+use percept_fault::{Fault, Result};
+use percept_train::{DeviceChoice, Environment};
+use sha2::{Digest, Sha256};
+
+use super::contender::{Contender, contenders, data_config};
+use super::result::{Axis, Budget, ProtocolInfo, SplitInfo, SweepPoint};
+use super::spec::Spec;
+use super::steps::{Cadence, flops_per_step, steps};
+use super::task::{End, Task, fingerprint, hex};
+use crate::plan::measure_speed;
+use crate::score::Protocol;
+
+/// Training steps that are timed for an estimate, after a warm-up.
+const MEASURED_STEPS: usize = 2;
+
+/// A comparison that is ready to run.
+#[derive(Debug)]
+pub struct Lineup {
+    pub(super) spec: Spec,
+    pub(super) budget: Budget,
+    pub(super) folder: PathBuf,
+    pub(super) dataset: Dataset,
+    pub(super) text_hash: String,
+    pub(super) contenders: Vec<Contender>,
+    pub(super) protocol: ProtocolInfo,
+    pub(super) environment: Environment,
+    /// Steps that each model is going to take, from its measured speed where time is the budget.
+    pub(super) expected_steps: Vec<u64>,
+    /// Steps by seed, latents and budget: counting targets reads the text.
+    counted: RefCell<BTreeMap<(u64, usize, u64), u64>>,
+}
+
+/// Which run of a model.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Stage {
+    /// A point of the search for a learning rate, of a share of the budget.
+    Sweep(f64),
+    /// The run that counts.
+    Full,
+}
+
+impl Lineup {
+    /// Reads the text and configures every model. `folder`: where the runs and the report go.
+    ///
+    /// # Errors
+    /// Usage: the specification is wrong. Environment: text, tokenizer or device cannot be used.
+    pub fn new(spec: Spec, folder: &Path, report: &mut dyn FnMut(Progress)) -> Result<Self> {
+        spec.validate()?;
+        let budget = spec.budget()?;
+        let dataset = Dataset::open(&data_config(&spec)?, None, report)?;
+        let mut contenders = contenders(&spec, dataset.tokenizer().vocab_size())?;
+        let protocol = protocol(&spec, &contenders)?;
+        for contender in &mut contenders {
+            contender.config.data = dataset.config().clone();
+            contender.config.train.validation_stride = protocol.stride;
+        }
+        let device = contenders.first().map_or("auto", |first| first.config.train.device.as_str());
+        let (_, device) = device.parse::<DeviceChoice>()?.open()?;
+        let hashes = splits().map(|split| split_hash(&dataset, split)).concat();
+        let mut lineup = Self {
+            budget,
+            folder: folder.to_owned(),
+            text_hash: hex(&Sha256::digest(hashes)),
+            dataset,
+            contenders,
+            protocol,
+            environment: Environment::current(&device),
+            expected_steps: Vec::new(),
+            counted: RefCell::default(),
+            spec,
+        };
+        lineup.expected_steps =
+            (0..lineup.contenders.len()).map(|index| lineup.expect(index)).collect::<Result<_>>()?;
+        Ok(lineup)
+    }
+
+    /// Steps of a model's full run, estimated where time is the budget.
+    fn expect(&self, index: usize) -> Result<u64> {
+        if self.budget.kind != Axis::Seconds {
+            return self.steps(index, self.spec.seeds[0], &self.budget);
+        }
+        let seconds = self.measured_step(index)?;
+        Ok((self.budget.amount / seconds).max(1.0) as u64)
+    }
+
+    /// Seconds of a training step, measured.
+    pub(super) fn measured_step(&self, index: usize) -> Result<f64> {
+        let contender = &self.contenders[index];
+        let speed = measure_speed(&contender.config, MEASURED_STEPS)?;
+        Ok(flops_per_step(&contender.plan) / speed.flops_per_second)
+    }
+
+    fn steps(&self, index: usize, seed: u64, budget: &Budget) -> Result<u64> {
+        let contender = &self.contenders[index];
+        let key = (seed, contender.plan.targets_per_window, budget.amount.to_bits());
+        if let (Axis::Targets, Some(known)) = (budget.kind, self.counted.borrow().get(&key)) {
+            return Ok(*known);
+        }
+        let mut config = contender.config.clone();
+        config.train.seed = seed;
+        let steps = steps(budget, &config, &contender.plan, &self.dataset)?;
+        self.counted.borrow_mut().insert(key, steps);
+        Ok(steps)
+    }
+
+    /// One run of a model.
+    pub(super) fn task(&self, index: usize, seed: u64, learning_rate: f64, stage: Stage) -> Result<Task> {
+        let contender = &self.contenders[index];
+        let share = match stage {
+            Stage::Sweep(fraction) => fraction,
+            Stage::Full => 1.0,
+        };
+        let budget = Budget { amount: share * self.budget.amount, ..self.budget };
+        let mut config = contender.config.clone();
+        let steps = self.steps(index, seed, &budget)?;
+        let fewest = self.expected_steps.iter().copied().min().unwrap_or(steps);
+        let cadence = Cadence::of((share * fewest as f64) as u64, self.spec.points);
+        let train = &mut config.train;
+        (train.seed, train.learning_rate, train.steps) = (seed, learning_rate, steps);
+        (train.log_every, train.checkpoint_every) = (cadence.log_every, cadence.validate_every);
+        let (folder, label) = match stage {
+            Stage::Sweep(_) => {
+                train.validate_every = 0;
+                config.sample.tokens = 0;
+                ("sweep", format!("{} lr {learning_rate:.2e}", contender.name))
+            }
+            Stage::Full => {
+                train.validate_every = cadence.validate_every;
+                ("runs", format!("{} seed {seed}", contender.name))
+            }
+        };
+        let train = &mut config.train;
+        match self.budget.kind {
+            Axis::Seconds => train.seconds = budget.amount,
+            _ => train.warmup = train.warmup.min(steps / 10),
+        }
+        let fingerprint = fingerprint(&config, &self.text_hash, &budget)?;
+        let name = format!("{}-{}", slug(&label), &fingerprint[..8]);
+        let work = match self.budget.kind {
+            Axis::Seconds => budget.amount,
+            _ => steps as f64 * flops_per_step(&contender.plan),
+        };
+        Ok(Task { label, config, folder: self.folder.join(folder).join(name), fingerprint, work })
+    }
+
+    /// The runs that search a model's learning rate; none without a sweep.
+    pub(super) fn sweep_tasks(&self, index: usize) -> Result<Vec<Task>> {
+        let Some(sweep) = &self.spec.sweep else { return Ok(Vec::new()) };
+        let rate = self.contenders[index].config.train.learning_rate;
+        let tasks = sweep.factors().into_iter();
+        tasks.map(|factor| self.task(index, self.spec.seeds[0], factor * rate, Stage::Sweep(sweep.fraction))).collect()
+    }
+
+    /// What the sweep of a model found so far.
+    pub(super) fn sweep_points(&self, index: usize) -> Result<Vec<SweepPoint>> {
+        let mut points = Vec::new();
+        for task in self.sweep_tasks(index)? {
+            let Some(done) = task.done()? else { continue };
+            let last = match done.end {
+                End::Budget => task.last_validation()?,
+                End::Diverged => None,
+            };
+            points.push(SweepPoint {
+                learning_rate: task.config.train.learning_rate,
+                loss: last.as_ref().map(|last| last.loss),
+                bits_per_byte: last.and_then(|last| last.bits_per_byte),
+                tokens: done.tokens,
+                seconds: done.seconds,
+            });
+        }
+        Ok(points)
+    }
+
+    /// The learning rate of a model's full runs; `None` while its sweep is not finished.
+    ///
+    /// # Errors
+    /// A check fault where every point of the sweep diverged.
+    pub(super) fn learning_rate(&self, index: usize) -> Result<Option<f64>> {
+        let contender = &self.contenders[index];
+        let Some(sweep) = &self.spec.sweep else { return Ok(Some(contender.config.train.learning_rate)) };
+        let points = self.sweep_points(index)?;
+        if points.len() < sweep.lr {
+            return Ok(None);
+        }
+        let finite = points.iter().filter_map(|point| Some((point.loss?, point.learning_rate)));
+        match finite.min_by(|a, b| a.0.total_cmp(&b.0)) {
+            Some((_, rate)) => Ok(Some(rate)),
+            None => Err(Fault::check(format!("{} diverged at every learning rate of the sweep", contender.name))
+                .hint("lower train.learning_rate in [base]")),
+        }
+    }
+
+    /// The full run of a model with a seed; `None` while its learning rate is not known.
+    pub(super) fn full_task(&self, index: usize, seed: u64) -> Result<Option<Task>> {
+        self.learning_rate(index)?.map(|rate| self.task(index, seed, rate, Stage::Full)).transpose()
+    }
+
+    /// The models that get more seeds: the best by validation loss, first seed; none before all of those runs are finished.
+    pub(super) fn finalists(&self) -> Result<Vec<usize>> {
+        let Some(finalists) = &self.spec.finalists else { return Ok(Vec::new()) };
+        let mut losses = Vec::new();
+        for index in 0..self.contenders.len() {
+            let task = self.full_task(index, self.spec.seeds[0])?;
+            let Some(task) = task.filter(|task| matches!(task.done(), Ok(Some(_)))) else { return Ok(Vec::new()) };
+            losses.push((task.best_validation()?.unwrap_or(f64::INFINITY), index));
+        }
+        losses.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Ok(losses.into_iter().take(finalists.models).map(|(_, index)| index).collect())
+    }
+
+    /// The seeds of a model.
+    pub(super) fn seeds(&self, index: usize, finalists: &[usize]) -> Vec<u64> {
+        if finalists.contains(&index) { self.spec.all_seeds() } else { self.spec.seeds.clone() }
+    }
+
+    /// The three splits of the text.
+    pub(super) fn split_infos(&self) -> Vec<SplitInfo> {
+        splits()
+            .map(|split| {
+                let size = self.dataset.size(split);
+                SplitInfo {
+                    name: split.label().to_owned(),
+                    documents: size.documents,
+                    bytes: size.bytes,
+                    words: size.words,
+                    tokens: size.tokens,
+                    hash: split_hash(&self.dataset, split),
+                }
+            })
+            .to_vec()
+    }
+
+    /// The protocol of validation and test.
+    pub(super) fn protocol(&self) -> Protocol {
+        Protocol::SlidingWindow { window: self.protocol.window, stride: self.protocol.stride }
+    }
+}
+
+fn splits() -> [Split; 3] {
+    [Split::Train, Split::Validation, Split::Test]
+}
+
+/// Windows of the training context; as many targets at their end as every model can score, half a window at most.
+fn protocol(spec: &Spec, contenders: &[Contender]) -> Result<ProtocolInfo> {
+    let Some(first) = contenders.first() else { return Err(Fault::usage("no models to compare")) };
+    let window = first.config.model.context;
+    let fewest = contenders.iter().map(|one| one.plan.targets_per_window).min().unwrap_or(window);
+    let stride = spec.stride.unwrap_or(fewest.min(window.div_ceil(2)));
+    let protocol = Protocol::SlidingWindow { window, stride };
+    protocol.validate(fewest)?;
+    Ok(ProtocolInfo {
+        text: protocol.to_string(),
+        window,
+        stride,
+        guaranteed_context: window - stride,
+        test_limit: spec.test_limit,
+        validation_targets: first.config.train.validation_targets,
+    })
+}
+
+/// Hash of the documents of a split.
+fn split_hash(dataset: &Dataset, split: Split) -> String {
+    let mut hash = Sha256::new();
+    for part in dataset.parts(split) {
+        hash.update(format!("{:?} {} {:?}\n", part.weight, part.corpus.fingerprint(), part.documents));
+    }
+    hex(&hash.finalize())
+}
+
+/// A name as part of a folder's name.
+fn slug(name: &str) -> String {
+    let plain = name.chars().map(|c| if c.is_ascii_alphanumeric() || ".-".contains(c) { c } else { ' ' });
+    plain.collect::<String>().split_whitespace().collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_have_plain_names() {
+        assert_eq!(slug("llp*5, transformer seed 1"), "llp-5-transformer-seed-1");
+        assert_eq!(slug("../x lr 1.00e-3"), "..-x-lr-1.00e-3");
+    }
+}

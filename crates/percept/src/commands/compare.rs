@@ -1,0 +1,147 @@
+//! `percept compare`: several models under equal conditions.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use percept::eval::compare::{Budget, Comparison, Ended, Lineup, ModelSpec, Parameters, REPORT, Spec, Sweep};
+use percept::train::Override;
+use percept::{Fault, Result};
+
+use super::config_args::{DataArgs, environment, list, sets};
+use crate::cli::Global;
+use crate::comparison::{Comparing, print_preview, print_summary};
+use crate::terminal::{Terminal, invocation};
+use crate::training::DataMeter;
+use crate::{human, interrupt};
+
+/// Arguments of `percept compare`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "For example: percept compare --models llp,perceiver-ar,transformer --data my-texts/ --budget 20m\n\
+    The same command goes on where it was interrupted. What is equal for all models: docs/comparison.md."
+)]
+pub(crate) struct Compare {
+    /// File that says what to compare; flags change it
+    #[arg(value_name = "SPEC")]
+    spec: Option<PathBuf>,
+    /// Presets, mixers, or `hybrid`; separated by commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    models: Vec<String>,
+    /// Size of the models that are named by their mixer: tiny, small, base [default: tiny]
+    #[arg(long, value_name = "SIZE")]
+    size: Option<String>,
+    /// What every run may use: 20m, 6M tokens, 6M targets, 1e15 flops
+    #[arg(long, value_name = "AMOUNT")]
+    budget: Option<String>,
+    /// Seeds, separated by commas: weights, data order and dropout [default: 1]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
+    seeds: Vec<u64>,
+    /// Search the learning rate, with equal effort for every model
+    #[arg(long, value_name = "lr=POINTS")]
+    sweep: Option<String>,
+    /// Leave the models' sizes as they are, instead of matching their parameters within 2 %
+    #[arg(long)]
+    as_given: bool,
+    /// Set one key of every model's configuration; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Folder of the runs and the report; by default comparisons/ and the name of the file
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// Show what would run, with parameters, operations and time, and run nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    data: DataArgs,
+    /// Text to validate on; by default cut from the data
+    #[arg(long, value_name = "PATH", num_args = 1.., help_heading = "Text")]
+    validation: Vec<String>,
+    /// `bytes`, or a tokenizer.json
+    #[arg(long, value_name = "FILE", help_heading = "Text")]
+    tokenizer: Option<String>,
+}
+
+impl Compare {
+    pub(crate) fn run(&self, global: &Global) -> Result<()> {
+        let terminal = global.terminal();
+        let spec = self.specification(global)?;
+        let folder = self.out.clone().unwrap_or_else(|| Path::new("comparisons").join(&spec.name));
+        let lineup = {
+            let mut meter = DataMeter::new(terminal);
+            Lineup::new(spec, &folder, &mut |progress| meter.show(progress))?
+        };
+        if self.dry_run {
+            let preview = lineup.preview()?;
+            print_preview(&terminal, &preview)?;
+            return terminal.json(&preview);
+        }
+        let ended = {
+            let mut comparing = Comparing::new(terminal);
+            lineup.run(interrupt::save_first(), &mut |event| comparing.event(event))?
+        };
+        conclude(&terminal, &ended, &folder)
+    }
+
+    fn specification(&self, global: &Global) -> Result<Spec> {
+        let mut spec = match &self.spec {
+            Some(path) => Spec::read(path)?,
+            None => Spec::default(),
+        };
+        if !self.models.is_empty() {
+            spec.models = self.models.iter().map(|name| ModelSpec::named(name, "--models: ")).collect();
+        }
+        if let Some(size) = &self.size {
+            spec.size.clone_from(size);
+        }
+        if let Some(budget) = &self.budget {
+            spec.budget = Some(budget.parse::<Budget>()?);
+        }
+        if !self.seeds.is_empty() {
+            (spec.seeds, spec.finalists) = (self.seeds.clone(), None);
+        }
+        if let Some(sweep) = &self.sweep {
+            spec.sweep = Some(Sweep::from_flag(sweep)?);
+        }
+        if self.as_given {
+            spec.parameters = Parameters::AsGiven;
+        }
+        spec.base.extend(self.overrides(global)?);
+        Ok(spec)
+    }
+
+    fn overrides(&self, global: &Global) -> Result<Vec<Override>> {
+        let mut overrides = Override::from_environment(environment());
+        overrides.extend(sets(&self.set)?);
+        overrides.extend(self.data.overrides());
+        overrides.extend(list("--validation", "data.validation", &self.validation));
+        let texts = [
+            ("--tokenizer", "data.tokenizer", self.tokenizer.as_deref()),
+            ("--device", "train.device", global.device.as_deref()),
+        ];
+        for (flag, key, value) in texts {
+            overrides.extend(value.map(|value| Override::flag(format!("{flag} {value}"), key, value)));
+        }
+        Ok(overrides)
+    }
+}
+
+/// Prints the end; an interrupted comparison is a fault with exit code 130.
+fn conclude(terminal: &Terminal, ended: &Ended, folder: &Path) -> Result<()> {
+    let (Ended::Finished(comparison) | Ended::Interrupted(comparison)) = ended;
+    terminal.json(comparison)?;
+    if matches!(ended, Ended::Interrupted(_)) {
+        return Err(Fault::interrupted("interrupted; what was trained is saved")
+            .hint(format!("the same `{} compare` command goes on from there", invocation())));
+    }
+    print_summary(terminal, comparison)?;
+    warn_where_unequal(terminal, comparison);
+    terminal.say(format!("report: {}", human::path(&folder.join(REPORT))));
+    Ok(())
+}
+
+/// The order of the text is equal by construction; a difference would be a fault of this program.
+fn warn_where_unequal(terminal: &Terminal, comparison: &Comparison) {
+    for order in comparison.fairness.data_order.iter().filter(|order| !order.equal) {
+        terminal.warn(format!("the runs of seed {} did not read the same text in the same order", order.seed));
+    }
+}

@@ -1,0 +1,159 @@
+//! `percept compare`: the answer, going on after an interruption, and what wrong input gets.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::Work;
+
+/// Two models that train in seconds.
+const SPEC: &str = r#"
+models = ["llp", "perceiver-ar"]
+budget = "6k tokens"
+points = 5
+
+[base.model]
+dim = 16
+depth = 2
+heads = 2
+context = 64
+segment = 16
+latents = 32
+
+[base.train]
+batch = 2
+learning_rate = 0.01
+validation_targets = 512
+device = "cpu"
+
+[base.sample]
+tokens = 8
+"#;
+
+fn work(spec: &str) -> Work {
+    let work = Work::new();
+    work.write("two.toml", spec);
+    work
+}
+
+/// The report without what the clock and the memory say.
+fn timeless(mut report: Value) -> Value {
+    report["readings"].as_array_mut().unwrap().retain(|reading| reading["axis"] != "seconds");
+    for model in report["models"].as_array_mut().unwrap() {
+        for key in ["seconds", "tokens_per_second", "targets_per_second", "measured_peak_memory_bytes"] {
+            model["usage"][key] = Value::Null;
+        }
+        for point in model["runs"][0]["curve"].as_array_mut().unwrap() {
+            point["seconds"] = Value::Null;
+        }
+    }
+    report
+}
+
+#[test]
+fn two_models_are_compared_and_the_answer_is_kept() {
+    let work = work(SPEC);
+    let compare = ["compare", "two.toml", "--data", "text.txt", "--out", "out"];
+    let first = work.run(&compare).succeeds();
+    assert!(
+        first.stdout.contains("two: test text, bits/byte") && first.stdout.contains("order-2 bytes"),
+        "{}",
+        first.stdout
+    );
+    assert!(first.stdout.contains("perceiver-ar is under-trained"), "{}", first.stdout);
+    assert!(first.stderr.contains("[1/2] llp seed 1 begins"), "{}", first.stderr);
+
+    let json = work.run(&[&compare[..], &["--json"]].concat()).succeeds();
+    assert!(!json.stderr.contains("begins"), "both runs are reused: {}", json.stderr);
+    let report = json.json();
+    let written: Value = serde_json::from_str(&std::fs::read_to_string(work.path("out/report.json")).unwrap()).unwrap();
+    assert_eq!(report, written);
+    assert_eq!((&report["state"], &report["budget"]["kind"]), (&"finished".into(), &"tokens".into()));
+    assert_eq!(report["fairness"]["data_order"][0]["equal"], true);
+    for model in report["models"].as_array().unwrap() {
+        assert_eq!(model["usage"]["tokens"], 46 * 128, "46 steps of 128 tokens are the most that 6000 pay for");
+        assert!(model["test"]["mean"].as_f64().unwrap() < 8.0, "{model}");
+        assert!(work.path("out").join(model["runs"][0]["folder"].as_str().unwrap()).join("config.toml").is_file());
+    }
+}
+
+#[test]
+fn an_interrupted_comparison_goes_on_with_the_same_command() {
+    let work = work(&SPEC.replace("dim = 16", "dim = 64").replace("batch = 2", "batch = 8"));
+    let long = (0..20_000).map(|number| format!("{} ", number * number % 9973)).collect::<String>();
+    work.write("text.txt", &long);
+    let compare =
+        |out: &'static str| ["compare", "two.toml", "--data", "text.txt", "--budget", "40k tokens", "--out", out];
+    work.run(&compare("whole")).succeeds();
+
+    let mut child = work.command(&compare("cut")).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let begin = Instant::now();
+    let runs = work.path("cut/runs");
+    let lines = || -> usize {
+        let folders = std::fs::read_dir(&runs).into_iter().flatten().flatten();
+        folders
+            .map(|run| std::fs::read_to_string(run.path().join("metrics.jsonl")).unwrap_or_default().lines().count())
+            .sum()
+    };
+    while lines() < 2 {
+        assert!(
+            begin.elapsed() < Duration::from_secs(120) && child.try_wait().unwrap().is_none(),
+            "it ended too early"
+        );
+        std::thread::yield_now();
+    }
+    // SAFETY: kill only sends a signal, to a child of ours that has not been waited for.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGINT) }, 0);
+    let output = child.wait_with_output().unwrap();
+    let stderr = work.without_paths(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("hint: the same `percept compare` command goes on"), "{stderr}");
+
+    work.run(&compare("cut")).succeeds();
+    let report = |out: &str| -> Value {
+        timeless(serde_json::from_str(&std::fs::read_to_string(work.path(out).join("report.json")).unwrap()).unwrap())
+    };
+    assert_eq!(report("cut"), report("whole"));
+}
+
+#[test]
+fn a_dry_run_trains_nothing() {
+    let work = work(SPEC);
+    let shown =
+        work.run(&["compare", "two.toml", "--data", "text.txt", "--seeds", "1,2", "--dry-run", "--json"]).succeeds();
+    let preview = shown.json();
+    assert_eq!((&preview["runs"], &preview["models"][0]["steps"]), (&4.into(), &46.into()));
+    let text = work.run(&["compare", "two.toml", "--data", "text.txt", "--dry-run"]).succeeds();
+    assert!(text.stdout.contains("budget of every run: 6000 tokens"), "{}", text.stdout);
+    assert!(!work.path("comparisons").exists());
+}
+
+#[test]
+fn wrong_input_is_named_with_its_place() {
+    let refusal = |spec: &str, more: &[&str]| {
+        let arguments = [&["compare", "two.toml", "--data", "text.txt"][..], more].concat();
+        work(spec).run(&arguments).refusal()
+    };
+    let key = refusal("modells = []\n", &[]);
+    assert_eq!(key, "exit 2\nerror: two.toml:1: unknown key `modells`\nhint: did you mean `models`?\n");
+    let base = refusal(&SPEC.replace("depth = 2", "dept = 2"), &[]);
+    assert!(
+        base.contains("two.toml:8: unknown key `base.model.dept`\nhint: did you mean `base.model.depth`?"),
+        "{base}"
+    );
+    let model = refusal(&SPEC.replace("\"llp\"", "\"llpp\""), &[]);
+    assert!(
+        model.contains("exit 2\nerror: two.toml:2: there is no model `llpp`\nhint: did you mean `llp`?"),
+        "{model}"
+    );
+    let budget = refusal(SPEC, &["--budget", "6M"]);
+    assert!(budget.contains("exit 2\nerror: budget `6M`: unknown unit"), "{budget}");
+    let steps = refusal(SPEC, &["--set", "train.steps=3"]);
+    assert!(
+        steps.contains("--set train.steps=3: `train.steps` is not for [base]\nhint: say it as the budget"),
+        "{steps}"
+    );
+    let nothing = Work::new().run(&["compare", "--budget", "1m", "--data", "text.txt"]).refusal();
+    assert!(nothing.contains("exit 2\nerror: no models to compare"), "{nothing}");
+}
