@@ -256,7 +256,7 @@ fn environment(lineup: &Lineup) -> EnvironmentInfo {
         cpu: here.cpu,
         threads: here.threads,
         device: here.device,
-        precision: "f32".to_owned(),
+        precision: here.precision.to_string(),
     }
 }
 

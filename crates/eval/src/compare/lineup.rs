@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use percept_data::{Dataset, Progress, Split};
 use percept_fault::{Fault, Result};
-use percept_train::{DeviceChoice, Environment};
+use percept_train::{Bf16Support, DeviceChoice, Environment};
 use sha2::{Digest, Sha256};
 
 use super::contender::{Contender, contenders, data_config};
@@ -61,8 +61,7 @@ impl Lineup {
             contender.config.data = dataset.config().clone();
             contender.config.train.validation_stride = protocol.stride;
         }
-        let device = contenders.first().map_or("auto", |first| first.config.train.device.as_str());
-        let (_, device) = device.parse::<DeviceChoice>()?.open()?;
+        let environment = environment(&mut contenders)?;
         let hashes = splits().map(|split| split_hash(&dataset, split)).concat();
         let mut lineup = Self {
             budget,
@@ -71,7 +70,7 @@ impl Lineup {
             dataset,
             contenders,
             protocol,
-            environment: Environment::current(&device),
+            environment,
             expected_steps: Vec::new(),
             counted: RefCell::default(),
             spec,
@@ -241,6 +240,15 @@ impl Lineup {
     pub(super) fn protocol(&self) -> Protocol {
         Protocol::SlidingWindow { window: self.protocol.window, stride: self.protocol.stride }
     }
+}
+
+/// Where the models train; their precision is that which the device takes.
+fn environment(contenders: &mut [Contender]) -> Result<Environment> {
+    let Some(first) = contenders.first() else { return Err(Fault::usage("no models to compare")) };
+    let (device, name) = first.config.train.device.parse::<DeviceChoice>()?.open()?;
+    let precision = first.config.train.precision.on(Bf16Support::of(&device))?.into();
+    contenders.iter_mut().for_each(|contender| contender.config.train.precision = precision);
+    Ok(Environment::current(&name, precision))
 }
 
 fn splits() -> [Split; 3] {

@@ -39,6 +39,9 @@ pub(crate) struct Compare {
     /// Search the learning rate, with equal effort for every model
     #[arg(long, value_name = "lr=POINTS")]
     sweep: Option<String>,
+    /// Number format of the large products of training: f32, bf16, or auto (bf16 where the processor has it)
+    #[arg(long, value_name = "FORMAT")]
+    precision: Option<String>,
     /// Leave the models' sizes as they are, instead of matching their parameters within 2 %
     #[arg(long)]
     as_given: bool,
@@ -117,6 +120,7 @@ impl Compare {
         let texts = [
             ("--tokenizer", "data.tokenizer", self.tokenizer.as_deref()),
             ("--device", "train.device", global.device.as_deref()),
+            ("--precision", "train.precision", self.precision.as_deref()),
         ];
         for (flag, key, value) in texts {
             overrides.extend(value.map(|value| Override::flag(format!("{flag} {value}"), key, value)));
