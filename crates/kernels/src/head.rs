@@ -11,7 +11,7 @@ pub const IGNORED: u32 = u32::MAX;
 /// Logits held at a time, where the vocabulary is small.
 const LOGITS: usize = 1 << 20;
 /// Rows held at a time, where it is large.
-const ROWS: usize = 256;
+const ROWS: usize = 512;
 
 /// An output head `logits = hidden [rows, dim] * weight [vocab, dim]^T (+ bias [vocab])` with its targets.
 #[derive(Debug, Clone, Copy)]

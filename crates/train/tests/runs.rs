@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::tensor::Device;
 use percept_fault::{Fault, Result};
 use percept_train::{
-    Event, Metrics, Outcome, Override, RunConfig, RunFolder, Sources, Which, load_run, read_metrics, resolve, resume,
-    train,
+    Bf16Support, Event, Metrics, Outcome, Override, PrecisionChoice, RunConfig, RunFolder, Sources, Which, load_run,
+    read_metrics, resolve, resume, train,
 };
 
 /// A folder with some text and room for runs.
@@ -172,7 +172,8 @@ fn a_run_learns_and_leaves_all_that_is_needed() {
 
 #[test]
 fn an_interrupted_run_goes_on_bit_for_bit() {
-    for changes in [vec![], vec!["train.ema=0.9", "model.layers=transformer", "train.recompute=blocks"]] {
+    let others = vec!["train.ema=0.9", "model.layers=transformer", "train.recompute=blocks"];
+    for changes in [vec![], others, vec!["train.precision=auto"]] {
         let place = Place::new();
         place.train("whole", &changes).unwrap();
         // Step 3 lies between two lines of metrics and between two checkpoints.
@@ -290,6 +291,27 @@ fn a_finished_run_can_be_lengthened_but_keeps_its_model() {
     assert_eq!(RunFolder::new(place.path("run")).config().unwrap().train.steps, 14);
     let fault = resume_with("model.dim=32").unwrap_err();
     assert!(fault.is_usage() && fault.to_string().contains("`model.dim` of a run can't change"), "{fault}");
+}
+
+#[test]
+fn a_run_says_which_precision_it_took_and_keeps_it() {
+    let place = Place::new();
+    let (_, events) = place.train("auto", &["train.precision=auto"]).unwrap();
+    let taken = PrecisionChoice::from(PrecisionChoice::Auto.on(Bf16Support::of(&Device::flex())).unwrap());
+    assert!(
+        matches!(&events.iter().find(|e| matches!(e, Event::Started(_))), Some(Event::Started(s)) if s.precision == taken)
+    );
+    assert_eq!(RunFolder::new(place.path("auto")).config().unwrap().train.precision, taken);
+    let environment = fs::read_to_string(place.path("auto/environment.json")).unwrap();
+    assert!(environment.contains(&format!("\"precision\": \"{taken}\"")), "{environment}");
+    place.train("f32", &[]).unwrap();
+    let differs = timeless_metrics(&place.path("auto")) != timeless_metrics(&place.path("f32"));
+    assert_eq!(differs, taken == PrecisionChoice::Bf16);
+    let changes = ["train.precision=f32", "train.steps=13"].map(|change| Override::set(change).unwrap());
+    let run = place.path("auto");
+    let (_, events) = observed(|events, stop| resume(&run, &changes, stop, events), |_, _| {}).unwrap();
+    let warned = warnings(&events).iter().any(|text| text.ends_with("precision f32 instead of bf16"));
+    assert_eq!(warned, taken == PrecisionChoice::Bf16);
 }
 
 #[test]

@@ -64,8 +64,15 @@ unsafe fn run<const VECTORS: usize, const ROW: usize, const PAIR: usize>(
 ) {
     let (mut a, mut b) = (a.cast::<i32>(), b);
     let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
-    // SAFETY: the caller has packed whole groups.
+    // SAFETY: the caller has packed whole groups; a prefetch may go anywhere.
     unsafe {
+        if tile.output == Output::Accumulate {
+            for row in 0..ROWS {
+                for vector in 0..VECTORS {
+                    _mm_prefetch::<_MM_HINT_T0>(out.wrapping_add(row * tile.stride + vector * LANES).cast());
+                }
+            }
+        }
         for _ in 0..tile.depth.div_ceil(GROUP) {
             for pair in 0..GROUP / 2 {
                 let mut columns = [transmute::<__m512i, __m512bh>(_mm512_setzero_si512()); VECTORS];

@@ -14,11 +14,11 @@ use rayon::prelude::*;
 use std::cell::Cell;
 
 /// Depth of the blocks of A, and of the part of B that they meet.
-const DEPTH: usize = 256;
+const DEPTH: usize = 512;
 /// Rows of the blocks of A, which are the tasks.
 const HEIGHT: usize = 64;
 /// Most depth of a block of B, a multiple of [`DEPTH`].
-const DEEP: usize = 4096;
+const DEEP: usize = 2048;
 /// Most numbers in a block of B: it stays in the last-level cache.
 const SHARED: usize = 1 << 22;
 
@@ -70,20 +70,28 @@ impl Panels {
     }
 
     /// The panels: first column and number of columns.
-    fn each(self) -> impl Iterator<Item = (usize, usize)> + Clone {
+    fn each(self) -> impl Iterator<Item = (usize, usize)> {
         (0..self.columns).step_by(COLUMNS).map(move |left| (left, COLUMNS.min(self.columns - left)))
     }
 
     /// # Safety
     /// The processor has AVX512-BF16 and AVX512-BW; the block contains its shape.
     unsafe fn pack(self, b: Block<'_>, lines: &mut [Line]) {
-        let panel = Self::lines(self.depth, COLUMNS);
-        lines[..Self::lines(self.depth, self.columns)].par_chunks_mut(panel).enumerate().for_each(|(index, lines)| {
-            let left = index * COLUMNS;
-            let columns = COLUMNS.min(self.columns - left);
-            // SAFETY: the part is inside the block; the rest is the caller's.
-            unsafe { pack::columns(Block { left: b.left + left, columns, ..b }, lines) }
-        });
+        let height = Self::lines(self.depth, 1);
+        let lines = SharedLines(lines[..Self::lines(self.depth, self.columns)].as_mut_ptr());
+        if b.view.column == 1 {
+            (0..self.depth.div_ceil(GROUP)).into_par_iter().for_each(|group| {
+                // SAFETY: each task writes the lines of its own rows; the rest is the caller's.
+                unsafe { pack::slab(&b, group * GROUP, height, lines.at(0)) }
+            });
+        } else {
+            (0..self.columns.div_ceil(COLUMNS)).into_par_iter().for_each(|index| {
+                let left = index * COLUMNS;
+                let part = Block { left: b.left + left, columns: COLUMNS.min(self.columns - left), ..b };
+                // SAFETY: each task writes its own panel; the rest is the caller's.
+                unsafe { pack::columns(&part, lines.at(left / LANES * height)) }
+            });
+        }
     }
 
     /// # Safety
@@ -99,7 +107,7 @@ impl Panels {
                     let output = if start == 0 { output } else { Output::Accumulate };
                     let part = Block { view: a.view, top: a.top + top, left: a.left + start, rows, columns: depth };
                     // SAFETY: the part is inside `a`, and `own` has room for it.
-                    let order = unsafe { pack::rows(part, own) };
+                    let order = unsafe { pack::rows(&part, own) };
                     for (left, columns) in self.each() {
                         let panel = Self::lines(self.depth, left) + start / 2 * columns.div_ceil(LANES);
                         for row in (0..rows).step_by(ROWS) {
@@ -120,6 +128,24 @@ impl Panels {
                 }
             });
         });
+    }
+}
+
+/// Packed lines that threads share because each writes others.
+#[derive(Clone, Copy)]
+struct SharedLines(*mut Line);
+
+// SAFETY: each task writes lines of its own, as stated where they do.
+unsafe impl Send for SharedLines {}
+// SAFETY: as above.
+unsafe impl Sync for SharedLines {}
+
+impl SharedLines {
+    /// # Safety
+    /// `offset` is inside the lines.
+    unsafe fn at(self, offset: usize) -> *mut Line {
+        // SAFETY: forwarded to the caller.
+        unsafe { self.0.add(offset) }
     }
 }
 

@@ -30,8 +30,8 @@ pub(super) struct Block<'a> {
 
 impl Block<'_> {
     /// The same block of the transpose.
-    fn transposed(self) -> Self {
-        let Self { view, top, left, rows, columns } = self;
+    fn transposed(&self) -> Self {
+        let Self { view, top, left, rows, columns } = *self;
         Self { view: view.transposed(), top: left, left: top, rows: columns, columns: rows }
     }
 
@@ -42,34 +42,46 @@ impl Block<'_> {
     }
 }
 
-/// Packs a panel of at most [`COLUMNS`] columns of B: for each pair of rows, the pairs of all columns.
+/// Packs [`GROUP`] rows of B from `row` on, whose columns lie next to each other, into every panel of `lines`, which hold
+/// `height` lines per vector of columns.
 ///
 /// # Safety
-/// The processor has AVX512-BF16 and AVX512-BW; the operand contains the block.
+/// The processor has AVX512-BF16 and AVX512-BW; the operand contains the block, and `lines` has room for it.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) unsafe fn columns(b: Block<'_>, lines: &mut [Line]) {
-    let vectors = b.columns.div_ceil(LANES);
-    debug_assert!(b.columns <= COLUMNS);
-    let lines = &mut lines[..vectors * b.rows.next_multiple_of(GROUP) / 2];
-    if b.view.column == 1 {
-        for (pair, lines) in lines.chunks_exact_mut(vectors).enumerate() {
-            for (vector, line) in lines.iter_mut().enumerate() {
-                // SAFETY: forwarded to the caller.
-                *line = unsafe { across(&b, 2 * pair, vector * LANES) };
+pub(super) unsafe fn slab(b: &Block<'_>, row: usize, height: usize, lines: *mut Line) {
+    for left in (0..b.columns).step_by(COLUMNS) {
+        let vectors = COLUMNS.min(b.columns - left).div_ceil(LANES);
+        // SAFETY: forwarded to the caller.
+        unsafe {
+            let panel = lines.add(left / LANES * height + row / 2 * vectors);
+            for pair in 0..GROUP / 2 {
+                for vector in 0..vectors {
+                    let pairs = across(b, row + 2 * pair, left + vector * LANES);
+                    _mm512_store_si512(panel.add(pair * vectors + vector).cast(), pairs);
+                }
             }
         }
-        return;
     }
+}
+
+/// Packs a panel of at most [`COLUMNS`] columns of B, each of whose elements lie next to each other.
+///
+/// # Safety
+/// As [`slab`].
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) unsafe fn columns(b: &Block<'_>, lines: *mut Line) {
+    let vectors = b.columns.div_ceil(LANES);
     let turned = b.transposed();
-    for (group, lines) in lines.chunks_exact_mut(vectors * LANES).enumerate() {
+    for group in 0..b.rows.div_ceil(GROUP) {
         for vector in 0..vectors {
-            let mut square = [Line::default(); LANES];
-            for (column, line) in square.iter_mut().enumerate() {
+            let mut square = [_mm512_setzero_si512(); LANES];
+            for (column, pairs) in square.iter_mut().enumerate() {
                 // SAFETY: forwarded to the caller.
-                *line = unsafe { along(&turned, vector * LANES + column, group * GROUP) };
+                *pairs = unsafe { along(&turned, vector * LANES + column, group * GROUP) };
             }
             for (pair, line) in transpose(square).into_iter().enumerate() {
-                lines[pair * vectors + vector] = line;
+                // SAFETY: forwarded to the caller.
+                unsafe { _mm512_store_si512(lines.add((group * LANES + pair) * vectors + vector).cast(), line) };
             }
         }
     }
@@ -78,36 +90,41 @@ pub(super) unsafe fn columns(b: Block<'_>, lines: &mut [Line]) {
 /// Packs rows of A by [`ROWS`], in the order that needs no transposition.
 ///
 /// # Safety
-/// As [`columns`].
+/// As [`slab`].
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) unsafe fn rows(a: Block<'_>, lines: &mut [Line]) -> Order {
-    let groups = a.columns.div_ceil(GROUP);
-    let panels = lines[..a.rows.div_ceil(ROWS) * groups * ROWS].chunks_exact_mut(groups * ROWS);
+pub(super) unsafe fn rows(a: &Block<'_>, lines: &mut [Line]) -> Order {
+    let (groups, panels) = (a.columns.div_ceil(GROUP), a.rows.div_ceil(ROWS));
+    assert!(lines.len() >= panels * groups * ROWS, "room for the rows");
+    let lines = lines.as_mut_ptr();
     if a.view.column == 1 {
-        for (panel, lines) in panels.enumerate() {
-            for (index, line) in lines.iter_mut().enumerate() {
-                // SAFETY: forwarded to the caller.
-                *line = unsafe { along(&a, panel * ROWS + index % ROWS, index / ROWS * GROUP) };
+        for panel in 0..panels {
+            for group in 0..groups {
+                for row in 0..ROWS {
+                    // SAFETY: the assertion; the rest is the caller's.
+                    unsafe {
+                        let line = lines.add((panel * groups + group) * ROWS + row);
+                        _mm512_store_si512(line.cast(), along(a, panel * ROWS + row, group * GROUP));
+                    }
+                }
             }
         }
         return Order::Rows;
     }
     let turned = a.transposed();
-    let mut panels = panels;
-    let mut row = 0;
-    while let Some(first) = panels.next() {
-        let mut second = panels.next();
-        for (index, line) in first.iter_mut().enumerate() {
-            // SAFETY: forwarded to the caller.
-            let [even, odd] = unsafe { [0, 2].map(|pair| across(&turned, 4 * index + pair, row)) };
-            line.0[..ROWS].copy_from_slice(&even.0[..ROWS]);
-            line.0[ROWS..].copy_from_slice(&odd.0[..ROWS]);
-            if let Some(second) = &mut second {
-                second[index].0[..ROWS].copy_from_slice(&even.0[ROWS..]);
-                second[index].0[ROWS..].copy_from_slice(&odd.0[ROWS..]);
+    for index in 0..groups * ROWS {
+        for panel in (0..panels).step_by(2) {
+            // SAFETY: the assertion; the rest is the caller's.
+            unsafe {
+                let (even, odd) =
+                    (across(&turned, 4 * index, panel * ROWS), across(&turned, 4 * index + 2, panel * ROWS));
+                let line = lines.add(panel * groups * ROWS + index);
+                _mm512_store_si512(line.cast(), _mm512_shuffle_i64x2::<0b01_00_01_00>(even, odd));
+                if panel + 1 < panels {
+                    let line = line.add(groups * ROWS);
+                    _mm512_store_si512(line.cast(), _mm512_shuffle_i64x2::<0b11_10_11_10>(even, odd));
+                }
             }
         }
-        row += 2 * ROWS;
     }
     Order::Pairs
 }
@@ -129,10 +146,10 @@ unsafe fn load(from: *const f32, count: usize) -> __m512 {
 /// Pairs along a row whose elements lie next to each other: [`GROUP`] numbers from `column` on.
 ///
 /// # Safety
-/// As [`columns`], with `block.view.column` 1.
+/// As [`slab`], with `block.view.column` 1.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn along(block: &Block<'_>, row: usize, column: usize) -> Line {
+unsafe fn along(block: &Block<'_>, row: usize, column: usize) -> __m512i {
     let left = if row < block.rows { block.columns.saturating_sub(column) } else { 0 };
     // SAFETY: the counts keep inside the block.
     unsafe {
@@ -145,10 +162,10 @@ unsafe fn along(block: &Block<'_>, row: usize, column: usize) -> Line {
 /// Pairs of row `row` and the next one, whose elements lie next to each other: [`LANES`] columns from `column` on.
 ///
 /// # Safety
-/// As [`columns`], with `block.view.column` 1.
+/// As [`slab`], with `block.view.column` 1.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn across(block: &Block<'_>, row: usize, column: usize) -> Line {
+unsafe fn across(block: &Block<'_>, row: usize, column: usize) -> __m512i {
     const INTERLEAVE: [u16; 2 * LANES] = {
         let mut order = [0; 2 * LANES];
         let mut i = 0;
@@ -164,15 +181,13 @@ unsafe fn across(block: &Block<'_>, row: usize, column: usize) -> Line {
     unsafe {
         let (low, high) = (load(block.at(row, column), count(row)), load(block.at(row + 1, column), count(row + 1)));
         let halves: __m512i = transmute(_mm512_cvtne2ps_pbh(high, low));
-        transmute(_mm512_permutexvar_epi16(transmute::<[u16; 32], __m512i>(INTERLEAVE), halves))
+        _mm512_permutexvar_epi16(transmute::<[u16; 2 * LANES], __m512i>(INTERLEAVE), halves)
     }
 }
 
-/// The transpose of 16 lines.
+/// The transpose of 16 lines of 16 pairs.
 #[target_feature(enable = "avx512f")]
-fn transpose(lines: [Line; LANES]) -> [Line; LANES] {
-    // SAFETY: both types are 64 bytes of integers.
-    let x: [__m512i; LANES] = unsafe { transmute(lines) };
+fn transpose(x: [__m512i; LANES]) -> [__m512i; LANES] {
     let mut y = x;
     for i in (0..LANES).step_by(2) {
         y[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
@@ -196,6 +211,5 @@ fn transpose(lines: [Line; LANES]) -> [Line; LANES] {
         y[4 + c] = _mm512_shuffle_i32x4::<0b10_00_10_00>(high, next_high);
         y[12 + c] = _mm512_shuffle_i32x4::<0b11_01_11_01>(high, next_high);
     }
-    // SAFETY: both types are 64 bytes of integers.
-    unsafe { transmute(y) }
+    y
 }

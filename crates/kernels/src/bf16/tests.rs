@@ -64,7 +64,7 @@ fn check((m, n, k): (usize, usize, usize), turned: (bool, bool), gap: usize, out
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn products_are_those_of_rounded_operands(
         sizes in (1usize..80, prop_oneof![1usize..20, 1usize..120], prop_oneof![0usize..70, 200usize..600]),

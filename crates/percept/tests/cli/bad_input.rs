@@ -50,6 +50,15 @@ fn an_unknown_key() {
 }
 
 #[test]
+fn an_unknown_precision() {
+    insta::assert_snapshot!(Work::new().train(&["--steps", "1", "--precision", "half"]).refusal(), @r"
+    exit 2
+    error: invalid value 'half' for '--precision <FORMAT>' [possible values: f32, bf16, auto]
+    hint: `percept train --help` shows what is accepted
+    ");
+}
+
+#[test]
 fn an_unknown_mixer() {
     let work = Work::new();
     insta::assert_snapshot!(work.train(&["--set", "model.layers=transfomer"]).refusal(), @r"

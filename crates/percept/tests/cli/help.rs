@@ -71,6 +71,8 @@ fn presets_are_listed_and_shown() {
 fn doctor_tells_what_is_there() {
     let report = Work::new().run(&["doctor", "--json"]).succeeds().json();
     assert!(report["cores"].as_u64().unwrap() >= 1);
+    let simd = report["simd"].as_array().unwrap();
+    assert_eq!(report["bf16"].as_bool(), Some(simd.iter().any(|set| set == "avx512bf16")));
     let cpu = report["devices"].as_array().unwrap().iter().find(|devices| devices["kind"] == "cpu").unwrap();
     assert_eq!((cpu["compiled_in"].as_bool(), cpu["present"].as_u64()), (Some(true), Some(1)));
 }
