@@ -1,6 +1,6 @@
 //! Times decoding of the paper models S, M and L (random weights) after a prompt of half a window.
 //!
-//! `cargo run --release -p percept-model --example decoding -- [S|M|L] [f32|bf16|int8] [STREAMS] [TOKENS] [START]`
+//! `cargo run --release -p percept-model --example decoding -- [S|M|L] [f32|bf16|int8] [STREAMS] [TOKENS]`
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -54,11 +54,12 @@ fn main() -> percept_fault::Result<()> {
     times.sort_by(f64::total_cmp);
     let median = times[times.len() / 2];
     println!(
-        "{streams} streams: {:.3} ms per step (mean {:.3}, min {:.3}), {:.1} GB/s of weights",
+        "{streams} streams: {:.3} ms per step (mean {:.3}, min {:.3}), {:.1} GB/s of weights; memory reads {:.1} GB/s",
         median * 1e3,
         mean * 1e3,
         times[0] * 1e3,
-        bytes as f64 / median / 1e9
+        bytes as f64 / median / 1e9,
+        percept_kernels::bench::read_bandwidth() / 1e9
     );
     Ok(())
 }

@@ -129,10 +129,10 @@ impl LanguageModel {
     }
 
     /// The same model with its linear maps rounded to `precision`, in which a session then packs them. Norms, biases and
-    /// an embedding that is not the head too stay as they are.
+    /// the embedding stay as they are.
     ///
     /// # Errors
-    /// A usage fault where the model has no packed decoder ([`Decoder::supports`]).
+    /// A usage fault where the model has no packed decoder ([`Decoder::supports`]) or its head is tied to the embedding.
     pub fn with_weight_precision(self, precision: WeightPrecision) -> Result<Self> {
         if !Decoder::supports(&self) && precision != WeightPrecision::F32 {
             return Err(Fault::usage(
@@ -140,10 +140,13 @@ impl LanguageModel {
             )
             .hint("use f32 weights"));
         }
-        let tied = self.head.weight.is_none();
+        if self.head.weight.is_none() && precision != WeightPrecision::F32 {
+            return Err(Fault::usage("a model whose head is its embedding is decoded with f32 weights only")
+                .hint("use f32 weights"));
+        }
         let mut model = parameters::map(self, |path, shape, tensor| match (path, shape) {
-            ("embedding.weight", _) if !tied => tensor,
-            ("embedding.weight" | "head.weight", [_, dim]) => round(tensor, precision, *dim, HEAD_ORDER),
+            ("embedding.weight", _) => tensor,
+            ("head.weight", [_, dim]) => round(tensor, precision, *dim, HEAD_ORDER),
             (_, [inputs, _]) => round(tensor, precision, *inputs, WeightOrder::InputOutput),
             _ => tensor,
         });

@@ -59,7 +59,11 @@ pub fn generate(
     }
     let mut sampler = Sampler::new(config.sampling.clone(), &[tokenizer.document_token()])?;
     prompt.iter().for_each(|&token| sampler.observe(token));
-    let mut log_probabilities = if prompt.is_empty() { session.log_probabilities()? } else { session.feed(prompt)? };
+    let mut log_probabilities = vec![0.0; session.model().config().vocab];
+    match prompt {
+        [] => session.log_probabilities_into(&mut log_probabilities)?,
+        prompt => session.feed_into(prompt, &mut log_probabilities)?,
+    }
     let begin = Instant::now();
     let (mut decoder, mut gate) = (tokenizer.detokenizer(), Gate::new(&config.stop));
     let (mut text, mut tokens) = (String::new(), 0);
@@ -68,7 +72,7 @@ pub fn generate(
         tokens += 1;
         release(gate.pass(&decoder.push(token)), &mut text, emit)?;
         if tokens < config.tokens && !gate.closed {
-            log_probabilities = session.feed(&[token])?;
+            session.feed_into(&[token], &mut log_probabilities)?;
         }
     }
     release(gate.pass(&decoder.finish()), &mut text, emit)?;

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use percept_fault::{Fault, Result};
+use percept_kernels::decode::log_softmax;
 
 /// How the next token is chosen.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,13 +86,18 @@ pub struct Sampler {
     excluded: Vec<u32>,
     recent: VecDeque<u32>,
     draws: u64,
+    /// Log-probabilities after exclusion, penalty and temperature; minus infinity for what is impossible.
+    scores: Vec<f32>,
+    /// The most probable tokens, as far as they were needed.
+    kept: Vec<Candidate>,
 }
 
 impl Sampler {
     /// A sampler that never draws one of the `excluded` tokens.
     pub fn new(config: SamplingConfig, excluded: &[u32]) -> Result<Self> {
         config.validate()?;
-        Ok(Self { config, excluded: excluded.to_vec(), recent: VecDeque::new(), draws: 0 })
+        let (recent, scores, kept) = Default::default();
+        Ok(Self { config, excluded: excluded.to_vec(), recent, draws: 0, scores, kept })
     }
 
     /// Notes a token of the prompt for the repetition penalty.
@@ -105,68 +111,118 @@ impl Sampler {
         self.recent.push_back(token);
     }
 
-    /// Draws the next token from log-probabilities (one per token of the vocabulary) and notes it.
+    /// Draws the next token from log-probabilities (one per token of the vocabulary) and notes it. Only as many of the most
+    /// probable tokens are put in order as the draw needs, and memory is used again.
     ///
     /// # Errors
     /// A check fault where no allowed token has a finite log-probability.
     pub fn next(&mut self, log_probabilities: &[f32]) -> Result<u32> {
-        let candidates = self.candidates(log_probabilities)?;
-        let token = match candidates.as_slice() {
-            [only] => only.token,
-            many => pick(many, uniform(self.config.seed, self.draws)),
-        };
+        let at = uniform(self.config.seed, self.draws);
+        self.narrow(log_probabilities, at)?;
+        let token = pick(&self.kept, at);
         self.draws += 1;
         self.observe(token);
         Ok(token)
     }
 
     /// What may be drawn, most probable first (ties: the smaller id first). The probabilities sum to 1.
-    pub fn candidates(&self, log_probabilities: &[f32]) -> Result<Vec<Candidate>> {
-        let mut scored = self.penalised(log_probabilities);
-        let by_rank = |a: &(u32, f64), b: &(u32, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-        let keep = if self.config.temperature == 0.0 { 1 } else { self.config.top_k.unwrap_or(scored.len()) };
-        if keep < scored.len() {
-            scored.select_nth_unstable_by(keep, by_rank);
-            scored.truncate(keep);
-        }
-        scored.sort_unstable_by(by_rank);
-        let Some(&(_, best)) = scored.first() else {
-            return Err(Fault::check("the model gives no token a finite probability")
-                .hint("its weights are broken: try an earlier checkpoint, or `percept verify` on the run"));
-        };
-        let temperature = if self.config.temperature == 0.0 { 1.0 } else { f64::from(self.config.temperature) };
-        let mut candidates: Vec<Candidate> = scored
-            .into_iter()
-            .map(|(token, score)| Candidate { token, probability: ((score - best) / temperature).exp() })
-            .collect();
-        normalise(&mut candidates);
-        if let Some(limit) = self.config.top_p {
-            keep_top_p(&mut candidates, f64::from(limit));
-        }
-        if let Some(fraction) = self.config.min_p {
-            let least = f64::from(fraction) * candidates[0].probability;
-            candidates.retain(|candidate| candidate.probability >= least);
-            normalise(&mut candidates);
-        }
-        Ok(candidates)
+    ///
+    /// # Errors
+    /// As [`Sampler::next`].
+    pub fn candidates(&mut self, log_probabilities: &[f32]) -> Result<Vec<Candidate>> {
+        self.narrow(log_probabilities, f64::INFINITY)?;
+        normalise(&mut self.kept);
+        Ok(self.kept.clone())
     }
 
-    fn penalised(&self, log_probabilities: &[f32]) -> Vec<(u32, f64)> {
-        let mut scores: Vec<f64> = log_probabilities.iter().map(|value| f64::from(*value)).collect();
+    /// Fills `kept` with what a draw at `at` can hit: where nothing but the draw limits it, the most probable tokens whose
+    /// probabilities sum to more than that.
+    fn narrow(&mut self, log_probabilities: &[f32], at: f64) -> Result<()> {
+        let best = self.score(log_probabilities)?;
+        if self.config.temperature == 0.0 {
+            self.kept.clear();
+            self.kept.push(Candidate { token: best, probability: 1.0 });
+            return Ok(());
+        }
+        // Nearly always a few nats below the best are enough.
+        let mut reach = 4.0;
+        loop {
+            self.gather(best, reach);
+            if reach == f32::INFINITY || self.is_enough(reach, at) {
+                break;
+            }
+            reach = if reach < 100.0 { 2.0 * reach } else { f32::INFINITY };
+        }
+        if let Some(k) = self.config.top_k {
+            self.kept.truncate(k);
+            normalise(&mut self.kept);
+        }
+        if let Some(limit) = self.config.top_p {
+            keep_top_p(&mut self.kept, f64::from(limit));
+        }
+        if let Some(fraction) = self.config.min_p {
+            let least = f64::from(fraction) * self.kept[0].probability;
+            self.kept.retain(|candidate| candidate.probability >= least);
+            normalise(&mut self.kept);
+        }
+        Ok(())
+    }
+
+    /// Fills `scores`; returns the most probable token.
+    fn score(&mut self, log_probabilities: &[f32]) -> Result<u32> {
+        self.scores.clear();
+        self.scores
+            .extend(log_probabilities.iter().map(|value| if value.is_finite() { *value } else { f32::NEG_INFINITY }));
         for &token in &self.excluded {
-            if let Some(score) = scores.get_mut(token as usize) {
-                *score = f64::NEG_INFINITY;
+            if let Some(score) = self.scores.get_mut(token as usize) {
+                *score = f32::NEG_INFINITY;
             }
         }
-        let mut recent: Vec<u32> = self.recent.iter().copied().collect();
-        recent.sort_unstable();
-        recent.dedup();
-        for token in recent {
-            if let Some(score) = scores.get_mut(token as usize) {
-                *score *= f64::from(self.config.repetition_penalty);
+        for (index, &token) in self.recent.iter().enumerate() {
+            let seen = self.recent.iter().take(index).any(|earlier| *earlier == token);
+            if let Some(score) = self.scores.get_mut(token as usize).filter(|_| !seen) {
+                *score *= self.config.repetition_penalty;
             }
         }
-        (0u32..).zip(scores).filter(|(_, score)| score.is_finite()).collect()
+        let better = |best: (u32, f32), next: (u32, f32)| if next.1 > best.1 { next } else { best };
+        let (best, most) = (0u32..).zip(self.scores.iter().copied()).fold((0, f32::NEG_INFINITY), better);
+        if most == f32::NEG_INFINITY {
+            return Err(Fault::check("the model gives no token a finite probability")
+                .hint("its weights are broken: try an earlier checkpoint, or `percept verify` on the run"));
+        }
+        if self.config.temperature > 0.0 {
+            let factor = 1.0 / self.config.temperature;
+            self.scores.iter_mut().for_each(|score| *score = (*score - most) * factor);
+            log_softmax(&mut self.scores);
+        }
+        Ok(best)
+    }
+
+    /// Keeps the tokens at most `reach` nats less probable than `best`, in order.
+    fn gather(&mut self, best: u32, reach: f32) {
+        let Self { scores, kept, .. } = self;
+        let least = (scores[best as usize] - reach).max(f32::MIN);
+        kept.clear();
+        kept.extend(
+            (0u32..)
+                .zip(scores.iter())
+                .filter(|(_, score)| **score >= least)
+                .map(|(token, score)| Candidate { token, probability: f64::from(*score).exp() }),
+        );
+        kept.sort_unstable_by(|a, b| {
+            scores[b.token as usize].total_cmp(&scores[a.token as usize]).then(a.token.cmp(&b.token))
+        });
+    }
+
+    /// Whether no token that is further than `reach` from the best could be kept or drawn.
+    fn is_enough(&self, reach: f32, at: f64) -> bool {
+        let mass = || self.kept.iter().map(|candidate| candidate.probability).sum::<f64>();
+        match &self.config {
+            SamplingConfig { top_k: Some(k), .. } => self.kept.len() >= *k,
+            SamplingConfig { top_p: Some(limit), .. } => mass() >= f64::from(*limit),
+            SamplingConfig { min_p: Some(fraction), .. } => reach > -fraction.ln(),
+            _ => mass() > at,
+        }
     }
 }
 
@@ -230,7 +286,7 @@ mod tests {
     }
 
     fn kept(config: SamplingConfig, log_probabilities: &[f32]) -> Vec<u32> {
-        let sampler = Sampler::new(config, &[]).unwrap();
+        let mut sampler = Sampler::new(config, &[]).unwrap();
         sampler.candidates(log_probabilities).unwrap().iter().map(|candidate| candidate.token).collect()
     }
 
@@ -246,6 +302,34 @@ mod tests {
             let mut b = Sampler::new(config, &[]).unwrap();
             for _ in 0..20 {
                 prop_assert_eq!(a.next(&p).unwrap(), b.next(&p).unwrap());
+            }
+        }
+
+        #[test]
+        fn a_draw_looks_no_further_than_it_must_and_misses_nothing(
+            p in distribution(), seed in any::<u64>(), t in 0.2f32..2.0, k in 1usize..60, limit in 0.01f32..1.0, used in 0..8u32,
+        ) {
+            let config = SamplingConfig {
+                temperature: t,
+                top_k: (used & 1 == 1).then_some(k),
+                top_p: (used & 2 == 2).then_some(limit),
+                min_p: (used & 4 == 4).then_some(limit / 4.0),
+                repetition_penalty: 1.1,
+                seed,
+                ..Default::default()
+            };
+            let mut sampler = Sampler::new(config, &[2]).unwrap();
+            prop_assume!(p.len() > 3);
+            for draw in 0..20 {
+                let all = sampler.candidates(&p).unwrap();
+                prop_assert!(all.iter().all(|candidate| candidate.token != 2));
+                let at = uniform(seed, draw);
+                // A hair around a border, rounding may decide either way.
+                let mut sum = 0.0;
+                let near = all.iter().any(|c| { sum += c.probability; (sum - at).abs() < 1e-6 });
+                let expected = pick(&all, at);
+                let token = sampler.next(&p).unwrap();
+                prop_assert!(near || token == expected, "{token} instead of {expected}");
             }
         }
 

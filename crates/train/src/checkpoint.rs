@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use percept_fault::{IoContext, Result};
 
 use crate::durable::{self, TEMPORARY};
-use crate::progress::{FileMark, Progress};
+use crate::progress::{FileMark, Progress, Used};
 
 /// The checkpoints of a run.
 #[derive(Debug, Clone)]
@@ -74,12 +74,12 @@ impl Checkpoints {
         Ok(steps)
     }
 
-    /// The newest checkpoint that is whole, and the newer ones that are not.
-    pub(crate) fn newest(&self) -> Result<(Option<Checkpoint>, Vec<Broken>)> {
+    /// The newest checkpoint that is whole, as far as it is used, and the newer ones that are not.
+    pub(crate) fn newest(&self, used: Used) -> Result<(Option<Checkpoint>, Vec<Broken>)> {
         let mut broken = Vec::new();
         for step in self.steps()?.into_iter().rev() {
             let path = self.path(step);
-            match Progress::verify(&path) {
+            match Progress::verify(&path, used) {
                 Ok(progress) => return Ok((Some(Checkpoint { path, progress }), broken)),
                 Err(fault) => broken.push(Broken { path, reason: fault.to_string() }),
             }
@@ -167,7 +167,7 @@ mod tests {
         }
 
         fn newest(&self) -> (Option<u64>, Vec<String>) {
-            let (newest, broken) = self.checkpoints.newest().unwrap();
+            let (newest, broken) = self.checkpoints.newest(Used::Everything).unwrap();
             (newest.map(|checkpoint| checkpoint.progress.step), broken.into_iter().map(|b| b.reason).collect())
         }
     }
@@ -177,7 +177,7 @@ mod tests {
         let run = Run::with_steps(&[5, 10]);
         assert_eq!(run.newest(), (Some(10), vec![]));
         assert_eq!(run.checkpoints.steps().unwrap(), [5, 10]);
-        let found = Progress::verify(&run.checkpoints.path(10)).unwrap();
+        let found = Progress::verify(&run.checkpoints.path(10), Used::Everything).unwrap();
         assert_eq!((found.format, found.files.len()), (FORMAT, 1));
     }
 
@@ -205,6 +205,17 @@ mod tests {
             assert_eq!(newest, Some(5));
             assert!(broken.len() == 1 && broken[0].contains(reason), "{broken:?} should contain {reason}");
         }
+    }
+
+    #[test]
+    fn what_is_not_used_is_not_read_but_must_have_its_length() {
+        let run = Run::with_steps(&[5]);
+        let (file, verify) =
+            (run.checkpoints.path(5).join("model"), |used| Progress::verify(&run.checkpoints.path(5), used));
+        fs::write(&file, "Weights of step 5").unwrap();
+        assert!(verify(Used::Only("model")).is_err() && verify(Used::Only("other")).is_ok());
+        fs::write(&file, "weights").unwrap();
+        assert!(verify(Used::Only("other")).unwrap_err().to_string().contains("7 bytes"));
     }
 
     #[test]
@@ -251,7 +262,7 @@ mod tests {
     fn a_broken_one_set_aside_counts_no_more_but_is_not_lost() {
         let run = Run::with_steps(&[5, 10]);
         fs::remove_file(run.checkpoints.path(10).join("model")).unwrap();
-        let (_, broken) = run.checkpoints.newest().unwrap();
+        let (_, broken) = run.checkpoints.newest(Used::Everything).unwrap();
         broken[0].set_aside().unwrap();
         assert_eq!(run.checkpoints.steps().unwrap(), [5]);
         assert!(run.checkpoints.names().unwrap().contains(&"broken-step-000010".to_owned()));

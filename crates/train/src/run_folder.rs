@@ -10,7 +10,7 @@ use percept_model::{LanguageModel, weights};
 
 use crate::checkpoint::{Checkpoint, Checkpoints};
 use crate::config::RunConfig;
-use crate::progress::Progress;
+use crate::progress::{Progress, Used};
 use crate::resolve::resolve_over;
 use crate::state::check_model;
 
@@ -190,7 +190,7 @@ impl RunFolder {
         self.path.join(name)
     }
 
-    /// A whole checkpoint and what to tell about those that were passed over.
+    /// A checkpoint whose weights are whole, and what to tell about those that were passed over.
     pub(crate) fn find(&self, which: Which) -> Result<(Checkpoint, Vec<String>)> {
         match which {
             Which::Latest => self.find_latest(),
@@ -203,7 +203,7 @@ impl RunFolder {
     }
 
     fn find_latest(&self) -> Result<(Checkpoint, Vec<String>)> {
-        let (newest, broken) = self.checkpoints().newest()?;
+        let (newest, broken) = self.checkpoints().newest(Used::Only(MODEL))?;
         let warnings =
             broken.iter().map(|broken| format!("passed over a broken checkpoint: {}", broken.reason)).collect();
         match (newest, broken.first()) {
@@ -237,7 +237,7 @@ impl RunFolder {
             return Err(Fault::environment(format!("{} has no checkpoint of step {step}", self.path.display()))
                 .hint(format!("there are: {}", steps.join(", "))));
         }
-        let progress = Progress::verify(&path).map_err(|fault| {
+        let progress = Progress::verify(&path, Used::Only(MODEL)).map_err(|fault| {
             Fault::environment(format!("broken checkpoint: {fault}")).hint("use another checkpoint")
         })?;
         Ok(Checkpoint { path, progress })

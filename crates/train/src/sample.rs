@@ -28,7 +28,7 @@ pub(crate) fn sample(
         }
         let token = draw(&log_probabilities, config.temperature, uniform(seed, index as u64));
         tokens.push(token);
-        log_probabilities = session.feed(&[token])?;
+        session.feed_into(&[token], &mut log_probabilities)?;
     }
     Ok(String::from_utf8_lossy(&tokenizer.decode(&tokens)).into_owned())
 }

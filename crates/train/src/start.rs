@@ -18,7 +18,7 @@ use crate::lock::Lock;
 use crate::metrics::MetricsLog;
 use crate::observer::{Event, Observer, Outcome, Started};
 use crate::precision::Bf16Support;
-use crate::progress::{FORMAT, Interval, Progress, position_of, restore_position};
+use crate::progress::{FORMAT, Interval, Progress, Used, position_of, restore_position};
 use crate::resolve::resolve_over;
 use crate::run_folder::{LoadedRun, RunFolder, Which, load_run};
 use crate::state::{State, check_model};
@@ -99,7 +99,7 @@ pub fn resume(
     let checkpoints = folder.checkpoints();
     checkpoints.prepare()?;
     fs::create_dir_all(folder.samples_path()).at("make", folder.samples_path())?;
-    let (newest, broken) = checkpoints.newest()?;
+    let (newest, broken) = checkpoints.newest(Used::Everything)?;
     if let (None, Some(broken)) = (&newest, broken.first()) {
         return Err(Fault::environment(format!("no checkpoint is whole: {}", broken.reason))
             .hint("train again into another run folder"));

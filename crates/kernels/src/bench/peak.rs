@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use crate::decode::Pages;
 use crate::simd::{LANES, lanes_sum, simd};
 
 /// Independent chains of multiply-adds: more than latency times units of any current processor.
@@ -35,9 +36,12 @@ pub fn bf16_peak() -> Option<f64> {
     None
 }
 
-/// Bytes per second at best when memory is read once from end to end.
+/// Bytes per second at best when memory, in huge pages where the system has them, is read once from end to end; 0 where
+/// the system has no memory for the test.
 pub fn read_bandwidth() -> f64 {
-    let numbers = vec![1f32; NUMBERS];
+    let Ok(mut pages) = Pages::zeroed(NUMBERS) else { return 0.0 };
+    pages.words_mut().fill(1f32.to_bits());
+    let numbers: &[f32] = bytemuck::cast_slice(pages.words());
     let bytes = (NUMBERS * size_of::<f32>()) as f64;
     bytes / fastest(|| numbers.par_chunks(1 << 18).map(sum).sum::<f32>())
 }

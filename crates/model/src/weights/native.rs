@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use memmap2::Mmap;
 use percept_fault::{Fault, IoContext, Result};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
@@ -38,13 +39,12 @@ pub fn save(model: &LanguageModel, path: &Path, mut metadata: HashMap<String, St
 
 /// The model configuration that a weight file carries.
 pub fn read_config(path: &Path) -> Result<ModelConfig> {
-    let bytes = std::fs::read(path).at("read", path)?;
-    config_of(&bytes, path)
+    config_of(&map(path)?, path)
 }
 
 /// Reads a model from a file of [`save`]. Missing, extra or misshapen tensors are errors.
 pub fn load(path: &Path, device: &Device) -> Result<LanguageModel> {
-    let bytes = std::fs::read(path).at("read", path)?;
+    let bytes = map(path)?;
     let config = config_of(&bytes, path)?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(path).because(error))?;
     fill(LanguageModel::zeros(&config, device)?, |name, shape| match file.tensor(name) {
@@ -61,6 +61,14 @@ pub fn load(path: &Path, device: &Device) -> Result<LanguageModel> {
         Err(_) => Err(Fault::usage(format!("{}: tensor `{name}` is missing", path.display()))
             .hint("the file belongs to another model")),
     })
+}
+
+/// A weight file in memory, read as it is used: each weight is copied once.
+fn map(path: &Path) -> Result<Mmap> {
+    let file = std::fs::File::open(path).at("read", path)?;
+    // SAFETY: the map is read only while a model is read from it. Weight files are written under a temporary name and
+    // renamed, never in place, so nothing changes them meanwhile.
+    unsafe { Mmap::map(&file) }.at("read", path)
 }
 
 /// Fills a model with the values that `values(path, shape)` finds; stops at the first fault.

@@ -4,10 +4,10 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use percept::Result;
 use percept::generation::{Generation, GenerationConfig, generate};
-use percept::model::Session;
+use percept::model::{Session, WeightPrecision};
 use percept::sampling::SamplingConfig;
 use percept::train::LoadedRun;
 use serde::Serialize;
@@ -34,8 +34,32 @@ pub(crate) struct Generate {
     /// End before this text appears; may be repeated
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
+    /// How exactly weights are kept; fewer bits read faster and change the text a little
+    #[arg(long, value_name = "WEIGHTS", value_enum, default_value_t = Weights::F32)]
+    weights: Weights,
     #[command(flatten)]
     sampling: SamplingArgs,
+}
+
+/// Precisions of weights, as the user writes them.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Weights {
+    /// As they were trained
+    F32,
+    /// 16 bits each
+    Bf16,
+    /// 8 bits each and a scale per output channel
+    Int8,
+}
+
+impl From<Weights> for WeightPrecision {
+    fn from(weights: Weights) -> Self {
+        match weights {
+            Weights::F32 => Self::F32,
+            Weights::Bf16 => Self::Bf16,
+            Weights::Int8 => Self::Int8,
+        }
+    }
 }
 
 /// How each token is chosen.
@@ -82,7 +106,8 @@ impl Generate {
         let config = self.config();
         config.sampling.validate()?;
         let run = self.run.load(global)?;
-        let (mut session, prompt) = self.begin(&run)?;
+        let (session, prompt) = self.begin(&run)?;
+        let mut session = session.with_weight_precision(self.weights.into())?;
         let fed = prompt.len() - usize::from(session.position() == 0);
         let mut emit = |text: &str| match terminal.format {
             Format::Text if std::io::stdout().is_terminal() => write_stdout(&human::printable(text)),

@@ -56,6 +56,22 @@ fn an_exported_model_is_used_like_its_run_and_imported_again() {
 }
 
 #[test]
+fn weights_of_fewer_bits_write_text_of_the_same_length() {
+    let work = Work::trained(3);
+    let generate = |weights: &str| {
+        let arguments = ["generate", "run", "--prompt", "The", "--tokens", "30", "--json", "--weights", weights];
+        work.run(&arguments).succeeds().json()
+    };
+    for weights in ["f32", "bf16", "int8"] {
+        assert_eq!(generate(weights)["tokens"].as_u64(), Some(30), "{weights}");
+        assert_eq!(generate(weights)["text"], generate(weights)["text"], "{weights}");
+    }
+    let refusal = work.run(&["generate", "run", "--prompt", "x", "--weights", "int4"]);
+    assert_eq!(refusal.code, 2);
+    assert!(refusal.stderr.contains("int8"), "{}", refusal.stderr);
+}
+
+#[test]
 fn weights_go_out_and_come_in_under_the_authors_names() {
     let work = Work::new();
     let paper = ["train", "llp-paper", "--data", "text.txt", "--run", "run", "--steps", "2"];

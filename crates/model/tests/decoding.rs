@@ -1,0 +1,256 @@
+//! The decoder against the tensors: the same log-probabilities for every mixer that describes its step, under every
+//! option, however a text is cut, alone or with other streams; and no allocation per token.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use burn::tensor::Device;
+use percept_model::config::{Biases, FeedForwardKind, Head, KeyValue, NormKind, RotaryLayers, RotaryLayout};
+use percept_model::decoder::Decoder;
+use percept_model::mixer::MixerKind;
+use percept_model::session::{WindowSchedule, step_all};
+use percept_model::{LanguageModel, ModelConfig, Rows, Session, WeightPrecision};
+use proptest::prelude::*;
+
+const VOCAB: usize = 70;
+
+/// Counts the allocations of the whole process.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: everything is the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Schedules all of whose mixers describe their step.
+const SCHEDULES: [&str; 6] =
+    ["llp", "transformer", "longlora", "llp*2, transformer", "llp(segment=2), llp", "longlora, llp(segment=3)"];
+
+/// The options, one bit each.
+fn config(schedule: usize, segment: usize, options: u32) -> ModelConfig {
+    let on = |bit: u32| options >> bit & 1 == 1;
+    ModelConfig {
+        layers: SCHEDULES[schedule].into(),
+        vocab: VOCAB,
+        dim: 24,
+        depth: 3,
+        heads: 4,
+        kv_heads: if on(0) { 2 } else { 0 },
+        context: 5 * segment,
+        segment,
+        norm: if on(1) { NormKind::Layer } else { NormKind::Rms },
+        feed_forward: if on(2) { FeedForwardKind::Gelu } else { FeedForwardKind::Swiglu },
+        feed_forward_dim: 41,
+        biases: if on(3) { Biases::Paper } else { Biases::None },
+        key_value: if on(4) { KeyValue::Shared } else { KeyValue::Separate },
+        key_value_norm: on(5),
+        qk_norm: on(6),
+        first_segment_output: on(7),
+        rotary: [RotaryLayers::All, RotaryLayers::First, RotaryLayers::None][options as usize / 256 % 3],
+        rotary_layout: if on(8) { RotaryLayout::Interleaved } else { RotaryLayout::HalfSplit },
+        rotary_fraction: if on(9) { 0.5 } else { 1.0 },
+        head: if on(10) { Head::Tied } else { Head::Untied },
+        init_std: 0.3,
+        ..ModelConfig::default()
+    }
+}
+
+fn model(config: &ModelConfig) -> Arc<LanguageModel> {
+    let model = LanguageModel::new(config, 3, &Device::default()).expect("a model");
+    // Zero biases and unit norms would hide a decoder that forgets them.
+    let model = percept_model::parameters::map(model, |path, _, tensor| {
+        let shift = if path.ends_with("bias") || path.ends_with("beta") { 0.1 } else { 0.0 };
+        let factor = if path.ends_with("gamma") { 1.3 } else { 1.0 };
+        tensor * factor + shift
+    });
+    Arc::new(model)
+}
+
+fn tokens(length: usize, seed: u64) -> Vec<u32> {
+    (0..length as u64)
+        .map(|i| ((i + 1).wrapping_mul(seed | 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u32 % VOCAB as u32)
+        .collect()
+}
+
+/// ln p after `text`, by one forward over the window that the position decides.
+fn by_tensors(model: &LanguageModel, text: &[u32]) -> Vec<f32> {
+    let start = WindowSchedule::of(model.config(), model.layers()).map_or(0, |w| w.window(text.len()).start);
+    let text = &text[start..];
+    let logits = model.forward(text, 1, Rows::plain(text.len(), 0)).expect("logits");
+    let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
+    let row = &logits[logits.len() - VOCAB..];
+    let lse = row.iter().map(|x| f64::from(*x).exp()).sum::<f64>().ln() as f32;
+    row.iter().map(|x| x - lse).collect()
+}
+
+/// Largest difference, relative to the largest log-probability.
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    let size = b.iter().fold(1.0f32, |most, x| most.max(x.abs()));
+    a.iter().zip(b).fold(0.0, |most: f32, (a, b)| most.max((a - b).abs() / size))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_decoder_equals_the_tensors(
+        schedule in 0..SCHEDULES.len(), segment in 2..7usize, options in 0..2048u32, length in 1..80usize,
+        cuts in prop::collection::vec(prop_oneof![1..4usize, 15..30usize], 1..6),
+    ) {
+        let model = model(&config(schedule, segment, options));
+        prop_assert!(Decoder::supports(&model));
+        let text = tokens(length, 5);
+        let mut session = Session::new(model.clone());
+        let mut fed = 0;
+        for cut in cuts.iter().cycle() {
+            let until = (fed + cut).min(length);
+            let ours = session.feed(&text[fed..until]).expect("fed");
+            fed = until;
+            let distance = distance(&ours, &by_tensors(&model, &text[..fed]));
+            prop_assert!(distance < 1e-5, "{distance:e} after {fed} tokens");
+            if fed == length {
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn streams_together_compute_what_each_computes_alone(
+        schedule in 0..SCHEDULES.len(), segment in 2..5usize, options in 0..2048u32,
+        prompts in prop::collection::vec(1..40usize, 1..8), steps in 1..30usize,
+    ) {
+        let model = model(&config(schedule, segment, options));
+        let fed = |length: &usize| {
+            let mut session = Session::new(model.clone());
+            session.feed(&tokens(*length, *length as u64)).expect("fed");
+            session
+        };
+        let mut alone: Vec<Session> = prompts.iter().map(fed).collect();
+        let mut together = alone.clone();
+        let mut rows = vec![f32::NAN; prompts.len() * VOCAB];
+        for step in 0..steps {
+            let next = tokens(prompts.len(), step as u64 + 77);
+            step_all(&mut together.iter_mut().collect::<Vec<_>>(), &next, &mut rows).expect("a step");
+            for ((session, token), row) in alone.iter_mut().zip(&next).zip(rows.chunks_exact(VOCAB)) {
+                let single = session.feed(&[*token]).expect("fed");
+                prop_assert!(distance(row, &single) < 1e-6, "step {step}");
+            }
+        }
+        for (a, b) in alone.iter().zip(&together) {
+            prop_assert_eq!((a.position(), a.state_bytes()), (b.position(), b.state_bytes()));
+            prop_assert!(distance(&b.log_probabilities().expect("fed"), &a.log_probabilities().expect("fed")) < 1e-6);
+        }
+    }
+}
+
+#[test]
+fn only_whole_stacks_of_describing_mixers_are_decoded() {
+    let supports = |layers: &str| {
+        let config = ModelConfig { layers: layers.into(), latents: 8, compressed: 4, ..config(0, 4, 0) };
+        Decoder::supports(&LanguageModel::new(&config, 3, &Device::default()).expect("a model"))
+    };
+    let decoded: Vec<&str> = MixerKind::ALL.iter().map(|kind| kind.name()).filter(|name| supports(name)).collect();
+    assert_eq!(decoded, ["llp", "transformer", "longlora"]);
+    assert!(!supports("llp, perceiver-ar"));
+}
+
+#[test]
+fn rounded_weights_are_close_and_agree_with_their_own_tensors() {
+    let exact = model(&config(3, 4, 0));
+    for (precision, limit) in [(WeightPrecision::Bf16, 0.05), (WeightPrecision::Int8, 0.1)] {
+        let rounded = Arc::new((*exact).clone().with_weight_precision(precision).expect("rounded"));
+        let text = tokens(50, 9);
+        let mut session = Session::new(exact.clone()).with_weight_precision(precision).expect("rounded");
+        let mut worst = 0.0f32;
+        for position in 0..text.len() {
+            let ours = session.feed(&text[position..=position]).expect("fed");
+            let tensors = distance(&ours, &by_tensors(&rounded, &text[..=position]));
+            assert!(tensors < 1e-5, "{precision:?} {tensors:e}");
+            worst = worst.max(distance(&ours, &by_tensors(&exact, &text[..=position])));
+        }
+        assert!(worst > 1e-5 && worst < limit, "{precision:?} {worst}");
+    }
+    let tied = model(&ModelConfig { head: Head::Tied, ..exact.config().clone() });
+    assert!((*tied).clone().with_weight_precision(WeightPrecision::Bf16).expect_err("tied").is_usage());
+}
+
+#[test]
+fn models_without_a_decoder_refuse_rounded_weights() {
+    let config = ModelConfig { layers: "perceiver-ar".into(), latents: 8, ..config(0, 4, 0) };
+    let session = Session::new(Arc::new(LanguageModel::new(&config, 3, &Device::default()).expect("a model")));
+    let fault = session.with_weight_precision(WeightPrecision::Int8).expect_err("no decoder");
+    assert!(fault.is_usage() && fault.to_string().contains("packed weights"));
+}
+
+#[test]
+fn a_session_goes_on_in_another_precision_from_the_same_state() {
+    let model = model(&config(0, 4, 0));
+    let mut session = Session::new(model);
+    session.feed(&tokens(21, 3)).expect("fed");
+    let exact = session.fork().feed(&[5]).expect("fed");
+    let rounded = session.with_weight_precision(WeightPrecision::Bf16).expect("rounded").feed(&[5]).expect("fed");
+    let distance = distance(&rounded, &exact);
+    assert!(distance > 1e-6 && distance < 0.02, "{distance}");
+}
+
+#[test]
+fn a_token_allocates_nothing() {
+    for options in [0, 0b1001_1110] {
+        let mut session = Session::new(model(&config(3, 4, options)));
+        let mut row = vec![0.0; VOCAB];
+        for token in tokens(9, 3) {
+            session.feed_into(&[token], &mut row).expect("fed");
+        }
+        // Other threads of the test binary may allocate; the least of many tokens is ours alone.
+        let least = (0..10).map(|token| {
+            let before = ALLOCATIONS.load(Ordering::Relaxed);
+            session.feed_into(&[token], &mut row).expect("fed");
+            ALLOCATIONS.load(Ordering::Relaxed) - before
+        });
+        assert_eq!(least.min(), Some(0));
+    }
+}
+
+#[test]
+fn cost_and_state_do_not_grow_with_the_position() {
+    let model = model(&config(0, 6, 0));
+    let mut session = Session::new(model);
+    let mut sizes = Vec::new();
+    for token in tokens(600, 3) {
+        session.feed(&[token]).expect("fed");
+        sizes.push(session.state_bytes());
+    }
+    assert_eq!(sizes[50..56], sizes[500 - 500 % 6 + 50 % 6..][..6], "equal offsets, equal sizes");
+    assert_eq!(sizes[12..].iter().max(), sizes[590..].iter().max());
+}
+
+#[test]
+fn states_move_between_files_of_either_path() {
+    let model = model(&config(5, 4, 0));
+    let text = tokens(33, 3);
+    let (mut decoded, mut whole) = (Session::new(model.clone()), Session::new(model.clone()));
+    text.iter().for_each(|token| drop(decoded.feed(&[*token]).expect("fed")));
+    whole.feed(&text).expect("fed");
+    assert_eq!(decoded.state_bytes(), whole.state_bytes());
+    let [mut a, mut b] =
+        [decoded, whole].map(|s| Session::from_bytes(&s.to_bytes().expect("bytes"), model.clone()).expect("a session"));
+    for token in tokens(12, 8) {
+        let (a, b) = (a.feed(&[token]).expect("fed"), b.feed(&[token]).expect("fed"));
+        assert!(distance(&a, &b) < 1e-5);
+    }
+}
