@@ -35,7 +35,7 @@ pub use attention::{Attention, AttentionSaved, AttentionShape};
 pub use cost::Cost;
 pub use dropout::Dropout;
 pub use head::{Head, HeadGradients, IGNORED};
-pub use linear::{Linear, WeightOrder, scale};
+pub use linear::{Linear, WeightOrder, add, scale};
 pub use norm::{Norm, RowStatistics};
 pub use precision::Precision;
 pub use rotary::{Rotary, RotaryLayout, RotaryTable, Turn};

@@ -64,15 +64,49 @@ impl Linear {
         product(precision, (rows, output, input), (y, output, mode), x, weight);
     }
 
+    /// `y = residual + x * weight (+ bias)`.
+    ///
+    /// # Panics
+    /// If a slice does not have the length of its shape.
+    pub fn forward_onto(&self, residual: &[f32], x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+        let Self { rows, input, output, precision, .. } = *self;
+        assert_eq!((residual.len(), y.len()), (rows * output, rows * output), "sizes of residual and y");
+        if rows <= few_rows::LIMIT || output == 0 {
+            self.forward(x, weight, bias, y);
+            return simd::add(y, residual);
+        }
+        assert_eq!((x.len(), weight.len()), (rows * input, input * output), "sizes of x and weight");
+        assert!(bias.is_none_or(|bias| bias.len() == output), "size of bias");
+        let parts = y.par_chunks_mut(output).zip(residual.par_chunks(output)).with_min_len(ROWS);
+        parts.for_each(|(y, residual)| {
+            y.copy_from_slice(residual);
+            simd::add(y, bias.unwrap_or_default());
+        });
+        let (x, weight) = (View::rows(x, input), self.weight(weight));
+        product(precision, (rows, output, input), (y, output, Output::Accumulate), x, weight);
+    }
+
     /// The gradient of x: `dx = grad * weight^T`.
     ///
     /// # Panics
     /// If a slice does not have the length of its shape.
     pub fn input_gradient(&self, grad: &[f32], weight: &[f32], dx: &mut [f32]) {
+        self.input_gradient_into(grad, weight, (dx, Output::Overwrite));
+    }
+
+    /// [`Linear::input_gradient`], added to `dx`.
+    ///
+    /// # Panics
+    /// If a slice does not have the length of its shape.
+    pub fn add_input_gradient(&self, grad: &[f32], weight: &[f32], dx: &mut [f32]) {
+        self.input_gradient_into(grad, weight, (dx, Output::Accumulate));
+    }
+
+    fn input_gradient_into(&self, grad: &[f32], weight: &[f32], (dx, written): (&mut [f32], Output)) {
         let Self { rows, input, output, precision, .. } = *self;
         assert_eq!((grad.len(), dx.len()), (rows * output, rows * input), "sizes of grad and dx");
         let (grad, weight) = (View::rows(grad, output), self.weight(weight).transposed());
-        product(precision, (rows, input, output), (dx, input, Output::Overwrite), grad, weight);
+        product(precision, (rows, input, output), (dx, input, written), grad, weight);
     }
 
     /// The gradient of the weight: `dweight = x^T * grad`.
@@ -104,6 +138,15 @@ impl Linear {
         assert_eq!((grad.len(), dbias.len()), (self.rows * self.output, self.output), "sizes of grad and dbias");
         sum_rows(grad, dbias);
     }
+}
+
+/// `x += y`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn add(x: &mut [f32], y: &[f32]) {
+    assert_eq!(x.len(), y.len());
+    x.par_chunks_mut(16_384).zip(y.par_chunks(16_384)).for_each(|(x, y)| simd::add(x, y));
 }
 
 /// `x *= factor`, where it changes anything.
@@ -164,10 +207,17 @@ mod tests {
             let mut expected = product((rows, output, input), |i, c| x[i * input + c], |c, j| weight[at(c, j)]);
             expected.iter_mut().enumerate().for_each(|(i, e)| *e += f64::from(bias[i % output]));
             close("y", &y, &expected, 1e-5);
+            linear.forward_onto(&grad, &x, &weight, biased.then_some(&bias), &mut y);
+            expected.iter_mut().zip(&grad).for_each(|(e, g)| *e += f64::from(*g));
+            close("y on a residual", &y, &expected, 1e-5);
             let mut dx = vec![f32::NAN; rows * input];
             linear.input_gradient(&grad, &weight, &mut dx);
-            let expected = product((rows, input, output), |i, c| grad[i * output + c], |c, j| weight[at(j, c)]);
+            let mut expected = product((rows, input, output), |i, c| grad[i * output + c], |c, j| weight[at(j, c)]);
             close("dx", &dx, &expected, 1e-5);
+            linear.add_input_gradient(&grad, &weight, &mut dx);
+            add(&mut dx, &x);
+            expected.iter_mut().zip(&x).for_each(|(e, x)| *e = 2.0 * *e + f64::from(*x));
+            close("dx twice and x", &dx, &expected, 1e-5);
             let mut dweight = vec![f32::NAN; input * output];
             linear.weight_gradient(&x, &grad, &mut dweight);
             let product_at = product((input, output, rows), |i, c| x[c * input + i], |c, j| grad[c * output + j]);

@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor};
 use crate::config::ModelConfig;
 use crate::layers::{FeedForward, Norm};
 use crate::mixer::AnyMixer;
+use crate::ops;
 use crate::rows::LayerContext;
 use crate::schedule::LayerSpec;
 use crate::state::MixerState;
@@ -38,9 +39,8 @@ impl Block {
     /// `x`: `[B, rows, d]`; returns `[B, rows_after, d]`.
     pub fn forward(&self, x: Tensor<3>, state: Option<&mut MixerState>, context: &LayerContext) -> Tensor<3> {
         let mixed = self.mixer.mix(self.mixer_norm.forward(x.clone()), state, context);
-        let x = self.mixer.residual(x, context.rows) + mixed;
-        let fed = self.feed_forward.forward(self.feed_forward_norm.forward(x.clone()), context);
-        x + fed
+        let x = ops::add(mixed, self.mixer.residual(x, context.rows));
+        self.feed_forward.forward(x, &self.feed_forward_norm, context)
     }
 
     /// Weights, by formula.

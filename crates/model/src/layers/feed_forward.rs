@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::{Bias, Linear};
+use super::{Bias, Linear, Norm};
 use crate::config::{Biases, FeedForwardKind, ModelConfig};
 use crate::cost::LinearCall;
 use crate::ops;
@@ -40,13 +40,17 @@ impl FeedForward {
         }
     }
 
-    /// `x`: `[B, T, d]`, already normalised; returns the same shape without the residual.
-    pub fn forward(&self, x: Tensor<3>, context: &LayerContext) -> Tensor<3> {
-        let hidden = match &self.gate {
-            Some(gate) => ops::swiglu(gate.forward(x.clone()), self.up.forward(x)),
-            None => ops::gelu(self.up.forward(x)),
+    /// `x`: `[B, T, d]`; returns `x` plus the sublayer's output on `norm(x)`.
+    pub fn forward(&self, x: Tensor<3>, norm: &Norm, context: &LayerContext) -> Tensor<3> {
+        let parameters = ops::FeedForward {
+            gamma: norm.gamma.val(),
+            beta: norm.beta.as_ref().map(|beta| beta.val()),
+            eps: norm.eps,
+            gate: self.gate.as_ref().map(Linear::values),
+            up: self.up.values(),
+            down: self.down.values(),
         };
-        self.down.forward(ops::dropout(hidden, context.dropout(self.dropout, Place::FeedForward)))
+        ops::feed_forward(x, parameters, context.dropout(self.dropout, Place::FeedForward))
     }
 
     /// Weights, by formula.

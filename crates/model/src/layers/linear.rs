@@ -37,6 +37,11 @@ impl Linear {
         ops::linear(x, self.weight.val(), self.bias.as_ref().map(|bias| bias.val()))
     }
 
+    /// Weight and bias.
+    pub fn values(&self) -> ops::Map {
+        ops::Map { weight: self.weight.val(), bias: self.bias.as_ref().map(|bias| bias.val()) }
+    }
+
     /// Weights of a layer of this shape.
     pub fn parameters(inputs: usize, outputs: usize, bias: Bias) -> u64 {
         (inputs * outputs + if bias == Bias::With { outputs } else { 0 }) as u64

@@ -77,6 +77,48 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     if has_kernels(&x) { flex::linear(x, weight, bias) } else { composed::linear(x, weight, bias) }
 }
 
+/// `x + y`, in place where nobody else holds `x`.
+pub fn add<const D: usize>(x: Tensor<D>, y: Tensor<D>) -> Tensor<D> {
+    if has_kernels(&x) { flex::add(x, y) } else { x + y }
+}
+
+/// Weight `[in, out]` and bias `[out]` of a linear map.
+#[derive(Debug, Clone)]
+pub struct Map {
+    /// The weight.
+    pub weight: Tensor<2>,
+    /// The bias.
+    pub bias: Option<Tensor<1>>,
+}
+
+/// The parameters of a feed-forward sublayer.
+#[derive(Debug, Clone)]
+pub struct FeedForward {
+    /// Of the norm.
+    pub gamma: Tensor<1>,
+    /// Of the norm; its presence makes it a LayerNorm, its absence an RMSNorm.
+    pub beta: Option<Tensor<1>>,
+    /// Of the norm.
+    pub eps: f64,
+    /// Its presence makes this a SwiGLU, its absence a GELU.
+    pub gate: Option<Map>,
+    /// Into the hidden channels.
+    pub up: Map,
+    /// Out of them.
+    pub down: Map,
+}
+
+/// The whole feed-forward sublayer on `x [b, t, d]`: with z = norm(x), `x + down(dropout(gelu(up(z))))` or
+/// `x + down(dropout(silu(gate(z)) * up(z)))`. The kernels keep x and what enters the activation; z and what leaves the
+/// activation are computed again in the backward pass.
+pub fn feed_forward(x: Tensor<3>, parameters: FeedForward, dropout: Option<Dropout>) -> Tensor<3> {
+    let dropout = dropout.filter(|dropout| dropout.rate > 0.0);
+    match has_kernels(&x) {
+        true => flex::feed_forward(x, parameters, dropout),
+        false => composed::feed_forward(x, parameters, dropout),
+    }
+}
+
 /// Drops elements by the hash of their flat index and scales the others.
 pub fn dropout<const D: usize>(x: Tensor<D>, dropout: Option<Dropout>) -> Tensor<D> {
     if has_kernels(&x) { flex::dropout(x, dropout) } else { composed::dropout(x, dropout) }

@@ -130,6 +130,43 @@ fn linear_with_and_without_bias() {
 }
 
 #[test]
+fn feed_forward_sublayers_with_all_gradients() {
+    for (gated, biased, rate) in [(false, true, 0.0), (false, true, 0.3), (true, false, 0.2), (true, true, 0.0)] {
+        let mask = Some(Dropout { rate, seed: 5 });
+        let run = |f: fn(Tensor<3>, FeedForward, Option<Dropout>) -> Tensor<3>| {
+            move |t: Vec<Tensor<1>>| {
+                let bias = |i: usize| biased.then(|| t[i].clone());
+                let parameters = FeedForward {
+                    gamma: t[1].clone(),
+                    beta: bias(2),
+                    eps: 1e-3,
+                    gate: gated.then(|| Map { weight: t[3].clone().reshape([17, 70]), bias: bias(4) }),
+                    up: Map { weight: strided(&t[5], [17, 70]), bias: bias(6) },
+                    down: Map { weight: t[7].clone().reshape([70, 17]), bias: bias(8) },
+                };
+                let y = f(strided(&t[0], [2, 30, 17]), parameters, mask.filter(|mask| mask.rate > 0.0));
+                // Every input has a gradient, whether the sublayer uses it or not.
+                let unused: Tensor<1> = t.iter().map(|x| x.clone().sum()).reduce(|x, y| x + y).unwrap();
+                y + unused.unsqueeze()
+            }
+        };
+        let shapes: [&[usize]; 9] = [&[2, 30, 17], &[17], &[17], &[17, 70], &[70], &[17, 70], &[70], &[70, 17], &[17]];
+        agree(&shapes, run(feed_forward), run(composed::feed_forward));
+    }
+}
+
+#[test]
+fn sums_leave_shared_inputs_alone() {
+    let run = |f: fn(Tensor<2>, Tensor<2>) -> Tensor<2>| {
+        move |t: Vec<Tensor<1>>| {
+            let (x, y) = (t[0].clone().reshape([70, 90]), strided(&t[1], [70, 90]));
+            f(f(x.clone(), y.clone()) * 2.0, y) * x
+        }
+    };
+    agree(&[&[70, 90], &[90, 70]], run(add), run(|x, y| x + y));
+}
+
+#[test]
 fn embedding_and_head() {
     let embed = |f: fn(Tensor<2>, Tensor<2, Int>) -> Tensor<3>| {
         move |t: Vec<Tensor<1>>| {

@@ -3,6 +3,7 @@
 mod adamw;
 mod attention;
 mod elementwise;
+mod feed_forward;
 mod head;
 mod norm;
 mod rotary;
@@ -10,6 +11,7 @@ mod rotary;
 pub use adamw::{adamw, squared_norm};
 pub use attention::attention;
 pub use elementwise::{dropout, embedding, gelu, linear, swiglu};
+pub use feed_forward::feed_forward;
 pub use head::head_cross_entropy;
 pub use norm::{layer_norm, rms_norm};
 pub use rotary::rotary;

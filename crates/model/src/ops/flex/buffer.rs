@@ -80,6 +80,12 @@ pub(super) fn tensor(data: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
     FlexTensor::new(bytes, Layout::contiguous(shape.into()), DType::F32)
 }
 
+/// Takes back numbers that no tensor needs.
+pub(super) fn recycle(data: Vec<f32>) {
+    let len = data.len();
+    drop(tensor(data, [len]));
+}
+
 /// The tensor with its elements in order, copied only where they are not.
 pub(super) fn contiguous(x: FlexTensor) -> FlexTensor {
     if x.as_slice::<f32>().is_some() { x } else { x.to_contiguous() }

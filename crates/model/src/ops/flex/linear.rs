@@ -32,15 +32,15 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
 /// A weight whose numbers lie in the given order; the tensor is `[in, out]` or, in the other order, `[out, in]`. It keeps
 /// the precision of the forward pass for the backward pass.
 #[derive(Debug, Clone)]
-struct Weight {
-    data: FlexTensor,
+pub(super) struct Weight {
+    pub(super) data: FlexTensor,
     order: WeightOrder,
     precision: Precision,
 }
 
 impl Weight {
     /// The transpose of a contiguous tensor (a head that shares the embedding, say) is taken as it lies.
-    fn new(weight: FlexTensor) -> Self {
+    pub(super) fn new(weight: FlexTensor) -> Self {
         let turned = weight.transpose(0, 1);
         let (data, order) = match weight.as_slice::<f32>().is_none() && turned.as_slice::<f32>().is_some() {
             true => (turned, WeightOrder::OutputInput),
@@ -50,7 +50,7 @@ impl Weight {
     }
 
     /// A gradient with the numbers in the order of this weight, as `[in, out]`.
-    fn gradient(&self, data: Vec<f32>) -> FlexTensor {
+    pub(super) fn gradient(&self, data: Vec<f32>) -> FlexTensor {
         let gradient = tensor(data, self.data.layout().shape().clone());
         match self.order {
             WeightOrder::InputOutput => gradient,
@@ -58,7 +58,8 @@ impl Weight {
         }
     }
 
-    fn sizes(&self, x: &FlexTensor) -> Linear {
+    /// The sizes of the map on `x [b, t, in]`.
+    pub(super) fn sizes(&self, x: &FlexTensor) -> Linear {
         let (x, weight) = (x.layout().shape(), self.data.layout().shape());
         let (input, output) = match self.order {
             WeightOrder::InputOutput => (weight[0], weight[1]),

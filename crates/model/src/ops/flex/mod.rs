@@ -5,10 +5,12 @@
 
 mod activation;
 mod adamw;
+mod add;
 mod attention;
 mod buffer;
 mod dropout;
 mod embedding;
+mod feed_forward;
 mod head;
 mod linear;
 mod norm;
@@ -16,9 +18,11 @@ mod rotary;
 
 pub use activation::{gelu, swiglu};
 pub use adamw::{adamw, squared_norm};
+pub use add::add;
 pub use attention::attention;
 pub use dropout::dropout;
 pub use embedding::embedding;
+pub use feed_forward::feed_forward;
 pub use head::head_cross_entropy;
 pub use linear::linear;
 pub use norm::{layer_norm, rms_norm};
