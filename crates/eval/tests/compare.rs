@@ -9,7 +9,7 @@ use percept_eval::compare::{
     Spec, State, Sweep,
 };
 use percept_fault::Result;
-use percept_train::{Event as TrainEvent, Override};
+use percept_train::Override;
 
 /// A folder with text and room for comparisons.
 struct Place {
@@ -197,7 +197,7 @@ fn an_interrupted_comparison_equals_an_uninterrupted_one() {
         assert!(sittings < 100);
         let (stop, lines) = (AtomicBool::new(false), Cell::new(0));
         let ended = place.lineup(spec(), "cut").run(&stop, &mut |event| {
-            if let Event::Training { event: TrainEvent::Step(_), .. } = event {
+            if let Event::Step { .. } = event {
                 lines.set(lines.get() + 1);
                 stop.store(lines.get() >= 2, Ordering::Relaxed);
             }

@@ -3,7 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use percept::Result;
 use percept::eval::compare::{Axis, Comparison, Event, ModelResult, Preview, Spread};
-use percept::train::{Event as TrainEvent, StepMetrics};
+use percept::train::StepMetrics;
 
 use crate::human;
 use crate::meter::Meter;
@@ -34,15 +34,15 @@ impl Comparing {
                 self.label = format!("[{}/{total}] {label}", finished + 1);
                 self.whole.say(&format!("{} begins", self.label));
             }
-            Event::Training { event: TrainEvent::Step(step), run, whole } => {
-                let detail = format!("{}  {}", self.label, step_line(&step, run));
+            Event::Step { metrics, run, whole } => {
+                let detail = format!("{}  {}", self.label, step_line(&metrics, run));
                 self.whole.set((whole * PARTS) as u64, || detail);
             }
-            Event::Training { event: TrainEvent::Validation(validation), .. } => {
+            Event::Validation(validation) => {
                 let value = figure(validation.bits_per_byte, validation.loss);
                 self.whole.say(&format!("{}  step {}: validation {value}", self.label, validation.step));
             }
-            Event::Training { event: TrainEvent::Warning(warning), .. } => self.whole.warn(&warning),
+            Event::Warning(warning) => self.whole.warn(&warning),
             Event::Scoring { label, done, total } => {
                 if self.scoring.as_ref().is_none_or(|(current, _)| *current != label) {
                     self.scoring = Some((label.clone(), Meter::new(self.terminal, "scoring", total)));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use percept_data::Split;
 use percept_fault::Result;
-use percept_train::{DeviceChoice, Event as TrainEvent, Which, load_run};
+use percept_train::{DeviceChoice, Event as TrainEvent, StepMetrics, ValidationMetrics, Which, load_run};
 
 use super::assemble::{Baselines, assemble};
 use super::lineup::Lineup;
@@ -33,15 +33,19 @@ pub enum Event {
         /// Runs in all, as far as they are known.
         total: usize,
     },
-    /// What the run tells; only steps, validations and warnings.
-    Training {
-        /// The event.
-        event: TrainEvent,
+    /// A line of metrics of the run under way.
+    Step {
+        /// The line.
+        metrics: StepMetrics,
         /// Share of this run, from 0 to 1.
         run: f64,
         /// Share of all training, from 0 to 1.
         whole: f64,
     },
+    /// A validation of the run under way.
+    Validation(ValidationMetrics),
+    /// Something that the user should know; the run goes on.
+    Warning(String),
     /// The test text is being scored.
     Scoring {
         /// Model and seed.
@@ -51,8 +55,6 @@ pub enum Event {
         /// Targets in all.
         total: u64,
     },
-    /// Something was finished: the report so far.
-    Report(Box<Comparison>),
 }
 
 /// How a comparison ended.
@@ -169,17 +171,14 @@ impl Work<'_> {
             let (finished, total) = (self.finished, self.runs);
             (self.observer)(Event::Run { label: task.label.clone(), finished, total });
             let (done, all, observer) = (self.done, self.total, &mut *self.observer);
-            let ended = run(task, self.stop, &mut |event| {
-                let share = |step: u64, seconds: f64| match task.config.train.seconds {
-                    0.0 => step as f64 / task.config.train.steps as f64,
-                    limit => (seconds / limit).min(1.0),
-                };
-                let share = match &event {
-                    TrainEvent::Step(metrics) => share(metrics.step, metrics.seconds),
-                    TrainEvent::Validation(_) | TrainEvent::Warning(_) => f64::NAN,
-                    _ => return,
-                };
-                observer(Event::Training { event, run: share, whole: (done + share * task.work) / all });
+            let ended = run(task, self.stop, &mut |event| match event {
+                TrainEvent::Step(metrics) => {
+                    let run = task.share(&metrics);
+                    observer(Event::Step { metrics, run, whole: (done + run * task.work) / all });
+                }
+                TrainEvent::Validation(metrics) => observer(Event::Validation(metrics)),
+                TrainEvent::Warning(warning) => observer(Event::Warning(warning)),
+                _ => {}
             })?;
             if ended.is_none() {
                 return Ok(Err(Stopped));
@@ -224,10 +223,9 @@ impl Work<'_> {
     }
 
     /// Writes the report as it is now.
-    fn report(&mut self) -> Result<Comparison> {
+    fn report(&self) -> Result<Comparison> {
         let comparison = assemble(self.lineup, &self.baselines)?;
         write_json(&self.lineup.folder.join(REPORT), &comparison)?;
-        (self.observer)(Event::Report(Box::new(comparison.clone())));
         Ok(comparison)
     }
 }

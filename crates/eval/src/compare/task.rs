@@ -7,7 +7,8 @@ use std::sync::atomic::AtomicBool;
 use percept_data::DataConfig;
 use percept_fault::{Fault, IoContext, Result};
 use percept_train::{
-    Event, Metrics, Outcome, RunConfig, RunFolder, Summary, ValidationMetrics, read_metrics, resume, train, write_file,
+    Event, Metrics, Outcome, RunConfig, RunFolder, StepMetrics, Summary, ValidationMetrics, read_metrics, resume,
+    train, write_file,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,15 @@ impl Task {
     pub(super) fn best_validation(&self) -> Result<Option<f64>> {
         let losses = self.metrics()?.into_iter().filter_map(validation).map(|validation| validation.loss);
         Ok(losses.min_by(f64::total_cmp))
+    }
+
+    /// How much of the run is done, from 0 to 1.
+    pub(super) fn share(&self, metrics: &StepMetrics) -> f64 {
+        let train = &self.config.train;
+        match train.seconds > 0.0 {
+            true => (metrics.seconds / train.seconds).min(1.0),
+            false => metrics.step as f64 / train.steps as f64,
+        }
     }
 
     /// Trains to the end, from wherever the run stands; `None` where it was asked to stop, and saved.

@@ -39,8 +39,8 @@ pub(crate) struct Compare {
     /// Search the learning rate, with equal effort for every model
     #[arg(long, value_name = "lr=POINTS")]
     sweep: Option<String>,
-    /// Number format of the large products of training: f32, bf16, or auto (bf16 where the processor has it)
-    #[arg(long, value_name = "FORMAT")]
+    /// Number format of the large products: bf16 is faster, auto takes it where the processor has it
+    #[arg(long, value_name = "FORMAT", value_parser = ["f32", "bf16", "auto"])]
     precision: Option<String>,
     /// Leave the models' sizes as they are, instead of matching their parameters within 2 %
     #[arg(long)]
