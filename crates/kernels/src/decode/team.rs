@@ -11,8 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockE
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Bits of a ticket that count tiles; the rest counts rounds.
-const TILE_BITS: u32 = 20;
+/// Bits of a ticket for the next free tile, and as many above them for the number of tiles; the rest counts rounds.
+const TILE_BITS: u32 = 16;
 /// How long a helper spins without work before it sleeps: longer than sampling takes between two tokens.
 const PATIENCE: Duration = Duration::from_micros(200);
 /// Turns of a spinning loop before it looks at the clock or lets other threads run.
@@ -27,9 +27,8 @@ struct Alone<T>(T);
 /// that is why all of it is atomic.
 #[derive(Debug, Default)]
 struct Round {
-    /// Round number and next free tile.
+    /// Round number, number of tiles and next free tile in one word: a ticket by itself says whether its round is open.
     ticket: AtomicU64,
-    tiles: AtomicUsize,
     /// `unsafe fn(*const (), usize)`: runs a tile of `work`.
     run: AtomicPtr<()>,
     work: AtomicPtr<()>,
@@ -61,13 +60,14 @@ impl Shared {
         let round = &self.round.0;
         let mut ticket = round.ticket.load(Ordering::Acquire);
         loop {
-            let index = (ticket & ((1 << TILE_BITS) - 1)) as usize;
-            if index >= round.tiles.load(Ordering::Relaxed) {
+            let part = |shift: u32| (ticket >> shift & ((1 << TILE_BITS) - 1)) as usize;
+            let (index, tiles) = (part(0), part(TILE_BITS));
+            if index >= tiles {
                 return None;
             }
             let tile = Tile { run: round.run.load(Ordering::Relaxed), work: round.work.load(Ordering::Relaxed), index };
-            // Success means that the round was still open, so what was read above belongs to it: the leader opens the
-            // next one only after every tile of this one, ours included, is done.
+            // Success means that this tile was still free, so what was read above belongs to its round: the leader begins
+            // the next one only after every tile of this one, ours included, is done.
             match round.ticket.compare_exchange_weak(ticket, ticket + 1, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Some(tile),
                 Err(now) => ticket = now,
@@ -194,7 +194,7 @@ impl Crew<'_> {
     /// Runs `work` once for each of the `tiles`, shared between the threads, and returns when all are done.
     ///
     /// # Panics
-    /// If `work` panics, or for 2^20 tiles and more.
+    /// If `work` panics, or for 2^16 tiles and more.
     pub fn each<F: Fn(usize) + Sync>(&mut self, tiles: usize, work: F) {
         let Some(lead) = self.lead.as_mut().filter(|_| tiles > 1) else {
             return (0..tiles).for_each(work);
@@ -208,11 +208,10 @@ impl Crew<'_> {
         assert!(tiles < 1 << TILE_BITS, "{tiles} tiles");
         let (shared, round) = (self.shared, &self.shared.round.0);
         shared.done.0.store(0, Ordering::Relaxed);
-        round.tiles.store(tiles, Ordering::Relaxed);
         round.run.store(run::<F> as unsafe fn(*const (), usize) as *mut (), Ordering::Relaxed);
         round.work.store((&raw const work).cast::<()>().cast_mut(), Ordering::Relaxed);
         **lead += 1;
-        round.ticket.store(**lead << TILE_BITS, Ordering::Release);
+        round.ticket.store((**lead << TILE_BITS | tiles as u64) << TILE_BITS, Ordering::Release);
         while let Some(tile) = shared.claim() {
             shared.perform(tile);
         }
@@ -249,6 +248,21 @@ mod tests {
                 squares(&team, tiles);
                 std::thread::sleep(PATIENCE / 2 * tiles as u32);
             }
+        }
+    }
+
+    /// Rounds of different sizes in a row: a helper that saw one end must not take part of the next by the old ticket.
+    #[test]
+    fn rounds_of_changing_sizes_keep_apart() {
+        let team = Team::new(1);
+        let mut crew = team.crew();
+        for round in 0..200_000 {
+            let (tiles, done) = (2 + round % 5, AtomicUsize::new(0));
+            crew.each(tiles, |tile| {
+                done.fetch_add(1 << (8 * tile), Ordering::Relaxed);
+            });
+            let expected = (0..tiles).map(|tile| 1 << (8 * tile)).sum::<usize>();
+            assert_eq!(done.load(Ordering::Relaxed), expected, "round {round} of {tiles} tiles");
         }
     }
 
