@@ -6,7 +6,9 @@
 //! the keys in blocks of query rows: what no row of a block sees is not computed. Where blocks are run again, their
 //! forward pass counts twice. Norms, activations and the optimizer are left out: they are bound by memory, not by arithmetic.
 
+mod contexts;
 mod memory;
+mod page;
 mod speed;
 
 use percept_data::Tokenizer;
@@ -17,7 +19,9 @@ use percept_model::properties::Properties;
 use percept_train::{DeviceChoice, DeviceKind, RunConfig, TrainConfig};
 use serde::Serialize;
 
+pub use contexts::{ContextCost, ContextPlan, over_contexts};
 pub use memory::{Attention, Memory};
+pub use page::page;
 pub use speed::{Speed, measure_speed};
 
 /// Bytes of an f32.

@@ -24,6 +24,13 @@ pub struct Speed {
     pub measured_layers: usize,
 }
 
+impl Speed {
+    /// A speed that was not measured here.
+    pub fn given(flops_per_second: f64, precision: PrecisionChoice) -> Self {
+        Self { flops_per_second, device: "as given".to_owned(), precision, measured_layers: 0 }
+    }
+}
+
 /// Runs a warm-up and `steps` training steps (the fastest counts) of one window on the configured device in the configured
 /// precision, with the fewest layers that hold every kind of mixer.
 ///

@@ -29,6 +29,11 @@ impl ConfigArgs {
     pub(crate) fn resolve(&self, flags: Vec<Override>) -> Result<RunConfig> {
         resolve_named(self.config.as_deref(), &self.set, flags)
     }
+
+    /// As [`ConfigArgs::resolve`], with another preset or file in place of the named one.
+    pub(crate) fn resolve_instead(&self, name: &str, flags: Vec<Override>) -> Result<RunConfig> {
+        resolve_named(Some(name), &self.set, flags)
+    }
 }
 
 /// The configuration of this name, a preset or a file, with the environment, `--set`, and then `flags` on top.

@@ -109,3 +109,48 @@ fn a_checkpoint_of_the_authors_is_imported() {
     assert!(imported.stderr.contains("warning: tokenizer mismatch"), "{}", imported.stderr);
     assert_eq!(work.run(&["verify", "run", "--json"]).succeeds().json()["passed"].as_bool(), Some(true));
 }
+
+#[test]
+fn longer_contexts_are_planned_for_several_models() {
+    let work = Work::new();
+    let models = "llp-tiny,transformer-tiny,perceiver-ar";
+    let plan = ["plan", "llp-tiny", "--context", "1k..1M", "--models", models, "--svg", "out/costs.svg"];
+    let json = work.run(&[&plan[..], &["--flops-per-second", "1e12", "--json"]].concat()).succeeds().json();
+    assert_eq!(json["contexts"], serde_json::json!([1024, 4096, 16_384, 65_536, 262_144, 1_048_576]));
+    let last = |model: usize, key: &str| json["models"][model]["costs"][5][key].as_f64().unwrap();
+    for key in ["flops_per_token", "score_entries", "memory_bytes", "state_bytes", "seconds_per_token"] {
+        assert!(last(0, key) > 0.0 && last(1, key) > last(0, key), "{key}");
+    }
+    assert_eq!(last(0, "seconds_per_token"), last(0, "training_flops_per_token") / 1e12);
+    let svg = std::fs::read_to_string(work.path("out/costs.svg")).unwrap();
+    for part in ["llp-tiny", "transformer-tiny", "perceiver-ar", "At 1M tokens", ">64k</text>"] {
+        assert!(svg.contains(part), "{part}");
+    }
+    let text = work.run(&["plan", "llp-tiny", "--context", "64k", "--quick"]).succeeds().stdout;
+    assert!(text.contains("llp-tiny") && text.contains("65,536"), "{text}");
+}
+
+#[test]
+fn a_wrong_context_or_model_is_refused() {
+    let work = Work::new();
+    insta::assert_snapshot!(work.run(&["plan", "--context", "8k..1k"]).refusal(), @r"
+    exit 2
+    error: --context: `8k..1k` does not rise
+    hint: write 8k, a list 1k,8k,64k, or a range 1k..1M
+    ");
+    insta::assert_snapshot!(work.run(&["plan", "--context", "1k", "--models", "transfomer", "--quick"]).refusal(), @r"
+    exit 2
+    error: --models: `transfomer` is no preset, file or mixer
+    hint: did you mean `transformer`?
+    ");
+    insta::assert_snapshot!(work.run(&["plan", "--context", "1k", "--flops-per-second", "0"]).refusal(), @r"
+    exit 2
+    error: --flops-per-second 0 is not a speed
+    hint: operations per second, e.g. 6e10 for two cores or 2e14 for a GPU
+    ");
+    insta::assert_snapshot!(work.run(&["plan", "--models", "llp"]).refusal(), @r"
+    exit 2
+    error: the following required arguments were not provided: --context <TOKENS>
+    hint: `percept plan --help` shows what is accepted
+    ");
+}

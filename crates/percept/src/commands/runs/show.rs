@@ -7,7 +7,7 @@ use percept::Result;
 use percept::train::{Metrics, Overview, RunFolder, metrics};
 use serde::Serialize;
 
-use super::view::{Curve, age, loss, steps};
+use super::view::{Curve, age, steps, with_unit};
 use crate::cli::Global;
 use crate::human;
 use crate::screen;
@@ -54,9 +54,9 @@ impl Report {
         }
         let tokens = human::short(run.tokens as f64);
         row("step", format!("{}, {tokens} tokens in {}", steps(run), human::duration(run.seconds)))?;
-        row("training", loss(run.loss, run.bits_per_byte))?;
+        row("training", with_unit(run.loss, run.bits_per_byte))?;
         let best = run.best_step.map(|step| format!(" at step {step}")).unwrap_or_default();
-        row("validation", format!("{}{best}", loss(run.best_loss, run.best_bits_per_byte)))?;
+        row("validation", format!("{}{best}", with_unit(run.best_loss, run.best_bits_per_byte)))?;
         let checkpoints: Vec<String> = self.checkpoints.iter().map(u64::to_string).collect();
         row("checkpoints", if checkpoints.is_empty() { "none".into() } else { checkpoints.join(", ") })?;
         for (name, curve) in

@@ -22,6 +22,12 @@ pub(super) fn loss(nats: Option<f64>, bits: Option<f64>) -> String {
     }
 }
 
+/// As [`loss`], with `bits/byte` where it is that.
+pub(super) fn with_unit(nats: Option<f64>, bits: Option<f64>) -> String {
+    let unit = if bits.is_some() { " bits/byte" } else { "" };
+    format!("{}{unit}", loss(nats, bits))
+}
+
 /// How long ago the run last wrote.
 pub(super) fn age(run: &Overview) -> String {
     run.age_seconds.map_or("-".to_string(), human::duration)

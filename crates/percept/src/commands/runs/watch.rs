@@ -8,7 +8,7 @@ use percept::Result;
 use percept::train::{Metrics, MetricsTail, RunFolder, RunStatus, StepMetrics, Tailed};
 use serde_json::json;
 
-use super::view::{Curve, loss};
+use super::view::{Curve, with_unit};
 use crate::cli::Global;
 use crate::human;
 use crate::screen::{self, Frame};
@@ -171,7 +171,7 @@ fn event(line: &Metrics, steps: Option<u64>) -> String {
             format!(
                 "step {}: validation {}{best}",
                 validation.step,
-                loss(Some(validation.loss), validation.bits_per_byte)
+                with_unit(Some(validation.loss), validation.bits_per_byte)
             )
         }
     }
@@ -179,15 +179,14 @@ fn event(line: &Metrics, steps: Option<u64>) -> String {
 
 fn figures(step: &StepMetrics, steps: Option<u64>) -> String {
     let of = steps.map(|steps| format!("/{steps}")).unwrap_or_default();
-    let unit = if step.bits_per_byte.is_some() { " bits/byte" } else { "" };
     let left = steps.map(|steps| {
         let seconds = step.seconds / step.step.max(1) as f64 * steps.saturating_sub(step.step) as f64;
         format!(", {} left", human::duration(seconds))
     });
     format!(
-        "step {}{of}: {}{unit}, {} tokens/s{}",
+        "step {}{of}: {}, {} tokens/s{}",
         step.step,
-        loss(Some(step.loss), step.bits_per_byte),
+        with_unit(Some(step.loss), step.bits_per_byte),
         human::short(step.tokens_per_second),
         left.filter(|_| steps > Some(step.step)).unwrap_or_default()
     )

@@ -1,10 +1,13 @@
 //! `percept plan`: what a configuration costs, before it runs.
 
-use clap::Args;
-use percept::Result;
-use percept::eval::plan::{Plan, measure_speed, plan};
-use percept::train::{Override, RunConfig};
+mod contexts;
 
+use clap::Args;
+use percept::eval::plan::{Plan, Speed, measure_speed, plan};
+use percept::train::{Override, RunConfig};
+use percept::{Fault, Result};
+
+use self::contexts::{ContextArgs, Timing};
 use super::config_args::ConfigArgs;
 use crate::cli::Global;
 use crate::terminal::{Style, Terminal};
@@ -15,13 +18,19 @@ const MEASURED_STEPS: usize = 2;
 
 /// Arguments of `percept plan`.
 #[derive(Debug, Args)]
-#[command(after_help = "For example: percept plan llp-small --set model.context=4096")]
+#[command(after_help = "For example: percept plan llp-small --set model.context=4096\n\
+    or: percept plan --context 1k..1M --models llp-base,transformer-base,perceiver-ar-base --svg costs.svg")]
 pub(crate) struct PlanCommand {
     #[command(flatten)]
     config: ConfigArgs,
     /// Only the formulas: measure no speed, estimate no time
     #[arg(long)]
     quick: bool,
+    /// Estimate the time at this speed instead of measuring one, e.g. 2e14
+    #[arg(long, value_name = "N", conflicts_with = "quick")]
+    flops_per_second: Option<f64>,
+    #[command(flatten)]
+    longer: ContextArgs,
 }
 
 impl PlanCommand {
@@ -29,15 +38,36 @@ impl PlanCommand {
         let terminal = global.terminal();
         let device =
             global.device.as_deref().map(|device| Override::flag(format!("--device {device}"), "train.device", device));
-        let config = self.config.resolve(device.into_iter().collect())?;
+        let flags: Vec<Override> = device.into_iter().collect();
+        let timing = self.timing()?;
+        if let Some(contexts) = self.longer.contexts()? {
+            return self.longer.run(&terminal, &self.config, &flags, &contexts, timing);
+        }
+        let config = self.config.resolve(flags)?;
         let mut plan = against_memory(plan(&config)?);
-        if !self.quick && plan.fits != Some(false) {
-            terminal.say("measuring a few training steps (--quick leaves that out)");
-            plan = plan.at_speed(measure_speed(&config, MEASURED_STEPS)?);
+        match timing {
+            Timing::Given(speed) => plan = plan.at_speed(Speed::given(speed, config.train.precision)),
+            Timing::Measured if plan.fits != Some(false) => {
+                terminal.say("measuring a few training steps (--quick leaves that out)");
+                plan = plan.at_speed(measure_speed(&config, MEASURED_STEPS)?);
+            }
+            _ => {}
         }
         print(&terminal, &plan)?;
         warn_if_too_large(&terminal, &plan);
         terminal.json(&plan)
+    }
+}
+
+impl PlanCommand {
+    fn timing(&self) -> Result<Timing> {
+        match self.flops_per_second {
+            Some(speed) if speed > 0.0 && speed.is_finite() => Ok(Timing::Given(speed)),
+            Some(speed) => Err(Fault::usage(format!("--flops-per-second {speed} is not a speed"))
+                .hint("operations per second, e.g. 6e10 for two cores or 2e14 for a GPU")),
+            None if self.quick => Ok(Timing::None),
+            None => Ok(Timing::Measured),
+        }
     }
 }
 
