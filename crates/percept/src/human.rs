@@ -65,6 +65,7 @@ pub(crate) fn duration(seconds: f64) -> String {
 /// `3.1 ms`: a time of any size, to two digits.
 pub(crate) fn short_duration(seconds: f64) -> String {
     match seconds {
+        seconds if seconds < 1e-6 => format!("{:.1} ns", seconds * 1e9),
         seconds if seconds < 1e-3 => format!("{:.1} µs", seconds * 1e6),
         seconds if seconds < 1.0 => format!("{:.1} ms", seconds * 1e3),
         seconds if seconds < 60.0 => format!("{seconds:.1} s"),
@@ -102,7 +103,7 @@ mod tests {
         );
         assert_eq!((short(999.0), short(12_345.0), short(2.5e9)), ("999".into(), "12.3k".into(), "2.5G".into()));
         assert_eq!((duration(59.4), duration(185.0), duration(7620.0)), ("59s".into(), "3m05s".into(), "2h07m".into()));
-        assert_eq!((short_duration(2e-6), short_duration(0.0312)), ("2.0 µs".into(), "31.2 ms".into()));
+        assert_eq!((short_duration(9e-8), short_duration(2e-6)), ("90.0 ns".into(), "2.0 µs".into()));
         assert_eq!((short_duration(1.25), short_duration(185.0)), ("1.2 s".into(), "3m05s".into()));
         assert_eq!((plural(1, "document"), plural(2, "document")), ("1 document".into(), "2 documents".into()));
     }

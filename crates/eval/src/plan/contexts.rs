@@ -13,6 +13,8 @@ use super::{Memory, attention, forward_flops, training_flops, with_vocabulary};
 pub struct ContextCost {
     /// Context n in tokens.
     pub context: usize,
+    /// Targets that a training window scores; models with latents score these only.
+    pub targets: usize,
     /// Weights; the compression of V3 grows with the context.
     pub parameters: u64,
     /// Operations of a forward pass, per token.
@@ -69,6 +71,7 @@ fn cost(model: &ModelConfig, train: &TrainConfig, flops_per_second: Option<f64>)
     let training_flops_per_token = training_flops(&properties, model.context, train);
     Ok(ContextCost {
         context: model.context,
+        targets: properties.scored(model.context),
         parameters: properties.parameters(),
         flops_per_token: forward_flops(&properties, model.context),
         training_flops_per_token,

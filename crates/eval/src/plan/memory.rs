@@ -8,12 +8,11 @@ use serde::Serialize;
 
 use super::NUMBER;
 
-/// Logits that the head holds at a time, and how many copies of them its forward and backward make.
-const HEAD_CHUNK: u64 = 1 << 22;
-const HEAD_COPIES: u64 = 3;
+/// Logits that the head holds at a time.
+const LOGITS: u64 = 1 << 20;
 
 /// The program, its libraries and the mapped part of the corpus that is read.
-const PROGRAM: u64 = 32 << 20;
+const PROGRAM: u64 = 20 << 20;
 
 /// Whether attention keeps its scores for the backward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +48,7 @@ impl Memory {
         let largest = (model.vocab * model.dim).max(model.dim * model.hidden_dim()) as u64;
         let batch = train.batch as u64;
         let rows = batch * properties.window_rows(model.context).latents as u64;
-        let logits = HEAD_COPIES * HEAD_CHUNK.min(rows * model.vocab as u64);
+        let logits = LOGITS.max(256 * model.vocab as u64).min(rows * model.vocab as u64);
         Self {
             weights,
             gradients,
@@ -76,14 +75,16 @@ fn activations(model: &ModelConfig, train: &TrainConfig, properties: &Properties
             Attention::Fused => 0,
             Attention::Composed => 3 * model.heads as u64 * layer.kind.score_entries(model, layer, rows),
         };
-        let block = block_numbers(model, rows, after) + scores;
+        let copied = layer.kind.copied(model, layer, rows) as u64;
+        let block = block_numbers(model, rows, after) + copied + scores;
         kept += block;
         inputs += (rows.len() * model.dim) as u64;
         largest = largest.max(block);
     }
-    // Before and after the last norm, its gradient, and the widest tensor that flows back, twice.
-    let row = 3 * model.dim + 2 * model.hidden_dim().max(model.dim);
-    let flowing = (properties.window_rows(model.context).len() * row) as u64;
+    // The peak lies where the backward pass enters the last block: the gradients of its output, of the rows before the
+    // last norm, and of its hidden rows.
+    let last = entering.last().map_or(0, |rows| rows.len());
+    let flowing = (last * (2 * model.dim + model.hidden_dim())) as u64;
     flowing
         + match train.recompute {
             Recompute::Nothing => kept,
@@ -108,7 +109,6 @@ fn block_numbers(model: &ModelConfig, rows: Rows, after: Rows) -> u64 {
         FeedForwardKind::Swiglu => 3,
         FeedForwardKind::Gelu => 2,
     } * model.hidden_dim();
-    let dropout = if model.feed_forward_dropout > 0.0 { model.hidden_dim() } else { 0 };
     let mixer = rows.len() * (2 * model.dim + key_value) + after.len() * (forms + 1) * width;
-    (mixer + after.len() * (2 * model.dim + hidden + dropout)) as u64
+    (mixer + after.len() * (2 * model.dim + hidden)) as u64
 }

@@ -76,10 +76,12 @@ fn chart(panel: &Panel, plans: &[ContextPlan], size: (f64, f64)) -> LineChart {
         let points = plan.costs.iter().filter_map(|cost| Some((cost.context as f64, (panel.of)(cost)?)));
         Series::new(plan.model.as_str(), points.collect())
     };
+    // Bytes are counted in powers of 1024.
+    let scale = if panel.unit == Unit::Bytes { Scale::Log2 } else { Scale::Log10 };
     LineChart {
         title: panel.title.to_string(),
         x: Axis::new("context in tokens").scale(Scale::Log2).unit(Unit::Binary),
-        y: Axis::new("").scale(Scale::Log10).unit(panel.unit),
+        y: Axis::new("").scale(scale).unit(panel.unit),
         series: plans.iter().map(line).collect(),
         legend: Legend::None,
         size,
@@ -94,27 +96,25 @@ fn key(body: &mut String, plans: &[ContextPlan], (left, top): (f64, f64)) {
     text(body, (left + 16.0, top + 24.0), "title", &heading);
     let mut y = top + 44.0;
     for (style, plan) in plans.iter().enumerate() {
-        put(body, &swatch(style), (left + 16.0, y - 10.0), SWATCH);
-        text(body, (left + 52.0, y), "name", &plan.model);
-        if let Some(cost) = plan.costs.last() {
-            text(body, (left + 52.0, y + LINE), "soft", &figures(cost));
-        }
+        let Some(cost) = plan.costs.last() else { continue };
+        put(body, &swatch(style), (left + 14.0, y - 10.0), SWATCH);
+        text(body, (left + 50.0, y), "name", &format!("{}: {}", plan.model, work(cost)));
+        text(body, (left + 50.0, y + LINE), "soft", &room(cost));
         y += 2.0 * LINE + 3.0;
     }
 }
 
 /// Size of the sample of a line in the key.
-const SWATCH: (f64, f64) = (28.0, 12.0);
+const SWATCH: (f64, f64) = (30.0, 12.0);
 
-fn figures(cost: &ContextCost) -> String {
+fn work(cost: &ContextCost) -> String {
     let time = cost.seconds_per_token.map(|seconds| format!(", {}", Unit::Seconds.value(seconds)));
-    format!(
-        "{} FLOP{} per token; {} to train, {} of state",
-        Unit::Count.value(cost.flops_per_token),
-        time.unwrap_or_default(),
-        Unit::Bytes.value(cost.memory_bytes as f64),
-        Unit::Bytes.value(cost.state_bytes as f64)
-    )
+    format!("{} FLOP{}", Unit::Count.value(cost.flops_per_token), time.unwrap_or_default())
+}
+
+fn room(cost: &ContextCost) -> String {
+    let [memory, state] = [cost.memory_bytes, cost.state_bytes].map(|bytes| Unit::Bytes.value(bytes as f64));
+    format!("{memory} to train, {state} of state")
 }
 
 /// Places a picture in the page; as a part of one it takes no size from the page's style.
@@ -136,6 +136,7 @@ mod tests {
         let cost = |context: usize| ContextCost {
             context,
             parameters: 10,
+            targets: context,
             flops_per_token: 2e6,
             training_flops_per_token: 6e6,
             score_entries: 1000,
@@ -154,7 +155,7 @@ mod tests {
     #[test]
     fn the_page_names_every_model_and_its_figures_at_the_longest_context() {
         let page = page(&[plan("one <model>", Some(1e-3)), plan("two", Some(2e-3))]);
-        for part in ["one &lt;model&gt;", "At 1M tokens", "2M FLOP, 1 ms per token; 3 MiB to train, 1 KiB of state"] {
+        for part in ["one &lt;model&gt;: 2M FLOP, 1 ms", "At 1M tokens", "3 MiB to train, 1 KiB of state"] {
             assert!(page.contains(part), "{part}: {page}");
         }
         assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());

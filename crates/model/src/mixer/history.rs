@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use percept_fault::{Fault, Result};
 
 use super::projection::Projection;
-use crate::config::ModelConfig;
+use crate::config::{KeyValue, ModelConfig};
 use crate::cost::AttentionCall;
 use crate::ops::{Dropout, Pattern, Visibility};
 use crate::rows::{LayerContext, Rows};
@@ -109,4 +109,13 @@ pub(super) fn calls(config: &ModelConfig, rows: Rows, pattern: Pattern) -> Vec<A
 pub(super) fn latent_call(config: &ModelConfig, rows: Rows) -> AttentionCall {
     let visibility = Visibility { pattern: Pattern::Causal, query_start: rows.history, key_start: 0 };
     AttentionCall { queries: rows.latents, keys: rows.len(), heads: config.heads, visibility }
+}
+
+/// Numbers that are copied: keys and values of the history for its own attention, and the outputs, joined to `joined` rows.
+pub(super) fn copied(config: &ModelConfig, rows: Rows, joined: usize) -> usize {
+    if rows.history == 0 {
+        return 0;
+    }
+    let tensors = if config.key_value == KeyValue::Separate { 2 } else { 1 };
+    tensors * rows.history * config.key_value_heads() * config.head_dim() + joined * config.dim
 }

@@ -134,6 +134,10 @@ impl Mixer for Llp {
         vec![AttentionCall { queries: count, keys: count, heads: config.heads, visibility: Visibility::new(pattern) }]
     }
 
+    fn copied(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {
+        if config.first_segment_output { rows.len() * config.dim } else { 0 }
+    }
+
     fn state_elements(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> usize {
         let end = rows.start + rows.len();
         (end - first_key(end, layer.segment)).min(rows.len()) * Projection::state_row(config)

@@ -111,6 +111,10 @@ impl Mixer for LongLora {
         vec![half(0), half(layer.segment / 2)]
     }
 
+    fn copied(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {
+        rows.len() * config.dim
+    }
+
     fn state_elements(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> usize {
         let end = rows.start + rows.len();
         (end - first_key(end, layer.segment)).min(rows.len()) * Projection::state_row(config)

@@ -83,6 +83,12 @@ pub trait Mixer: Sized {
     /// The calls of attention that a window with these rows takes.
     fn attention(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Vec<AttentionCall>;
 
+    /// Numbers of a window that are kept for the backward pass beside the rows that every attention keeps: copies of
+    /// parts, and parts joined.
+    fn copied(_config: &ModelConfig, _layer: &LayerSpec, _rows: Rows) -> usize {
+        0
+    }
+
     /// Numbers (not bytes) that the state holds after a stream or window with these rows was seen.
     fn state_elements(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> usize;
 
@@ -186,6 +192,11 @@ macro_rules! registry {
             /// See [`Mixer::attention`].
             pub fn attention(self, config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Vec<AttentionCall> {
                 match self { $(Self::$variant => <$type as Mixer>::attention(config, layer, rows),)* }
+            }
+
+            /// See [`Mixer::copied`].
+            pub fn copied(self, config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> usize {
+                match self { $(Self::$variant => <$type as Mixer>::copied(config, layer, rows),)* }
             }
 
             /// See [`Mixer::state_elements`].

@@ -62,6 +62,10 @@ impl Mixer for PerceiverV1 {
         history::calls(config, rows, Pattern::Everything)
     }
 
+    fn copied(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {
+        history::copied(config, rows, rows.len())
+    }
+
     fn state_elements(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {
         rows.len() * Projection::state_row(config)
     }

@@ -81,6 +81,10 @@ impl Mixer for PerceiverV2 {
         history::calls(config, rows, Pattern::Blocks { length: block(config) })
     }
 
+    fn copied(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {
+        history::copied(config, rows, rows.len())
+    }
+
     fn state_elements(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {
         rows.len() * Projection::state_row(config)
     }

@@ -154,6 +154,13 @@ impl Mixer for PerceiverV3 {
         history::calls(config, rows, Pattern::Everything)
     }
 
+    fn copied(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> usize {
+        let after = Self::rows_after(config, layer, rows);
+        // The compression reads the history's outputs as columns.
+        let columns = if layer.first_of_kind { rows.history * config.dim } else { 0 };
+        history::copied(config, rows, after.len()) + columns
+    }
+
     fn state_elements(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {
         rows.len() * Projection::state_row(config)
     }

@@ -4,6 +4,8 @@ mod bad_input;
 mod compare;
 mod help;
 mod interruption;
+#[cfg(target_os = "linux")]
+mod memory;
 mod models;
 mod pipeline;
 mod quickstart;

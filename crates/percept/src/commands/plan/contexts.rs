@@ -105,12 +105,14 @@ fn configuration(name: &str, base: &ConfigArgs, flags: &[Override]) -> Result<Ru
 }
 
 fn print(terminal: &Terminal, plans: &[ContextPlan]) -> Result<()> {
-    let headings = ["model", "context", "forward/token", "training/token", "scores", "memory", "state", "time/token"];
+    let headings =
+        ["model", "context", "targets", "forward/token", "training/token", "scores", "memory", "state", "time/token"];
     let rows = plans.iter().flat_map(|plan| {
         plan.costs.iter().map(|cost| {
             vec![
                 plan.model.clone(),
                 human::grouped(cost.context as u64),
+                human::grouped(cost.targets as u64),
                 format!("{} FLOP", human::short(cost.flops_per_token)),
                 format!("{} FLOP", human::short(cost.training_flops_per_token)),
                 human::short(cost.score_entries as f64),
@@ -122,7 +124,7 @@ fn print(terminal: &Terminal, plans: &[ContextPlan]) -> Result<()> {
     });
     terminal.text(table::text(&headings, rows))?;
     terminal
-        .text(Style::Dim.out("scores: of one window, all layers; memory: training on one window; time: of training"))
+        .text(Style::Dim.out("targets and scores: of one window; memory: to train on one window; time: of training"))
 }
 
 /// `8k`, `1k,8k,64k` or `1k..1M`, in any mixture.
