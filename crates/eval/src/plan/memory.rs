@@ -48,7 +48,7 @@ impl Memory {
         let largest = (model.vocab * model.dim).max(model.dim * model.hidden_dim()) as u64;
         let batch = train.batch as u64;
         let rows = batch * properties.window_rows(model.context).latents as u64;
-        let logits = LOGITS.max(256 * model.vocab as u64).min(rows * model.vocab as u64);
+        let logits = LOGITS.max(512 * model.vocab as u64).min(rows * model.vocab as u64);
         Self {
             weights,
             gradients,
@@ -76,7 +76,12 @@ fn activations(model: &ModelConfig, train: &TrainConfig, properties: &Properties
             Attention::Composed => 3 * model.heads as u64 * layer.kind.score_entries(model, layer, rows),
         };
         let copied = layer.kind.copied(model, layer, rows) as u64;
-        let block = block_numbers(model, rows, after) + copied + scores;
+        // Where nothing is fused, the feed-forward sublayer keeps its normalised and its activated rows too.
+        let again = match attention {
+            Attention::Fused => 0,
+            Attention::Composed => (after.len() * (model.dim + model.hidden_dim())) as u64,
+        };
+        let block = block_numbers(model, rows, after) + copied + scores + again;
         kept += block;
         inputs += (rows.len() * model.dim) as u64;
         largest = largest.max(block);
@@ -84,7 +89,7 @@ fn activations(model: &ModelConfig, train: &TrainConfig, properties: &Properties
     // The peak lies where the backward pass enters the last block: the gradients of its output, of the rows before the
     // last norm, and of its hidden rows.
     let last = entering.last().map_or(0, |rows| rows.len());
-    let flowing = (last * (2 * model.dim + model.hidden_dim())) as u64;
+    let flowing = (last * (2 * model.dim + branches(model) * model.hidden_dim())) as u64;
     flowing
         + match train.recompute {
             Recompute::Nothing => kept,
@@ -95,8 +100,8 @@ fn activations(model: &ModelConfig, train: &TrainConfig, properties: &Properties
 /// Numbers that one block keeps for its backward pass.
 ///
 /// Mixer, per row: the input, its norm, keys and values (with their unnormalised form), and per query row the
-/// query (likewise) and the attention's output. Feed-forward, per row that leaves the mixer: the input, its norm,
-/// the hidden rows before and after the activation.
+/// query (likewise) and the attention's output. Feed-forward, per row that leaves the mixer: the input, and the hidden
+/// rows before the activation; the fused operation computes the rest again.
 fn block_numbers(model: &ModelConfig, rows: Rows, after: Rows) -> u64 {
     let width = model.heads * model.head_dim();
     let narrow = model.key_value_heads() * model.head_dim();
@@ -105,10 +110,15 @@ fn block_numbers(model: &ModelConfig, rows: Rows, after: Rows) -> u64 {
         KeyValue::Separate => (1 + forms) * narrow,
         KeyValue::Shared => (1 + usize::from(model.key_value_norm)) * narrow,
     };
-    let hidden = match model.feed_forward {
-        FeedForwardKind::Swiglu => 3,
-        FeedForwardKind::Gelu => 2,
-    } * model.hidden_dim();
+    let hidden = branches(model) * model.hidden_dim();
     let mixer = rows.len() * (2 * model.dim + key_value) + after.len() * (forms + 1) * width;
-    (mixer + after.len() * (2 * model.dim + hidden)) as u64
+    (mixer + after.len() * (model.dim + hidden)) as u64
+}
+
+/// Maps that lead into the activation.
+fn branches(model: &ModelConfig) -> usize {
+    match model.feed_forward {
+        FeedForwardKind::Swiglu => 2,
+        FeedForwardKind::Gelu => 1,
+    }
 }
