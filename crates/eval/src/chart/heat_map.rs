@@ -77,7 +77,17 @@ impl Chart for HeatMap {
     }
 }
 
+/// Digits of the value in a cell; the pointer shows more.
+const FIGURES: i32 = 2;
+
 impl HeatMap {
+    /// Without the percent sign where one of the cells is too narrow for it.
+    fn short(&self, width: f64) -> bool {
+        let values = self.values.iter().flatten().flatten();
+        let widest = values.map(|value| text_width(&self.unit.rounded(*value, FIGURES), TEXT)).fold(0.0, f64::max);
+        self.unit == Unit::Percent && widest > width - 4.0
+    }
+
     fn names(&self, canvas: &mut Canvas, (left, top): (f64, f64), cell: f64) {
         canvas.text((left - 8.0, top - 7.0), Anchor::End, "soft", &fit(&self.row_label, TEXT, left - 12.0));
         let across = fit(&self.column_label, TEXT, self.width - left - 8.0);
@@ -104,13 +114,12 @@ impl HeatMap {
             number(width - 2.0),
             number(CELL_HEIGHT - 2.0)
         ));
-        // Short where the cell is narrow: the exact value shows under the pointer.
-        let full = text_width(&text, TEXT) <= width - 4.0;
-        let short = text.trim_end_matches(" %").split('.').next().unwrap_or_default();
+        let written = value.map_or("–".into(), |value| self.unit.rounded(value, FIGURES));
+        let written = if self.short(width) { written.trim_end_matches(" %") } else { &written };
         // The style sheet chooses, for each theme, which steps need the other ink.
         let ink = format!("cell{}", (share * 10.0).floor());
         let middle = (x + width / 2.0, y + CELL_HEIGHT / 2.0 + 4.0);
-        canvas.text(middle, Anchor::Middle, &ink, if full { &text } else { short });
+        canvas.text(middle, Anchor::Middle, &ink, written);
         canvas.push("</g>");
     }
 }

@@ -1,8 +1,8 @@
 //! Line charts.
 
 use super::axis::Axis;
-use super::canvas::{Anchor, Canvas, number};
-use super::frame::{Frame, Legend, Outline, empty, label, room_beside, spread};
+use super::canvas::{Anchor, Canvas, fit, number, text_width};
+use super::frame::{Frame, Legend, Outline, TEXT, empty, label, room_beside, spread};
 use super::{Chart, SIZE, palette};
 
 /// Distance of labels beside the plot.
@@ -85,7 +85,7 @@ impl Chart for LineChart {
             .filter(|(_, _, points)| !points.is_empty())
             .collect();
         let points = || lines.iter().flat_map(|(_, _, points)| points.iter().copied());
-        let bands = self.series.iter().flat_map(|series| &series.band).flat_map(|(_, low, high)| [*low, *high]);
+        let bands = self.series.iter().flat_map(|series| self.band(series)).flat_map(|(_, low, high)| [low, high]);
         let levels = self.levels.iter().map(|level| level.value);
         let spans = self
             .x
@@ -124,6 +124,11 @@ impl LineChart {
         series.points.iter().copied().filter(|point| self.x.takes(point.0) && self.y.takes(point.1)).collect()
     }
 
+    fn band(&self, series: &Series) -> Vec<(f64, f64, f64)> {
+        let takes = |(x, low, high): &(f64, f64, f64)| self.x.takes(*x) && self.y.takes(*low) && self.y.takes(*high);
+        series.band.iter().copied().filter(takes).collect()
+    }
+
     fn spoken(&self, names: &[(&str, usize)]) -> String {
         let names: Vec<&str> = names.iter().map(|name| name.0).collect();
         let title = if self.title.is_empty() { &self.y.label } else { &self.title };
@@ -139,11 +144,7 @@ impl LineChart {
              overflow=\"hidden\">"
         ));
         for (style, series, points) in lines {
-            let band: Vec<_> = series
-                .band
-                .iter()
-                .filter(|(x, low, high)| self.x.takes(*x) && self.y.takes(*low) && self.y.takes(*high))
-                .collect();
+            let band = self.band(series);
             let there = band.iter().map(|(x, low, _)| (*x, *low));
             let back = band.iter().rev().map(|(x, _, high)| (*x, *high));
             if band.len() > 1 {
@@ -161,8 +162,14 @@ impl LineChart {
         for level in self.levels.iter().filter(|level| self.y.takes(level.value) && frame.y.holds(level.value)) {
             let y = frame.y.at(level.value);
             canvas.line("level", (frame.left, y), (frame.right, y));
-            let text = format!("{} {}", level.name, self.y.unit.value(level.value));
-            canvas.text((frame.right - 4.0, y - 4.0), Anchor::End, "soft halo", &text);
+            let text =
+                fit(&format!("{} {}", level.name, self.y.unit.value(level.value)), TEXT, frame.right - frame.left);
+            canvas.text(
+                (free_place(frame, lines, text_width(&text, TEXT), y), y - 4.0),
+                Anchor::Start,
+                "soft halo",
+                &text,
+            );
         }
     }
 
@@ -192,6 +199,21 @@ fn path(frame: &Frame, points: impl Iterator<Item = (f64, f64)>) -> String {
         .collect();
     // A single point is a line of no length, so that it can be seen.
     format!("M{}{}", places.join("L"), if places.len() == 1 { "h0.1" } else { "" })
+}
+
+/// The left end of a text of some width above a level where the fewest lines run through it: at the right or left end.
+fn free_place(frame: &Frame, lines: &[Line<'_>], width: f64, y: f64) -> f64 {
+    let crossed = |left: &f64| {
+        let inside =
+            |(x, line): (f64, f64)| x > left - 4.0 && x < left + width + 4.0 && line > y - 18.0 && line < y + 4.0;
+        let between = lines.iter().flat_map(|(_, _, points)| points.windows(2)).flat_map(|pair| {
+            let (a, b) = (frame.at(pair[0]), frame.at(pair[1]));
+            (0..8).map(move |step| f64::from(step) / 8.0).map(move |t| (a.0 + (b.0 - a.0) * t, a.1 + (b.1 - a.1) * t))
+        });
+        between.filter(|place| inside(*place)).count()
+    };
+    let ends = [frame.right - 4.0 - width, frame.left + 6.0];
+    ends.into_iter().min_by_key(crossed).unwrap_or(frame.left)
 }
 
 /// Names the lines at their ends.

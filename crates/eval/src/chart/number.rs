@@ -59,16 +59,21 @@ impl Unit {
 
     /// A value with four significant digits, e.g. for a label beside a point.
     pub fn value(self, value: f64) -> String {
+        self.rounded(value, 4)
+    }
+
+    /// A value with so many significant digits (at least those before the point).
+    pub(crate) fn rounded(self, value: f64, figures: i32) -> String {
         if !value.is_finite() {
             return "–".into();
         }
-        let rounded = significant(value, 4);
+        let rounded = significant(value, figures);
         if self == Unit::Plain && rounded != 0.0 && !(1e-4..1e7).contains(&rounded.abs()) {
             return minus(format!("{value:.2e}"));
         }
         let (size, name) = self.suffix(rounded.abs().max(value.abs()));
-        let scaled = significant(value / size, 4);
-        let digits = if scaled == 0.0 { 0 } else { (3 - scaled.abs().log10().floor() as i32).clamp(0, 7) };
+        let scaled = value / size;
+        let digits = if scaled == 0.0 { 0 } else { (figures - 1 - scaled.abs().log10().floor() as i32).clamp(0, 7) };
         format!("{}{name}", decimal(scaled, digits as usize))
     }
 
@@ -135,6 +140,11 @@ mod tests {
         for (unit, value, text) in cases {
             assert_eq!(unit.value(value), text, "{unit:?} {value}");
         }
+        assert_eq!(
+            (Unit::Bytes.rounded(347e6, 3), Unit::Percent.rounded(0.9375, 2)),
+            ("331 MiB".into(), "94 %".into())
+        );
+        assert_eq!((Unit::Count.rounded(12_345.0, 3), Unit::Plain.rounded(1234.0, 3)), ("12.3k".into(), "1234".into()));
     }
 
     #[test]

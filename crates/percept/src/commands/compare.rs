@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use percept::eval::compare::{Budget, Comparison, Ended, Lineup, ModelSpec, Parameters, REPORT, Spec, Sweep};
+use percept::eval::report;
 use percept::train::Override;
 use percept::{Fault, Result};
 
@@ -133,13 +134,16 @@ impl Compare {
 fn conclude(terminal: &Terminal, ended: &Ended, folder: &Path) -> Result<()> {
     let (Ended::Finished(comparison) | Ended::Interrupted(comparison)) = ended;
     terminal.json(comparison)?;
+    let files = report::write_views(folder, &report::read(folder)?)?;
     if matches!(ended, Ended::Interrupted(_)) {
         return Err(Fault::interrupted("interrupted; what was trained is saved")
             .hint(format!("the same `{} compare` command goes on from there", invocation())));
     }
     print_summary(terminal, comparison)?;
     warn_where_unequal(terminal, comparison);
-    terminal.say(format!("report: {}", human::path(&folder.join(REPORT))));
+    for file in [folder.join(REPORT)].iter().chain(&files) {
+        terminal.say(format!("report: {}", human::path(file)));
+    }
     Ok(())
 }
 

@@ -12,6 +12,7 @@ mod import;
 mod plan;
 mod presets;
 mod quickstart;
+mod report;
 mod resume;
 mod run_args;
 mod runs;
@@ -46,6 +47,8 @@ pub(crate) enum Command {
     Eval(eval::Eval),
     /// Compare several models on one text under equal conditions
     Compare(compare::Compare),
+    /// Render the report of a comparison again: HTML, CSV, and a table here
+    Report(report::ReportCommand),
     /// Generate text from a prompt
     Generate(generate::Generate),
     /// Look at text before training on it
@@ -77,6 +80,7 @@ impl Command {
             Command::Runs(command) => command.run(global),
             Command::Eval(command) => command.run(global),
             Command::Compare(command) => command.run(global),
+            Command::Report(command) => command.run(global),
             Command::Generate(command) => command.run(global),
             Command::Data(command) => command.run(global),
             Command::Tokenizer(command) => command.run(global),

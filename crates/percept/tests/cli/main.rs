@@ -9,6 +9,7 @@ mod memory;
 mod models;
 mod pipeline;
 mod quickstart;
+mod report;
 mod runs;
 mod suites;
 mod support;

@@ -1,0 +1,6 @@
+//! The report, seen from outside: what the page, the table and the files hold, and how a browser shows the page.
+
+mod browser;
+mod files;
+mod fixture;
+mod page;
