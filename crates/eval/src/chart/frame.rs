@@ -145,7 +145,14 @@ fn across(axis: &Placed, width: f64) -> Vec<Tick> {
         })
     };
     let most = ((width / 45.0) as usize).clamp(2, 12);
-    (2..=most).rev().map(|most| axis.ticks(most)).find(|ticks| fits(ticks)).unwrap_or_default()
+    (2..=most).rev().map(|most| axis.ticks(most)).find(|ticks| fits(ticks)).unwrap_or_else(|| {
+        // Two labels at least say how far the axis goes.
+        let mut ticks = axis.ticks(2);
+        let last = ticks.pop();
+        ticks.truncate(1);
+        ticks.extend(last);
+        ticks
+    })
 }
 
 /// Names in rows; returns the y below them.
@@ -204,6 +211,17 @@ mod tests {
         assert_eq!(spread(&[50.0, 10.0], 14.0, (0.0, 100.0)), [50.0, 10.0]);
         assert_eq!(spread(&[50.0, 52.0], 14.0, (0.0, 100.0)), [44.0, 58.0]);
         assert_eq!(spread(&[99.0, 98.0, 97.0], 10.0, (0.0, 100.0)), [100.0, 90.0, 80.0]);
+    }
+
+    #[test]
+    fn labels_below_an_axis_have_room() {
+        let axis = Placed::new(&Axis::new("x"), (0.0001, 0.0009), (0.0, 180.0));
+        let ticks = across(&axis, 180.0);
+        assert!(ticks.len() >= 2, "{ticks:?}");
+        for pair in ticks.windows(2) {
+            let room = axis.at(pair[1].value) - axis.at(pair[0].value);
+            assert!(room > text_width(&pair[0].label, TEXT) + 8.0, "{ticks:?}");
+        }
     }
 
     proptest::proptest! {

@@ -132,7 +132,7 @@ fn many_series_are_named_above() {
 
 #[test]
 fn the_front_is_what_nothing_beats() {
-    let points = [(3.0, 1.0), (1.0, 3.0), (2.0, 3.0), (2.0, 2.0), (4.0, 4.0), (f64::NAN, 0.0), (2.0, 2.0)];
+    let points = [(3.0, 1.0), (1.0, 3.0), (2.0, 3.0), (2.0, 2.0), (4.0, 4.0), (f64::NAN, 0.0), (2.0, 2.0), (1.5, 3.0)];
     assert_eq!(pareto_front(&points), [1, 3, 6, 0]);
     assert!(pareto_front(&[]).is_empty());
 }
@@ -167,6 +167,7 @@ fn heat_maps_mark_what_was_not_measured() {
     };
     let svg = map.to_svg();
     assert_well_formed(&svg);
+    assert_eq!(svg.matches("class=\"heat none\"").count(), 1);
     assert!(
         svg.contains("<title>pairs 8, distance 64: 97 %</title>")
             && svg.contains("distance 64: –")

@@ -43,7 +43,7 @@ first.dispatchEvent(new PointerEvent('pointermove', { bubbles: true, clientX: at
 const shown = document.querySelector('#tip').textContent;
 const result = {
   before: names(), up: sort('Test'), down: sort('Test'), arrow: table.querySelector('[aria-sort]').getAttribute('aria-sort'), text: sort('Model'),
-  speed: sort('Targets/s'), outside, covered, hits, shown, charts: document.querySelectorAll('figure .chart').length,
+  speed: sort('Targets/s'), state: sort('State at 1M'), outside, covered, hits, shown, charts: document.querySelectorAll('figure .chart').length,
   paper: getComputedStyle(document.querySelector('section')).backgroundColor, ink: getComputedStyle(document.body).color,
   line: getComputedStyle(document.querySelector('.chart .s0')).color, chartText: getComputedStyle(document.querySelector('figure .title')).fill,
   requests: performance.getEntriesByType('resource').map(entry => entry.name), width: document.documentElement.scrollWidth - innerWidth,
@@ -160,6 +160,8 @@ fn the_page_works_in_light_and_dark() {
     // Without a value a row stays at the end.
     let speed = texts(&light["speed"]);
     assert_eq!((speed[0], &speed[8..]), ("v2", &["order-2 bytes", "order-5 bytes"][..]));
+    // Numbers sort as numbers: 1.41 MiB, 2.2 MiB, ..., 97 MiB, 570 MiB.
+    assert_eq!(texts(&light["state"])[..2], ["llp", "v3 (compressed history)"]);
     assert!(light["shown"].as_str().unwrap().contains("bits per byte: "), "{light}");
 
     let (dark, console) = browser.probe(&page, MEASURE, &["--blink-settings=preferredColorScheme=0"]);
