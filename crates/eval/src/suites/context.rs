@@ -20,13 +20,14 @@ const STEP: usize = 64;
 pub(super) fn run(subject: &Subject<'_>, options: &Options, meter: &mut Meter<'_>) -> Result<(String, Findings)> {
     let texts = subject.text(Suite::Context)?;
     let lengths = Lengths::of(texts)?;
-    let contexts = contexts(options.length.min(subject.scorer.longest()), lengths.longest);
-    let Some(&longest) = contexts.last().filter(|&&longest| longest > 0) else {
-        return Err(
-            Fault::usage("no document of the text has two tokens, so none has context").hint("give a longer text")
-        );
-    };
-    let targets = lengths.draw(longest, options.samples(TARGETS), options.seed);
+    let samples = options.samples(TARGETS);
+    let longest = lengths.longest_context(options.length.min(subject.scorer.longest()), samples);
+    if longest == 0 {
+        let fault = Fault::usage("no document of the text has two tokens, so none has context");
+        return Err(fault.hint("give a longer text"));
+    }
+    let contexts = contexts(longest);
+    let targets = lengths.draw(longest, samples, options.seed);
     meter.progress.total = contexts.iter().map(|&context| (context.max(1) * targets.len()) as u64).sum();
     let mut losses = Vec::with_capacity(contexts.len());
     for &context in &contexts {
@@ -54,17 +55,11 @@ pub(super) fn run(subject: &Subject<'_>, options: &Options, meter: &mut Meter<'_
     Ok((protocol, Findings::Context(Context { points: points.collect() })))
 }
 
-/// 0, 64, 128, 256, ... and the longest that both allow; smaller steps where that is short.
-fn contexts(length: usize, longest_document: usize) -> Vec<usize> {
-    let most = length.min(longest_document.saturating_sub(1));
-    let first = STEP.min(most.div_ceil(8)).max(1);
-    let doubled =
-        std::iter::successors(Some(first), |context| context.checked_mul(2)).take_while(|&context| context < most);
-    let mut contexts: Vec<usize> = std::iter::once(0).chain(doubled).collect();
-    if most > 0 {
-        contexts.push(most);
-    }
-    contexts
+/// 0, 64, 128, 256, ... `longest` (at least 1); smaller steps where that is short.
+fn contexts(longest: usize) -> Vec<usize> {
+    let first = STEP.min(longest.div_ceil(8));
+    let doubled = std::iter::successors(Some(first), |context| context.checked_mul(2));
+    std::iter::once(0).chain(doubled.take_while(|&context| context < longest)).chain([longest]).collect()
 }
 
 /// What the documents of a text measure.
@@ -87,6 +82,20 @@ impl Lengths {
         let targets: usize = documents.iter().map(|(length, scored_from)| length - scored_from).sum();
         let bytes_per_token = bytes.filter(|_| targets > 0).map(|bytes| bytes as f64 / targets as f64);
         Ok(Self { documents, longest, bytes_per_token })
+    }
+
+    /// The longest context, of `most` at most, that enough targets have: `samples`, or half of all where there are few.
+    fn longest_context(&self, most: usize, samples: usize) -> usize {
+        let targets = |context: usize| -> usize {
+            self.documents.iter().map(|&(length, scored_from)| length.saturating_sub(scored_from.max(context))).sum()
+        };
+        let enough = samples.min(targets(1).div_ceil(2));
+        let (mut least, mut most) = (0, most.min(self.longest.saturating_sub(1)));
+        while least < most {
+            let middle = (least + most).div_ceil(2);
+            if targets(middle) >= enough { least = middle } else { most = middle - 1 }
+        }
+        least
     }
 
     /// At most `count` different targets, as document and index, with `context` tokens before them; in order.
@@ -153,11 +162,20 @@ mod tests {
 
     #[test]
     fn contexts_double_up_to_the_longest() {
-        assert_eq!(contexts(1024, 1 << 20), [0, 64, 128, 256, 512, 1024]);
-        assert_eq!(contexts(1000, 1 << 20), [0, 64, 128, 256, 512, 1000]);
-        assert_eq!(contexts(128, 1 << 20), [0, 16, 32, 64, 128]);
-        assert_eq!(contexts(1024, 101), [0, 13, 26, 52, 100]);
-        assert_eq!((contexts(1024, 2), contexts(1024, 1)), (vec![0, 1], vec![0]));
+        assert_eq!(contexts(1024), [0, 64, 128, 256, 512, 1024]);
+        assert_eq!(contexts(1000), [0, 64, 128, 256, 512, 1000]);
+        assert_eq!(contexts(128), [0, 16, 32, 64, 128]);
+        assert_eq!(contexts(100), [0, 13, 26, 52, 100]);
+        assert_eq!(contexts(1), [0, 1]);
+    }
+
+    #[test]
+    fn a_short_text_has_shorter_contexts() {
+        let lengths = Lengths { longest: 60, bytes_per_token: None, documents: vec![(60, 0), (10, 0)] };
+        assert_eq!(lengths.longest_context(30, 20), 30);
+        assert_eq!(lengths.longest_context(512, 20), 40);
+        assert_eq!(lengths.longest_context(512, 1000), 26);
+        assert_eq!(Lengths { longest: 1, documents: vec![(1, 0)], ..lengths }.longest_context(512, 20), 0);
     }
 
     proptest! {

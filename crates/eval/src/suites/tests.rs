@@ -105,6 +105,22 @@ fn recall_ends_where_sight_ends() {
 }
 
 #[test]
+fn a_short_window_slides_over_a_long_document() {
+    let model = Known { longest: 40, rows: 30, ..Known::new(Rule::Induction) };
+    let (mut near, mut far) = (0, 0);
+    for cell in recall(&model, &options(150, 6)).table.cells {
+        if cell.distance_to <= 16 {
+            assert_eq!(cell.accuracy.accuracy, 1.0, "{cell:?}");
+            near += 1;
+        } else if cell.distance_from >= 64 {
+            assert!((cell.accuracy.accuracy - 0.1).abs() < 1e-9, "{cell:?}");
+            far += 1;
+        }
+    }
+    assert!(near > 3 && far > 0);
+}
+
+#[test]
 fn training_sizes_are_asked_for() {
     let trained = Options { trained_on: vec![Task::Copy { length: 5, symbols: 2 }], ..options(40, 2) };
     let copying = copying(&Known::new(Rule::Copy), &trained);
