@@ -43,6 +43,17 @@ pub(crate) fn memory() -> Option<Memory> {
     parse_meminfo(&std::fs::read_to_string("/proc/meminfo").ok()?)
 }
 
+/// The most resident memory in bytes that this process has had, where the system tells (Linux). Unlike `getrusage`, it
+/// does not count what the parent had when this process was started.
+pub(crate) fn peak_resident() -> Option<u64> {
+    parse_peak(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+fn parse_peak(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}
+
 fn parse_meminfo(text: &str) -> Option<Memory> {
     let field = |name: &str| -> Option<u64> {
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;
@@ -54,6 +65,12 @@ fn parse_meminfo(text: &str) -> Option<Memory> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_peak_is_read_in_bytes() {
+        assert_eq!(parse_peak("VmPeak:\t 9 kB\nVmHWM:\t    3 kB\nVmRSS:\t 1 kB\n"), Some(3072));
+        assert_eq!(parse_peak("nothing"), None);
+    }
 
     #[test]
     fn meminfo_is_read_in_bytes() {

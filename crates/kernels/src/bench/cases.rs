@@ -35,22 +35,22 @@ const FLOAT: usize = size_of::<f32>();
 /// Every kernel, forward and backward, on these shapes.
 pub fn cases(shapes: &Shapes) -> Vec<Case> {
     let (dim, hidden) = (shapes.dim, shapes.hidden);
-    [
-        linear(shapes, dim, dim),
-        linear(shapes, dim, hidden),
-        linear(shapes, hidden, dim),
+    let precisions = [Precision::F32, Precision::Bf16].into_iter().filter(|precision| precision.is_supported());
+    let products = precisions.flat_map(|precision| {
+        let maps = [(dim, dim), (dim, hidden), (hidden, dim)];
+        let maps = maps.into_iter().flat_map(move |(input, output)| linear(shapes, precision, input, output));
+        maps.chain(head(shapes, precision))
+    });
+    let others = [
         attention(shapes, "llp", Visibility::new(Pattern::SegmentPair { length: shapes.segment }), shapes.context),
         attention(shapes, "full", Visibility::new(Pattern::Causal), shapes.context),
         prefix_causal(shapes),
-        head(shapes),
         norms(shapes),
         activations(shapes),
         rotary(shapes),
         optimizer(shapes),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    ];
+    products.chain(others.into_iter().flatten()).collect()
 }
 
 /// Numbers between -1 and 1 without a short period.
@@ -68,21 +68,30 @@ fn case<F: FnMut() + 'static>(
     Case { name, bound, flops, bytes: (floats * FLOAT) as f64, prepare: Box::new(move || Box::new(prepare())) }
 }
 
-fn linear(shapes: &Shapes, input: usize, output: usize) -> Vec<Case> {
+/// What limits products of this precision, and how their names end.
+fn products(precision: Precision) -> (Bound, &'static str) {
+    match precision {
+        Precision::F32 => (Bound::Arithmetic, ""),
+        Precision::Bf16 => (Bound::Bf16Arithmetic, " bf16"),
+    }
+}
+
+fn linear(shapes: &Shapes, precision: Precision, input: usize, output: usize) -> Vec<Case> {
     let rows = shapes.rows();
-    let map = Linear { rows, input, output, order: WeightOrder::InputOutput, precision: Precision::F32 };
+    let map = Linear { rows, input, output, order: WeightOrder::InputOutput, precision };
+    let (bound, suffix) = products(precision);
     let work = (2.0 * (rows * input * output) as f64, rows * input + input * output + rows * output);
-    let name = |what| format!("linear {input} x {output} {what}");
+    let name = |what| format!("linear {input} x {output} {what}{suffix}");
     vec![
-        case(name("forward"), Bound::Arithmetic, work, move || {
+        case(name("forward"), bound, work, move || {
             let (x, weight, mut y) = (numbers(rows * input), numbers(input * output), vec![0.0; rows * output]);
             move || map.forward(&x, &weight, None, &mut y)
         }),
-        case(name("dx"), Bound::Arithmetic, work, move || {
+        case(name("dx"), bound, work, move || {
             let (grad, weight, mut dx) = (numbers(rows * output), numbers(input * output), vec![0.0; rows * input]);
             move || map.input_gradient(&grad, &weight, &mut dx)
         }),
-        case(name("dw"), Bound::Arithmetic, work, move || {
+        case(name("dw"), bound, work, move || {
             let (x, grad, mut dweight) = (numbers(rows * input), numbers(rows * output), vec![0.0; input * output]);
             move || map.weight_gradient(&x, &grad, &mut dweight)
         }),
@@ -133,24 +142,18 @@ fn attention(shapes: &Shapes, what: &str, visibility: Visibility, queries: usize
     vec![forward, backward]
 }
 
-fn head(shapes: &Shapes) -> Vec<Case> {
+fn head(shapes: &Shapes, precision: Precision) -> Vec<Case> {
     let Shapes { dim, vocab, .. } = *shapes;
     let rows = shapes.rows();
     let work = (6.0 * (rows * vocab * dim) as f64, 2 * (rows + vocab) * dim);
-    let name = format!("head {dim} x {vocab} with cross-entropy and gradients");
-    vec![case(name, Bound::Arithmetic, work, move || {
+    let (bound, suffix) = products(precision);
+    let name = format!("head {dim} x {vocab} with cross-entropy and gradients{suffix}");
+    vec![case(name, bound, work, move || {
         let (hidden, weight) = (numbers(rows * dim), numbers(vocab * dim));
         let targets: Vec<u32> = (0..rows).map(|row| (row * 31 % vocab) as u32).collect();
         let (mut dhidden, mut dweight) = (vec![0.0; rows * dim], vec![0.0; vocab * dim]);
         move || {
-            let head = Head {
-                hidden: &hidden,
-                weight: &weight,
-                bias: None,
-                targets: &targets,
-                dim,
-                precision: Precision::F32,
-            };
+            let head = Head { hidden: &hidden, weight: &weight, bias: None, targets: &targets, dim, precision };
             let (hidden, weight) = (&mut dhidden[..], &mut dweight[..]);
             head.loss_and_gradients(HeadGradients { hidden, weight, bias: None, z_loss: 0.0 });
         }

@@ -13,8 +13,10 @@ use std::fmt;
 /// What limits a kernel on an ideal machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
-    /// Multiply-adds.
+    /// Multiply-adds in f32.
     Arithmetic,
+    /// Products in bf16 with sums in f32.
+    Bf16Arithmetic,
     /// Bytes that are moved.
     Memory,
 }

@@ -1,5 +1,6 @@
 //! One file per command: its arguments, what it does, what it prints.
 
+mod bench;
 mod compare;
 mod completions;
 mod config_args;
@@ -57,6 +58,8 @@ pub(crate) enum Command {
     Tokenizer(tokenizer::TokenizerCommand),
     /// Save, inspect or load the running state of a model
     State(state::State),
+    /// Time training, reading, writing and single kernels, and compare with other programs
+    Bench(bench::Bench),
     /// Check that a model keeps its promises: causality, state, reach and more
     Verify(verify::Verify),
     /// Bring in weights from elsewhere
@@ -85,6 +88,7 @@ impl Command {
             Command::Data(command) => command.run(global),
             Command::Tokenizer(command) => command.run(global),
             Command::State(command) => command.run(global),
+            Command::Bench(command) => command.run(global),
             Command::Verify(command) => command.run(global),
             Command::Import(command) => command.run(global),
             Command::Export(command) => command.run(global),

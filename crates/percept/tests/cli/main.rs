@@ -1,6 +1,7 @@
 //! End-to-end tests of the real binary, as users start it.
 
 mod bad_input;
+mod bench;
 mod compare;
 mod help;
 mod interruption;
