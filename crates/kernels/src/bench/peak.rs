@@ -6,7 +6,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use crate::decode::Pages;
-use crate::simd::{LANES, lanes_sum, simd};
+use crate::simd::{LANES, Level, lanes_sum, level, simd};
 
 /// Independent chains of multiply-adds: more than latency times units of any current processor.
 const CHAINS: usize = 12;
@@ -19,7 +19,7 @@ const REPEATS: usize = 5;
 
 /// f32 operations per second at best, a multiply-add counted as two.
 pub fn fma_peak() -> f64 {
-    let flops = (2 * CHAINS * LANES * ROUNDS) as f64;
+    let flops = (2 * CHAINS * lanes() * ROUNDS) as f64;
     flops * rayon::current_num_threads() as f64
         / fastest(|| on_all_threads(|| chains(black_box(ROUNDS), black_box(0.5))))
 }
@@ -62,19 +62,6 @@ fn fastest(mut body: impl FnMut() -> f32) -> f64 {
 }
 
 simd! {
-    /// `rounds` multiply-adds in each lane of each chain; they converge to 1, so nothing becomes denormal.
-    fn chains(rounds: usize, start: f32) -> f32 {
-        let mut chains = [[start; LANES]; CHAINS];
-        for _ in 0..rounds {
-            for chain in &mut chains {
-                for lane in chain {
-                    *lane = A::fma(*lane, 0.5, 0.5);
-                }
-            }
-        }
-        chains.into_iter().map(lanes_sum).sum()
-    }
-
     /// Sum of the numbers.
     fn sum(numbers: &[f32]) -> f32 {
         let mut lanes = [[0f32; LANES]; 4];
@@ -87,6 +74,73 @@ simd! {
         }
         lanes.into_iter().map(lanes_sum).sum()
     }
+}
+
+/// Numbers in the widest vector that the processor multiplies and adds.
+fn lanes() -> usize {
+    match level() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => 16,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => 8,
+        Level::Baseline => 4,
+    }
+}
+
+/// `rounds` multiply-adds `x = x / 2 + 1 / 2` in each lane of each chain, and the sum of all lanes. They converge to 1, so
+/// nothing becomes denormal. Written for each level by hand: a compiler may well turn the loops inside out, and then
+/// every multiply-add waits for the one before.
+fn chains(rounds: usize, start: f32) -> f32 {
+    match level() {
+        // SAFETY: `level` has found these instructions on this processor.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { avx512_chains(rounds, start) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { avx2_chains(rounds, start) },
+        Level::Baseline => {
+            let mut chains = [[start; 4]; CHAINS];
+            for _ in 0..rounds {
+                chains = chains.map(|chain| chain.map(|lane| lane * 0.5 + 0.5));
+            }
+            chains.iter().flatten().sum()
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn avx512_chains(rounds: usize, start: f32) -> f32 {
+    use std::arch::x86_64::*;
+    let half = _mm512_set1_ps(0.5);
+    let mut chains = [_mm512_set1_ps(start); CHAINS];
+    for _ in 0..rounds {
+        for chain in &mut chains {
+            *chain = _mm512_fmadd_ps(*chain, half, half);
+        }
+    }
+    chains.into_iter().map(|chain| _mm512_reduce_add_ps(chain)).sum()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn avx2_chains(rounds: usize, start: f32) -> f32 {
+    use std::arch::x86_64::*;
+    let half = _mm256_set1_ps(0.5);
+    let mut chains = [_mm256_set1_ps(start); CHAINS];
+    for _ in 0..rounds {
+        for chain in &mut chains {
+            *chain = _mm256_fmadd_ps(*chain, half, half);
+        }
+    }
+    let mut sum = _mm256_setzero_ps();
+    for chain in chains {
+        sum = _mm256_add_ps(sum, chain);
+    }
+    let mut lanes = [0f32; 8];
+    // SAFETY: there is room for eight numbers.
+    unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), sum) };
+    lanes.iter().sum()
 }
 
 /// `rounds` dot-product instructions (two multiply-adds per lane) in each chain.
@@ -111,7 +165,7 @@ mod tests {
     #[test]
     fn the_chains_do_what_is_counted() {
         // x = (x + 1) / 2 from 0 on: after three rounds 7/8, in every lane of every chain.
-        assert_eq!(chains(3, 0.0), 0.875 * (CHAINS * LANES) as f32);
+        assert_eq!(chains(3, 0.0), 0.875 * (CHAINS * lanes()) as f32);
         assert_eq!(sum(&vec![1.0; 8 * LANES]), 8.0 * LANES as f32);
     }
 }

@@ -64,7 +64,7 @@ fn kernels_are_timed_beside_the_peaks() {
     let kernels = report["kernels"].as_array().unwrap();
     assert_eq!(kernels.len(), 2, "{report}");
     assert!(kernels.iter().all(|kernel| kernel["of_peak"].as_f64().unwrap() > 0.0));
-    assert!(report["peaks"]["fma_gflop_per_s"].as_f64().unwrap() > 1.0);
+    assert!(report["peaks"]["fma_gflop_per_s"].as_f64().unwrap() > 0.0);
     let refusal = work.run(&arguments("kernels", &["--only", "warp drive"])).refusal();
     assert!(refusal.starts_with("exit 2") && refusal.contains("AdamW"), "{refusal}");
 }
