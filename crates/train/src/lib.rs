@@ -38,6 +38,8 @@ mod trainer;
 mod validation;
 
 pub use config::{Recompute, RunConfig, SampleConfig, TrainConfig};
+/// What [`DeviceChoice::open`] gives.
+pub use burn::tensor::Device;
 pub use device::{DeviceChoice, DeviceKind};
 pub use document::Document;
 pub use durable::write_file;

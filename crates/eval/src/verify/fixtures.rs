@@ -20,16 +20,16 @@ const LOGITS: f64 = 1e-5;
 const LOSS: f64 = 1e-6;
 const GRADIENT: f64 = 1e-4;
 
-/// Checks `parity-logits`, `parity-loss` and `parity-gradients` over every fixture of a folder.
+/// Checks `parity-logits`, `parity-loss` and `parity-gradients` over every fixture of a folder, computed on `device`.
 ///
 /// # Errors
 /// An environment fault where the folder cannot be read; a usage fault where it holds no fixture, or a damaged one.
-pub fn parity(folder: &Path) -> Result<Vec<Check>> {
+pub fn parity(folder: &Path, device: &Device) -> Result<Vec<Check>> {
     let mut worst = [0.0f64; 3];
     let mut places = [const { String::new() }; 3];
     let files = files(folder)?;
     for path in &files {
-        for (at, (error, place)) in compare(path)?.into_iter().enumerate() {
+        for (at, (error, place)) in compare(path, device)?.into_iter().enumerate() {
             if error >= worst[at] || error.is_nan() {
                 (worst[at], places[at]) = (error, place);
             }
@@ -59,10 +59,10 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The errors of logits, loss and gradients, each with its place.
-fn compare(path: &Path) -> Result<[(f64, String); 3]> {
+fn compare(path: &Path, device: &Device) -> Result<[(f64, String); 3]> {
     let bytes = std::fs::read(path).at("read", path)?;
     let fixture = Fixture::parse(path, &bytes)?;
-    let model = weights::import(path, &fixture.config, &Device::flex().autodiff())?.model;
+    let model = weights::import(path, &fixture.config, &device.clone().autodiff())?.model;
     let batch = fixture.batch()?;
     let rows = model.window_rows(batch.length);
     let logits = model.for_inference().forward(&batch.tokens, batch.rows, rows)?;
@@ -200,7 +200,7 @@ mod tests {
             eprintln!("skipped: {} is absent", folder.display());
             return;
         }
-        for check in parity(folder).unwrap() {
+        for check in parity(folder, &Device::flex()).unwrap() {
             assert!(check.passed, "{check:?}");
         }
     }
@@ -214,8 +214,8 @@ mod tests {
 
     #[test]
     fn a_folder_without_fixtures_is_refused() {
-        assert!(parity(Path::new("/no/such/folder")).unwrap_err().is_environment());
+        assert!(parity(Path::new("/no/such/folder"), &Device::flex()).unwrap_err().is_environment());
         let empty = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"));
-        assert!(parity(empty).unwrap_err().to_string().contains("holds no fixture"));
+        assert!(parity(empty, &Device::flex()).unwrap_err().to_string().contains("holds no fixture"));
     }
 }

@@ -12,7 +12,8 @@ use percept_model::{Batch, LanguageModel, Mode, ModelConfig, Recompute, Rows, Se
 use super::{Row, Subject, SubjectStream};
 use crate::score::is_bounded;
 
-/// A language model to check, computed on the CPU in f64, so that a fault stands out from rounding, and beside it in f32.
+/// A language model to check, computed on the CPU in f64, so that a fault stands out from rounding, and beside it in f32
+/// on the device that is to be used.
 pub struct ModelSubject {
     name: String,
     trained: LanguageModel,
@@ -25,31 +26,30 @@ pub struct ModelSubject {
 }
 
 impl ModelSubject {
-    /// Checks these weights.
+    /// Checks these weights; single precision is computed on `device`.
     ///
     /// # Errors
     /// A configuration that the model crate refuses.
-    pub fn new(name: impl Into<String>, model: &LanguageModel) -> Result<Self> {
+    pub fn new(name: impl Into<String>, model: &LanguageModel, device: &Device) -> Result<Self> {
         let name = name.into();
-        let single = Self::with_precision(name.clone(), model, DType::F32)?;
-        Ok(Self { single: Some(Box::new(single)), ..Self::with_precision(name, model, DType::F64)? })
+        let single = Self::with_precision(name.clone(), model, (device, DType::F32))?;
+        Ok(Self { single: Some(Box::new(single)), ..Self::with_precision(name, model, (&Device::flex(), DType::F64))? })
     }
 
     /// Checks random weights for a configuration.
     ///
     /// # Errors
     /// As [`ModelSubject::new`].
-    pub fn random(name: impl Into<String>, config: &ModelConfig, seed: u64) -> Result<Self> {
-        Self::new(name, &LanguageModel::new(config, seed, &Device::flex())?)
+    pub fn random(name: impl Into<String>, config: &ModelConfig, seed: u64, device: &Device) -> Result<Self> {
+        Self::new(name, &LanguageModel::new(config, seed, &Device::flex())?, device)
     }
 
-    fn with_precision(name: String, model: &LanguageModel, dtype: DType) -> Result<Self> {
+    fn with_precision(name: String, model: &LanguageModel, (device, dtype): (&Device, DType)) -> Result<Self> {
         let weights = parameters::collect(model);
-        let cpu = Device::flex();
-        let zeros = LanguageModel::zeros(model.config(), &cpu.clone().autodiff())?;
+        let zeros = LanguageModel::zeros(model.config(), &device.clone().autodiff())?;
         let trained = parameters::map(zeros, |path, _, tensor| {
             let tensor = weights.get(path).map_or(tensor, |weight| weight.data.clone());
-            Tensor::from_data(tensor.into_data().convert_dtype(dtype), (&cpu, dtype))
+            Tensor::from_data(tensor.into_data().convert_dtype(dtype), (device, dtype))
         });
         let windows = WindowSchedule::of(model.config(), model.layers());
         Ok(Self {
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn another_result_in_single_precision_is_caught() {
         let config = reduced(&ModelConfig { vocab: 61, depth: 1, ..ModelConfig::default() }).unwrap();
-        let [mut subject, other] = [1, 2].map(|seed| ModelSubject::random("one", &config, seed).unwrap());
+        let [mut subject, other] = [1, 2].map(|seed| ModelSubject::random("one", &config, seed, &Device::flex()).unwrap());
         subject.single = other.single;
         assert_eq!(verify(&subject, Effort::SAMPLED, &mut |_| ()).unwrap().failures(), ["single-precision"]);
     }

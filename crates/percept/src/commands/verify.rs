@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use percept::eval::verify::{Check, Effort, ModelSubject, Report, parity, reduced, verify};
 use percept::model::ModelConfig;
-use percept::train::{DEFAULT_PRESET, DeviceChoice, RunFolder, Which, load_run};
+use percept::train::{DEFAULT_PRESET, Device, DeviceChoice, RunFolder, Which, load_run};
 use percept::{Fault, Result};
 
 use super::config_args::resolve_named;
@@ -38,7 +38,12 @@ pub(crate) struct Verify {
 impl Verify {
     pub(crate) fn run(&self, global: &Global) -> Result<()> {
         let terminal = global.terminal();
-        let (subject, effort) = self.subject()?;
+        let choice = global.device.as_deref().unwrap_or("auto").parse::<DeviceChoice>()?;
+        let (device, device_name) = choice.open()?;
+        let (subject, effort) = self.subject(&device)?;
+        if device_name != "cpu" {
+            terminal.say(format!("single precision and fixtures are computed on {device_name}"));
+        }
         terminal.text(Style::Bold.out(&format!("{:<24} {:<7} {:>10}  {:>8}", "check", "", "value", "limit")))?;
         let mut printed = Ok(());
         let mut report = verify(&subject, effort, &mut |check| {
@@ -48,7 +53,7 @@ impl Verify {
         })?;
         printed?;
         if let Some(folder) = &self.fixtures {
-            let checks = parity(folder)?;
+            let checks = parity(folder, &device)?;
             checks.iter().try_for_each(|check| print(&terminal, check))?;
             report = report.with(checks);
         }
@@ -56,21 +61,22 @@ impl Verify {
         conclude(&terminal, &report)
     }
 
-    fn subject(&self) -> Result<(ModelSubject, Effort)> {
+    fn subject(&self, device: &Device) -> Result<(ModelSubject, Effort)> {
         let name = self.model.as_deref().unwrap_or(DEFAULT_PRESET);
         if RunFolder::new(name).holds_a_run() {
-            let (device, _) = "cpu".parse::<DeviceChoice>()?.open()?;
-            let run = load_run(Path::new(name), Which::Best, &device)?;
-            return Ok((ModelSubject::new(format!("{name} at step {}", run.step), &run.model)?, Effort::SAMPLED));
+            let (cpu, _) = "cpu".parse::<DeviceChoice>()?.open()?;
+            let run = load_run(Path::new(name), Which::Best, &cpu)?;
+            let subject = ModelSubject::new(format!("{name} at step {}", run.step), &run.model, device)?;
+            return Ok((subject, Effort::SAMPLED));
         }
         let model = resolve_named(Some(name), &self.set, Vec::new())?.model;
         match self.full {
             true => {
                 let vocab = if model.vocab == 0 { VOCABULARY } else { model.vocab };
                 let model = ModelConfig { vocab, ..model };
-                Ok((ModelSubject::random(name, &model, SEED)?, Effort::SAMPLED))
+                Ok((ModelSubject::random(name, &model, SEED, device)?, Effort::SAMPLED))
             }
-            false => Ok((ModelSubject::random(format!("{name}, reduced"), &reduced(&model)?, SEED)?, Effort::THOROUGH)),
+            false => Ok((ModelSubject::random(format!("{name}, reduced"), &reduced(&model)?, SEED, device)?, Effort::THOROUGH)),
         }
     }
 }
