@@ -12,8 +12,10 @@
 //! - [`Fault`]: the one error type, with a hint and an exit code
 
 pub mod generation;
+mod huge_pages;
 pub mod sampling;
 
+pub use huge_pages::HugePages;
 pub use percept_data as data;
 pub use percept_eval as eval;
 pub use percept_fault::{self as fault, Fault, Kind, Result};

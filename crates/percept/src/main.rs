@@ -17,6 +17,9 @@ mod training;
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: percept::HugePages = percept::HugePages;
+
 fn main() -> ExitCode {
     match crash::guard(run) {
         Ok(()) => ExitCode::SUCCESS,

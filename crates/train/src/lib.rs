@@ -37,9 +37,9 @@ mod time_limit;
 mod trainer;
 mod validation;
 
-pub use config::{Recompute, RunConfig, SampleConfig, TrainConfig};
 /// What [`DeviceChoice::open`] gives.
 pub use burn::tensor::Device;
+pub use config::{Recompute, RunConfig, SampleConfig, TrainConfig};
 pub use device::{DeviceChoice, DeviceKind};
 pub use document::Document;
 pub use durable::write_file;

@@ -244,7 +244,8 @@ mod tests {
     #[test]
     fn another_result_in_single_precision_is_caught() {
         let config = reduced(&ModelConfig { vocab: 61, depth: 1, ..ModelConfig::default() }).unwrap();
-        let [mut subject, other] = [1, 2].map(|seed| ModelSubject::random("one", &config, seed, &Device::flex()).unwrap());
+        let [mut subject, other] =
+            [1, 2].map(|seed| ModelSubject::random("one", &config, seed, &Device::flex()).unwrap());
         subject.single = other.single;
         assert_eq!(verify(&subject, Effort::SAMPLED, &mut |_| ()).unwrap().failures(), ["single-precision"]);
     }

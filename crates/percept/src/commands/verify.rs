@@ -76,7 +76,10 @@ impl Verify {
                 let model = ModelConfig { vocab, ..model };
                 Ok((ModelSubject::random(name, &model, SEED, device)?, Effort::SAMPLED))
             }
-            false => Ok((ModelSubject::random(format!("{name}, reduced"), &reduced(&model)?, SEED, device)?, Effort::THOROUGH)),
+            false => Ok((
+                ModelSubject::random(format!("{name}, reduced"), &reduced(&model)?, SEED, device)?,
+                Effort::THOROUGH,
+            )),
         }
     }
 }
