@@ -1,5 +1,6 @@
 //! Every mixer passes; the broken ones are caught by name (see `broken`).
 
+use burn::tensor::Device;
 use percept_model::ModelConfig;
 use percept_model::mixer::MixerKind;
 
