@@ -65,54 +65,65 @@ impl Memory {
     }
 }
 
-/// Numbers per window.
+/// Numbers per window: the most that is kept and flows back at one time. The backward pass frees what it has passed, so
+/// the peak lies where it enters a sublayer: the last one, or one that reads many more rows than those after it.
 fn activations(model: &ModelConfig, train: &TrainConfig, properties: &Properties, attention: Attention) -> u64 {
     let entering = properties.rows_by_layer(properties.window_rows(model.context));
-    let (mut kept, mut inputs, mut largest) = (0, 0, 0);
+    let (mut below, mut inputs, mut peak) = (0, 0, 0);
     for (layer, &rows) in properties.layers().iter().zip(&entering) {
         let after = layer.kind.rows_after(model, layer, rows);
+        let copied = layer.kind.copied(model, layer, rows);
         let scores = match attention {
             Attention::Fused => 0,
             Attention::Composed => 3 * model.heads as u64 * layer.kind.score_entries(model, layer, rows),
         };
-        let copied = layer.kind.copied(model, layer, rows) as u64;
-        // Where nothing is fused, the feed-forward sublayer keeps its normalised and its activated rows too.
-        let again = match attention {
-            Attention::Fused => 0,
-            Attention::Composed => (after.len() * (model.dim + model.hidden_dim())) as u64,
-        };
-        let block = block_numbers(model, rows, after) + copied + scores + again;
-        kept += block;
+        let mixer = (mixer_kept(model, rows, after) + copied) as u64 + scores;
+        let block = mixer + feed_forward_kept(model, after, attention) as u64;
+        let in_mixer = mixer + mixer_flow(model, rows, after, copied) as u64;
+        let in_feed_forward = block + (after.len() * (2 * model.dim + branches(model) * model.hidden_dim())) as u64;
+        peak = peak.max(below + in_mixer.max(in_feed_forward));
         inputs += (rows.len() * model.dim) as u64;
-        largest = largest.max(block);
+        below = match train.recompute {
+            Recompute::Nothing => below + block,
+            Recompute::Blocks => inputs,
+        };
     }
-    // The peak lies where the backward pass enters the last block: the gradients of its output, of the rows before the
-    // last norm, and of its hidden rows.
-    let last = entering.last().map_or(0, |rows| rows.len());
-    let flowing = (last * (2 * model.dim + branches(model) * model.hidden_dim())) as u64;
-    flowing
-        + match train.recompute {
-            Recompute::Nothing => kept,
-            Recompute::Blocks => inputs + largest,
-        }
+    peak
 }
 
-/// Numbers that one block keeps for its backward pass.
-///
-/// Mixer, per row: the input, its norm, keys and values (with their unnormalised form), and per query row the
-/// query (likewise) and the attention's output. Feed-forward, per row that leaves the mixer: the input, and the hidden
-/// rows before the activation; the fused operation computes the rest again.
-fn block_numbers(model: &ModelConfig, rows: Rows, after: Rows) -> u64 {
-    let width = model.heads * model.head_dim();
-    let narrow = model.key_value_heads() * model.head_dim();
+/// Channels of queries, and of keys or values.
+fn widths(model: &ModelConfig) -> (usize, usize) {
+    (model.heads * model.head_dim(), model.key_value_heads() * model.head_dim())
+}
+
+/// Numbers that a mixer keeps for its backward pass: per row the input, its norm, keys and values (with their
+/// unnormalised form), and per query row the query (likewise) and the attention's output.
+fn mixer_kept(model: &ModelConfig, rows: Rows, after: Rows) -> usize {
+    let (width, narrow) = widths(model);
     let forms = 1 + usize::from(model.qk_norm);
     let key_value = match model.key_value {
         KeyValue::Separate => (1 + forms) * narrow,
         KeyValue::Shared => (1 + usize::from(model.key_value_norm)) * narrow,
     };
-    let hidden = branches(model) * model.hidden_dim();
-    let mixer = rows.len() * (2 * model.dim + key_value) + after.len() * (forms + 1) * width;
-    (mixer + after.len() * (model.dim + hidden)) as u64
+    rows.len() * (2 * model.dim + key_value) + after.len() * (forms + 1) * width
+}
+
+/// Gradients inside a mixer: of queries, keys and values, their contributions to the normalised rows, and that of the
+/// residual; where attention reads parts of the tensors, those of the parts, each as long as the whole.
+fn mixer_flow(model: &ModelConfig, rows: Rows, after: Rows, copied: usize) -> usize {
+    let (width, narrow) = widths(model);
+    let of_parts = if copied > 0 { width + 2 * narrow } else { 0 };
+    rows.len() * (4 * model.dim + 2 * narrow + of_parts) + after.len() * width
+}
+
+/// Numbers that a feed-forward sublayer keeps for its backward pass: per row the input, and the hidden rows before the
+/// activation. Where nothing is fused, the normalised and the activated rows too.
+fn feed_forward_kept(model: &ModelConfig, after: Rows, attention: Attention) -> usize {
+    let again = match attention {
+        Attention::Fused => 0,
+        Attention::Composed => model.dim + model.hidden_dim(),
+    };
+    after.len() * (model.dim + branches(model) * model.hidden_dim() + again)
 }
 
 /// Maps that lead into the activation.

@@ -30,7 +30,7 @@ const SIZES: [&str; 17] = [
 ];
 
 /// Every kind of model, and the options that keep most.
-const MODELS: [&[&str]; 11] = [
+const MODELS: [&[&str]; 13] = [
     &["model.layers=llp"],
     &["model.layers=transformer"],
     &["model.layers=perceiver-ar"],
@@ -39,6 +39,9 @@ const MODELS: [&[&str]; 11] = [
     &["model.layers=perceiver-v3"],
     &["model.layers=longlora"],
     &["model.layers=llp*3, transformer"],
+    // Many more rows in the first layer than after it.
+    &["model.layers=perceiver-ar", "model.context=4096", "model.latents=128", "model.compressed=128", "train.batch=8"],
+    &["model.layers=perceiver-v3", "model.context=4096", "model.latents=128", "model.compressed=128", "train.batch=8"],
     &["model.layers=llp", "train.recompute=blocks"],
     &["model.layers=transformer", "train.accumulate=2", "train.ema=0.9"],
     &[
