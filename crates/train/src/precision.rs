@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, FloatDType};
 use percept_fault::{Fault, Result};
 use percept_model::ops::Precision;
 use schemars::JsonSchema;
@@ -28,18 +28,19 @@ pub enum Bf16Support {
     Present,
     /// It is a CPU without the instructions.
     NoInstructions,
-    /// It is no CPU.
+    /// It is another device, and has no bf16 numbers.
     NotOnThisDevice,
 }
 
 impl Bf16Support {
     /// What `device` offers.
     pub fn of(device: &Device) -> Self {
-        match (device == &Device::flex(), Precision::Bf16.is_supported()) {
-            (false, _) => Self::NotOnThisDevice,
-            (true, false) => Self::NoInstructions,
-            (true, true) => Self::Present,
-        }
+        let missing = if device == &Device::flex() { Self::NoInstructions } else { Self::NotOnThisDevice };
+        let present = match missing {
+            Self::NoInstructions => Precision::Bf16.is_supported(),
+            _ => device.supports_dtype(FloatDType::BF16),
+        };
+        if present { Self::Present } else { missing }
     }
 }
 
@@ -54,7 +55,7 @@ impl PrecisionChoice {
             (_, Bf16Support::Present) => return Ok(Precision::Bf16),
             (Self::Auto, _) => return Ok(Precision::F32),
             (Self::Bf16, Bf16Support::NoInstructions) => "this processor has no AVX512-BF16",
-            (Self::Bf16, Bf16Support::NotOnThisDevice) => "only the CPU trains in bf16 so far",
+            (Self::Bf16, Bf16Support::NotOnThisDevice) => "this device has no bf16",
         };
         Err(Fault::environment(format!("train.precision = \"bf16\": {missing}"))
             .hint("use --precision f32, or auto, which takes bf16 where it can"))

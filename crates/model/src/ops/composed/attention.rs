@@ -1,5 +1,6 @@
 //! Attention of queries to intervals of keys.
 
+use super::product::product;
 use burn::tensor::{Bool, Tensor, TensorData, activation};
 use percept_kernels::{Dropout, Pattern, Visibility};
 use std::ops::Range;
@@ -109,7 +110,7 @@ impl Piece {
         let [batch, length, heads, _] = q.dims();
         let span = self.span.len();
         let shape = [batch, heads, length, span];
-        let scores = (q.swap_dims(1, 2) * rule.scale).matmul(k.permute([0, 2, 3, 1]));
+        let scores = product(q.swap_dims(1, 2) * rule.scale, k.permute([0, 2, 3, 1]));
         let hidden: Vec<bool> = self
             .rows
             .clone()
@@ -134,7 +135,7 @@ impl Piece {
             }
             None => weights,
         };
-        weights.matmul(v.swap_dims(1, 2)).swap_dims(1, 2)
+        product(weights, v.swap_dims(1, 2)).swap_dims(1, 2)
     }
 
     /// Dropout factors `[batch, h, rows, span]`, where the batch runs over (row of the batch, block).

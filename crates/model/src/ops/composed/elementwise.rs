@@ -1,5 +1,6 @@
 //! Activations, dropout, linear maps and the embedding.
 
+use super::product::product;
 use burn::tensor::{Int, Tensor, TensorData, activation};
 use percept_kernels::Dropout;
 
@@ -17,7 +18,7 @@ pub fn swiglu<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
 pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
     let [batch, length, input] = x.dims();
     let output = weight.dims()[1];
-    let y = x.reshape([batch * length, input]).matmul(weight);
+    let y = product(x.reshape([batch * length, input]), weight);
     let y = match bias {
         Some(bias) => y + bias.unsqueeze(),
         None => y,

@@ -1,5 +1,6 @@
 //! The output head and its cross-entropy, without holding the logits of all positions.
 
+use super::product::product;
 use burn::tensor::{Int, Tensor, TensorData, activation};
 
 use crate::ops::IGNORED;
@@ -76,7 +77,7 @@ impl Head {
     fn chunk(&self, hidden: Tensor<2>, targets: &[u32]) -> Chunk {
         let device = hidden.device();
         let rows = targets.len();
-        let logits = hidden.clone().matmul(self.weight.clone().transpose());
+        let logits = product(hidden.clone(), self.weight.clone().transpose());
         let logits = match &self.bias {
             Some(bias) => logits + bias.clone().unsqueeze(),
             None => logits,
@@ -92,8 +93,8 @@ impl Head {
             let slope = (total * (2.0 * z_loss) + 1.0) * scored.clone();
             let gradient = (log_p.exp() * slope).scatter(1, ids, scored.neg(), burn::tensor::IndexingUpdateOp::Add);
             (
-                gradient.clone().matmul(self.weight.clone()),
-                gradient.clone().transpose().matmul(hidden),
+                product(gradient.clone(), self.weight.clone()),
+                product(gradient.clone().transpose(), hidden),
                 gradient.sum_dim(0).squeeze_dim::<1>(0),
             )
         });

@@ -6,6 +6,7 @@ mod elementwise;
 mod feed_forward;
 mod head;
 mod norm;
+mod product;
 mod rotary;
 
 pub use adamw::{adamw, squared_norm};
