@@ -113,6 +113,8 @@ impl Session {
         session.position = number(&metadata, "position")?;
         let (model, position) = (session.model.clone(), session.position);
         let (device, heads) = (model.device(), [model.config().key_value_heads(), model.config().head_dim()]);
+        // A window can hold more rows than tokens: V3 compresses any history to p rows.
+        let most_rows = if session.windows.is_some() { usize::MAX } else { position };
         let running = session.running.tensors(&model);
         for (name, view) in tensors {
             match name.split('.').collect::<Vec<_>>()[..] {
@@ -128,7 +130,9 @@ impl Session {
                     let tensor: Tensor<4> = tensor(&view, &device)?;
                     let state = layer.parse::<usize>().ok().and_then(|layer| running.states.get_mut(layer));
                     match (state, tensor.dims()) {
-                        (Some(state), [1, rows, h, e]) if [h, e] == heads && rows <= position => state.set(key, tensor),
+                        (Some(state), [1, rows, h, e]) if [h, e] == heads && rows <= most_rows => {
+                            state.set(key, tensor)
+                        }
                         _ => return Err(damaged()),
                     }
                 }
