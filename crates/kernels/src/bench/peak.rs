@@ -14,8 +14,8 @@ const CHAINS: usize = 12;
 const ROUNDS: usize = 4_000_000;
 /// Numbers read for the bandwidth: 256 MiB, beyond any cache that a few cores have.
 const NUMBERS: usize = 64 << 20;
-/// Measurements, of which the best counts.
-const REPEATS: usize = 5;
+/// Measurements, of which the best counts: half a second, so that a moment's other work on the machine does not matter.
+const REPEATS: usize = 30;
 
 /// f32 operations per second at best, a multiply-add counted as two.
 pub fn fma_peak() -> f64 {
