@@ -128,11 +128,11 @@ impl LanguageModel {
         self.precision
     }
 
-    /// The same model with its linear maps rounded to `precision`, in which a session then packs them. Norms, biases and
-    /// the embedding stay as they are.
+    /// The same model with its linear maps rounded to `precision`, in which a session then packs them. Norms and biases
+    /// stay as they are, and so does the embedding, unless the head is tied to it: then it is one weight, rounded as a head.
     ///
     /// # Errors
-    /// A usage fault where the model has no packed decoder ([`Decoder::supports`]) or its head is tied to the embedding.
+    /// A usage fault where the model has no packed decoder ([`Decoder::supports`]).
     pub fn with_weight_precision(self, precision: WeightPrecision) -> Result<Self> {
         if !Decoder::supports(&self) && precision != WeightPrecision::F32 {
             return Err(Fault::usage(
@@ -140,13 +140,10 @@ impl LanguageModel {
             )
             .hint("use f32 weights"));
         }
-        if self.head.weight.is_none() && precision != WeightPrecision::F32 {
-            return Err(Fault::usage("a model whose head is its embedding is decoded with f32 weights only")
-                .hint("use f32 weights"));
-        }
+        let head = if self.head.weight.is_some() { "head.weight" } else { "embedding.weight" };
         let mut model = parameters::map(self, |path, shape, tensor| match (path, shape) {
+            (path, [_, dim]) if path == head => round(tensor, precision, *dim, HEAD_ORDER),
             ("embedding.weight", _) => tensor,
-            ("head.weight", [_, dim]) => round(tensor, precision, *dim, HEAD_ORDER),
             (_, [inputs, _]) => round(tensor, precision, *inputs, WeightOrder::InputOutput),
             _ => tensor,
         });
