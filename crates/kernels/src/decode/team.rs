@@ -55,21 +55,46 @@ struct Tile {
     index: usize,
 }
 
+impl Round {
+    /// Sets what the next round does; the last one is over.
+    fn prepare(&self, run: *mut (), work: *mut ()) {
+        self.run.store(run, Ordering::Relaxed);
+        self.work.store(work, Ordering::Relaxed);
+    }
+
+    /// Lets everybody take the tiles of what was prepared.
+    fn open(&self, number: u64, tiles: usize) {
+        self.ticket.store((number << TILE_BITS | tiles as u64) << TILE_BITS, Ordering::Release);
+    }
+
+    fn ticket(&self) -> u64 {
+        self.ticket.load(Ordering::Acquire)
+    }
+
+    /// The tile that a ticket offers, if its round has one left. It may be performed once it was taken.
+    fn offered(&self, ticket: u64) -> Option<Tile> {
+        let part = |shift: u32| (ticket >> shift & ((1 << TILE_BITS) - 1)) as usize;
+        let (index, tiles) = (part(0), part(TILE_BITS));
+        let tile = || Tile { run: self.run.load(Ordering::Relaxed), work: self.work.load(Ordering::Relaxed), index };
+        (index < tiles).then(tile)
+    }
+
+    /// Takes the tile that a ticket offers; where that is no longer free, the ticket of now is the error. Success means that
+    /// what [`Round::offered`] read belongs to this round: the leader prepares the next one only after every tile of this
+    /// one, ours included, is done.
+    fn take(&self, ticket: u64) -> Result<(), u64> {
+        self.ticket.compare_exchange_weak(ticket, ticket + 1, Ordering::AcqRel, Ordering::Acquire).map(drop)
+    }
+}
+
 impl Shared {
     fn claim(&self) -> Option<Tile> {
         let round = &self.round.0;
-        let mut ticket = round.ticket.load(Ordering::Acquire);
+        let mut ticket = round.ticket();
         loop {
-            let part = |shift: u32| (ticket >> shift & ((1 << TILE_BITS) - 1)) as usize;
-            let (index, tiles) = (part(0), part(TILE_BITS));
-            if index >= tiles {
-                return None;
-            }
-            let tile = Tile { run: round.run.load(Ordering::Relaxed), work: round.work.load(Ordering::Relaxed), index };
-            // Success means that this tile was still free, so what was read above belongs to its round: the leader begins
-            // the next one only after every tile of this one, ours included, is done.
-            match round.ticket.compare_exchange_weak(ticket, ticket + 1, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return Some(tile),
+            let tile = round.offered(ticket)?;
+            match round.take(ticket) {
+                Ok(()) => return Some(tile),
                 Err(now) => ticket = now,
             }
         }
@@ -208,10 +233,10 @@ impl Crew<'_> {
         assert!(tiles < 1 << TILE_BITS, "{tiles} tiles");
         let (shared, round) = (self.shared, &self.shared.round.0);
         shared.done.0.store(0, Ordering::Relaxed);
-        round.run.store(run::<F> as unsafe fn(*const (), usize) as *mut (), Ordering::Relaxed);
-        round.work.store((&raw const work).cast::<()>().cast_mut(), Ordering::Relaxed);
+        let run = run::<F> as unsafe fn(*const (), usize);
+        round.prepare(run as *mut (), (&raw const work).cast::<()>().cast_mut());
         **lead += 1;
-        round.ticket.store((**lead << TILE_BITS | tiles as u64) << TILE_BITS, Ordering::Release);
+        round.open(**lead, tiles);
         while let Some(tile) = shared.claim() {
             shared.perform(tile);
         }
@@ -251,12 +276,45 @@ mod tests {
         }
     }
 
-    /// Rounds of different sizes in a row: a helper that saw one end must not take part of the next by the old ticket.
+    /// Takes all that is left of a round.
+    fn exhaust(shared: &Shared) -> Vec<usize> {
+        std::iter::from_fn(|| shared.claim()).map(|tile| tile.index).collect()
+    }
+
+    /// A helper that loses its core at the worst moments, step by step: it must not take part of one round by the ticket
+    /// of another.
+    #[test]
+    fn an_old_ticket_claims_nothing() {
+        let (shared, mut works) = (Shared::default(), [0u8; 2]);
+        let [first, second] = works.each_mut().map(|work| (&raw mut *work).cast::<()>());
+        let round = &shared.round.0;
+        round.prepare(first, first);
+        round.open(1, 2);
+        let early = round.ticket();
+        let offered = round.offered(early).map(|tile| (tile.work, tile.index));
+        assert_eq!(offered, Some((first, 0)));
+        assert_eq!(exhaust(&shared), [0, 1]);
+        let late = round.ticket();
+        assert!(round.offered(late).is_none(), "the round is over");
+        // The next round is larger, and not open yet.
+        round.prepare(second, second);
+        assert!(round.offered(late).is_none(), "what is prepared is not open");
+        assert!(round.take(early).is_err(), "the tile is gone");
+        round.open(2, 5);
+        assert!(round.offered(late).is_none(), "the ticket's round is over, whatever round is open");
+        assert!(round.take(early).is_err() && round.take(late).is_err(), "the round is gone");
+        assert_eq!(exhaust(&shared), [0, 1, 2, 3, 4], "nobody took a tile by an old ticket");
+        // As large as the first: only the number of the round tells them apart.
+        round.open(3, 2);
+        assert!(round.take(early).is_err(), "another round of the same size");
+    }
+
+    /// The same with threads, which rarely meet at those moments.
     #[test]
     fn rounds_of_changing_sizes_keep_apart() {
         let team = Team::new(1);
         let mut crew = team.crew();
-        for round in 0..200_000 {
+        for round in 0..20_000 {
             let (tiles, done) = (2 + round % 5, AtomicUsize::new(0));
             crew.each(tiles, |tile| {
                 done.fetch_add(1 << (8 * tile), Ordering::Relaxed);
