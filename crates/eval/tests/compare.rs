@@ -9,7 +9,8 @@ use percept_eval::compare::{
     Spec, State, Sweep,
 };
 use percept_fault::Result;
-use percept_train::Override;
+use percept_train::{Override, RunFolder, RunStatus};
+use serde_json::Value;
 
 /// A folder with text and room for comparisons.
 struct Place {
@@ -77,13 +78,33 @@ impl Place {
 
     /// Runs to the end and returns the report with the names of what was trained.
     fn compare(&self, spec: Spec, name: &str) -> (Comparison, Vec<String>) {
-        let mut trained = Vec::new();
-        let ended = self.lineup(spec, name).run(&AtomicBool::new(false), &mut |event| {
-            if let Event::Run { label, .. } = event {
-                trained.push(label);
-            }
+        let (comparison, trained, _) = self.compare_and_time(spec, name);
+        (comparison, trained)
+    }
+
+    /// The same with the number of steps that were timed.
+    fn compare_and_time(&self, spec: Spec, name: &str) -> (Comparison, Vec<String>, usize) {
+        let (mut trained, mut timed) = (Vec::new(), 0);
+        let ended = self.lineup(spec, name).run(&AtomicBool::new(false), &mut |event| match event {
+            Event::Run { label, .. } => trained.push(label),
+            Event::Timing { .. } => timed += 1,
+            _ => {}
         });
-        (finished(ended), trained)
+        (finished(ended), trained, timed)
+    }
+
+    /// The runs of sweeps whose folder holds a file or folder of this name.
+    fn sweep_runs_with(&self, name: &str, part: &str) -> Vec<PathBuf> {
+        let runs = std::fs::read_dir(self.path(name).join("sweep")).unwrap().map(|run| run.unwrap().path());
+        runs.filter(|run| run.join(part).exists()).collect()
+    }
+
+    /// Changes the file of the timing.
+    fn change_speed(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        let path = self.path(name).join("speed.json");
+        let mut value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        change(&mut value);
+        std::fs::write(&path, value.to_string()).unwrap();
     }
 }
 
@@ -100,6 +121,7 @@ fn find<'a>(comparison: &'a Comparison, name: &str) -> &'a ModelResult {
 
 /// The report without what the clock and the memory say.
 fn timeless(mut comparison: Comparison) -> Comparison {
+    comparison.timing = None;
     comparison.readings.retain(|reading| reading.axis != Axis::Seconds);
     for model in &mut comparison.models {
         if let Some(usage) = &mut model.usage {
@@ -172,11 +194,16 @@ fn budgets_of_tokens_and_operations_are_kept_within_one_step() {
 #[test]
 fn a_time_budget_ends_every_run_with_its_decay() {
     let place = Place::new();
+    // A timing of this very model lies there.
+    place.compare(place.spec(&["llp"], "300 tokens", &[]), "out");
+    place.change_speed("out", |speed| speed["models"][0]["seconds"] = 1e6.into());
     let (comparison, _) = place.compare(place.spec(&["llp"], "0.3 s", &[]), "out");
     let model = find(&comparison, "llp");
     assert!(comparison.state == State::Finished && model.runs[0].steps >= 1 && model.test.is_some());
-    let again = place.compare(place.spec(&["llp"], "0.3 s", &[]), "out");
-    assert!(again.1.is_empty(), "a finished run is reused, whatever speed is measured now: {:?}", again.1);
+    assert!(model.usage.as_ref().unwrap().seconds < 1e6 && comparison.timing.is_none());
+    let (again, trained, timed) = place.compare_and_time(place.spec(&["llp"], "0.3 s", &[]), "out");
+    assert!(trained.is_empty(), "a finished run is reused, whatever speed is measured now: {trained:?}");
+    assert!(timed == 0 && again.timing.is_none(), "the time that passed is what counts");
 }
 
 #[test]
@@ -212,6 +239,76 @@ fn an_interrupted_comparison_equals_an_uninterrupted_one() {
 }
 
 #[test]
+fn seconds_are_steps_times_the_timed_step() {
+    let place = Place::new();
+    let spec = || place.spec(&["llp", "perceiver-ar"], "600 tokens", &[]);
+    let (first, _, timed) = place.compare_and_time(spec(), "out");
+    let timing = first.timing.as_ref().unwrap();
+    assert_eq!(timed, 2 * timing.rounds * (timing.steps / timing.rounds + 2), "steps of two models with their warm-up");
+    for (step, name) in timing.models.iter().zip(["llp", "perceiver-ar"]) {
+        assert_eq!(step.model, name);
+        assert!(0.0 < step.min && step.min <= step.seconds && step.seconds <= step.max, "{step:?}");
+    }
+    // Times that nobody measures, so that it is seen where the seconds come from.
+    place.change_speed("out", |speed| {
+        for (model, seconds) in [1000.0, 4000.0].into_iter().enumerate() {
+            speed["models"][model]["seconds"] = seconds.into();
+        }
+    });
+    let (told, trained, timed) = place.compare_and_time(spec(), "out");
+    assert!(trained.is_empty() && timed == 0, "both are reused");
+    for (name, seconds) in [("llp", 1000.0), ("perceiver-ar", 4000.0)] {
+        let model = find(&told, name);
+        let (run, usage) = (&model.runs[0], model.usage.as_ref().unwrap());
+        assert!(run.curve.iter().all(|point| point.seconds == point.step as f64 * seconds), "{:?}", run.curve);
+        assert_eq!(usage.seconds, run.steps as f64 * seconds);
+        assert_eq!(usage.tokens_per_second, TOKENS_PER_STEP as f64 / seconds);
+    }
+    let reading = told.readings.iter().find(|reading| reading.axis == Axis::Seconds).unwrap();
+    assert_eq!(reading.at % 1000.0, 0.0, "{reading:?}");
+    assert_eq!(timeless(told), timeless(first));
+}
+
+#[test]
+fn a_timing_is_reused_by_what_it_depends_on() {
+    let place = Place::new();
+    let spec = |models: &[&str]| place.spec(models, "300 tokens", &[]);
+    let (_, _, of_one) = place.compare_and_time(spec(&["llp"]), "out");
+    let (more, trained, of_two) = place.compare_and_time(spec(&["llp", "transformer"]), "out");
+    assert_eq!((trained.len(), of_two), (1, 2 * of_one), "another model: all are timed again, side by side");
+    assert_eq!(more.timing.unwrap().models.len(), 2);
+    let again = || place.compare_and_time(spec(&["llp", "transformer"]), "out");
+    assert_eq!(again().2, 0);
+    place.change_speed("out", |speed| speed["fingerprint"] = "of another machine".into());
+    assert_eq!(again().2, of_two);
+    // Trained without a timing, as by a version that had none.
+    std::fs::remove_file(place.path("out/speed.json")).unwrap();
+    let (added, trained, timed) = again();
+    assert!(trained.is_empty() && timed == of_two && added.timing.is_some());
+}
+
+#[test]
+fn a_timing_that_is_stopped_leaves_nothing() {
+    let place = Place::new();
+    let spec = || place.spec(&["llp"], "300 tokens", &[]);
+    let stop = AtomicBool::new(false);
+    let mut timed = 0;
+    let ended = place.lineup(spec(), "out").run(&stop, &mut |event| match event {
+        Event::Timing { done, .. } => {
+            timed = done;
+            stop.store(done == 3, Ordering::Relaxed);
+        }
+        Event::Scoring { .. } => panic!("the test text is scored after the timing"),
+        _ => {}
+    });
+    let Ended::Interrupted(comparison) = ended.unwrap() else { panic!("it was asked to stop") };
+    assert_eq!((comparison.state, comparison.timing, timed), (State::Unfinished, None, 3));
+    assert!(!place.path("out/speed.json").exists());
+    let (comparison, trained) = place.compare(spec(), "out");
+    assert!(trained.is_empty() && comparison.timing.is_some() && comparison.state == State::Finished);
+}
+
+#[test]
 fn finished_runs_are_reused_by_what_they_depend_on() {
     let place = Place::new();
     let (_, trained) = place.compare(place.spec(&["llp"], "600 tokens", &[]), "out");
@@ -242,6 +339,43 @@ fn sweeps_cost_the_same_for_every_model_and_choose_on_validation() {
         assert_eq!(run.learning_rate, lowest.learning_rate);
         assert_ne!(run.learning_rate, rates[0], "a rate that learns nothing in 15 steps");
     }
+}
+
+#[test]
+fn the_weights_of_a_sweep_go_once_a_rate_is_chosen() {
+    let place = Place::new();
+    let spec = || {
+        let mut spec = place.spec(&["llp", "transformer"], "600 tokens", &[]);
+        spec.sweep = Some(Sweep { lr: 2, fraction: 0.5, ..Sweep::default() });
+        spec
+    };
+    // Stopped at the first line of metrics of the second point: one model's search is under way.
+    let (stop, begun) = (AtomicBool::new(false), Cell::new(0));
+    let ended = place.lineup(spec(), "out").run(&stop, &mut |event| match event {
+        Event::Run { .. } => begun.set(begun.get() + 1),
+        Event::Step { .. } => stop.store(begun.get() == 2, Ordering::Relaxed),
+        _ => {}
+    });
+    assert!(matches!(ended.unwrap(), Ended::Interrupted(_)));
+    assert_eq!(place.sweep_runs_with("out", "checkpoints").len(), 2, "no rate is chosen yet");
+    let (first, trained) = place.compare(spec(), "out");
+    assert_eq!(trained.len(), 1 + 2 + 2, "the finished point is found, the interrupted one goes on");
+    for kept in ["config.toml", "done.json", "metrics.jsonl"] {
+        assert_eq!(place.sweep_runs_with("out", kept).len(), 4, "{kept}");
+    }
+    for gone in ["checkpoints", "latest", "best"] {
+        assert!(place.sweep_runs_with("out", gone).is_empty(), "{gone}");
+    }
+    for run in place.sweep_runs_with("out", "config.toml") {
+        assert_eq!(RunStatus::of(&run), RunStatus::Finished);
+    }
+    for model in &first.models {
+        let folder = RunFolder::new(place.path("out").join(&model.runs[0].folder));
+        assert!(!folder.checkpoint_steps().unwrap().is_empty(), "full runs keep theirs");
+    }
+    let (again, trained) = place.compare(spec(), "out");
+    assert!(trained.is_empty(), "finished without their weights: {trained:?}");
+    assert_eq!(timeless(again), timeless(first));
 }
 
 #[test]

@@ -17,14 +17,15 @@ const PARTS: f64 = 10_000.0;
 pub(crate) struct Comparing {
     terminal: Terminal,
     whole: Meter,
-    scoring: Option<(String, Meter)>,
+    /// Something else than training: whose turn it is.
+    turn: Option<(String, Meter)>,
     label: String,
 }
 
 impl Comparing {
     pub(crate) fn new(terminal: Terminal) -> Self {
         let whole = Meter::new(terminal, "comparing", PARTS as u64);
-        Self { terminal, whole, scoring: None, label: String::new() }
+        Self { terminal, whole, turn: None, label: String::new() }
     }
 
     /// One event.
@@ -43,15 +44,19 @@ impl Comparing {
                 self.whole.say(&format!("{}  step {}: validation {value}", self.label, validation.step));
             }
             Event::Warning(warning) => self.whole.warn(&warning),
-            Event::Scoring { label, done, total } => {
-                if self.scoring.as_ref().is_none_or(|(current, _)| *current != label) {
-                    self.scoring = Some((label.clone(), Meter::new(self.terminal, "scoring", total)));
-                }
-                if let Some((_, meter)) = &mut self.scoring {
-                    meter.set(done, || label);
-                }
-            }
+            Event::Timing { label, done, total } => self.turn("timing steps", "all", done, total, label),
+            Event::Scoring { label, done, total } => self.turn("scoring", &label.clone(), done, total, label),
             _ => {}
+        }
+    }
+
+    /// Progress of other work than training; each `part` of it has a meter of its own.
+    fn turn(&mut self, work: &str, part: &str, done: u64, total: u64, detail: String) {
+        if self.turn.as_ref().is_none_or(|(current, _)| *current != part) {
+            self.turn = Some((part.to_owned(), Meter::new(self.terminal, work, total)));
+        }
+        if let Some((_, meter)) = &mut self.turn {
+            meter.set(done, || detail);
         }
     }
 }
@@ -146,6 +151,7 @@ pub(crate) fn print_summary(terminal: &Terminal, comparison: &Comparison) -> Res
         "\nbudget of every run: {}; {}, at least {} tokens of context for every target but the first ones of a document",
         comparison.budget, comparison.protocol.text, comparison.protocol.guaranteed_context
     ))?;
+    terminal.text(format!("seconds: {}", comparison.seconds_in_words()))?;
     let spread = comparison.models.iter().filter_map(|model| model.test.or(model.validation)?.width()).reduce(f64::max);
     terminal.text(match spread {
         Some(spread) => {

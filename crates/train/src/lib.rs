@@ -36,6 +36,7 @@ mod tensors;
 mod time_limit;
 mod trainer;
 mod validation;
+mod windows;
 
 /// What [`DeviceChoice::open`] gives.
 pub use burn::tensor::Device;
@@ -57,3 +58,4 @@ pub use start::{resume, train};
 pub use state::State;
 pub use step::StepResult;
 pub use tail::{MetricsTail, Tailed};
+pub use windows::{next_batches, windows};

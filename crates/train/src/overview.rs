@@ -49,10 +49,15 @@ impl RunStatus {
         if folder.diverged_path().exists() {
             return RunStatus::Diverged;
         }
-        match newest_progress(&folder) {
-            Some(progress) if progress.step >= progress.planned.unwrap_or(config.train.steps) => RunStatus::Finished,
-            _ => RunStatus::Interrupted,
-        }
+        let (step, last) = match newest_progress(&folder) {
+            Some(progress) => (progress.step, progress.planned.unwrap_or(config.train.steps)),
+            // Its checkpoints were removed, or there is none yet.
+            None => (
+                metrics(&folder).ok().and_then(|lines| lines.last().map(Metrics::step)).unwrap_or(0),
+                config.train.steps,
+            ),
+        };
+        if step >= last { RunStatus::Finished } else { RunStatus::Interrupted }
     }
 
     /// The word for it.
@@ -280,6 +285,8 @@ mod tests {
         assert_eq!((overview.step, overview.tokens, overview.loss), (3, 10, Some(3.0)));
         assert_eq!((overview.best_step, overview.best_bits_per_byte), (Some(1), Some(3.5)));
         assert_eq!((overview.steps, overview.status), (Some(7), RunStatus::Interrupted));
+        fs::write(folder.path().join("metrics.jsonl"), lines[1].replace("\"step\":1", "\"step\":7")).unwrap();
+        assert_eq!(RunStatus::of(folder.path()), RunStatus::Finished, "a run whose checkpoints were removed");
         assert!(overview.parameters.unwrap() > 1_000_000 && overview.age_seconds.unwrap() < 600.0);
     }
 

@@ -10,12 +10,17 @@ use percept_model::{LanguageModel, weights};
 
 use crate::checkpoint::{Checkpoint, Checkpoints};
 use crate::config::RunConfig;
+use crate::durable;
+use crate::lock::Lock;
 use crate::progress::{Progress, Used};
 use crate::resolve::resolve_over;
 use crate::state::check_model;
+use crate::trainer::write_names;
 
 /// Name of the weights in a checkpoint.
 pub(crate) const MODEL: &str = "model.safetensors";
+/// Name of the folder of the checkpoints.
+const CHECKPOINTS: &str = "checkpoints";
 /// Name of the moments in a checkpoint.
 pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
 
@@ -177,8 +182,23 @@ impl RunFolder {
         self.checkpoints().steps()
     }
 
+    /// Removes all checkpoints of a run whose weights nobody needs any more; what it logged stays.
+    ///
+    /// # Errors
+    /// An environment fault where a process trains it, or files cannot be removed.
+    pub fn remove_checkpoints(&self) -> Result<()> {
+        let folder = self.path.join(CHECKPOINTS);
+        if !folder.exists() {
+            return Ok(());
+        }
+        let _lock = Lock::acquire(&self.lock_path())?;
+        // The names first: what they name is there as long as they are.
+        write_names(self, None, None)?;
+        durable::remove_folder(&folder)
+    }
+
     pub(crate) fn checkpoints(&self) -> Checkpoints {
-        Checkpoints::new(self.path.join("checkpoints"))
+        Checkpoints::new(self.path.join(CHECKPOINTS))
     }
 
     pub(crate) fn lock_path(&self) -> PathBuf {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf, absolute};
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use percept_data::{DataConfig, Dataset, SourceConfig, Split, Tokenizer, WindowOptions, Windows};
+use percept_data::{DataConfig, Dataset, SourceConfig, Split, Tokenizer, Windows};
 use percept_fault::{Fault, IoContext, Result};
 use percept_model::{LanguageModel, ModelConfig};
 
@@ -24,6 +24,7 @@ use crate::run_folder::{LoadedRun, RunFolder, Which, load_run};
 use crate::state::{State, check_model};
 use crate::trainer::{Trainer, write_names};
 use crate::validation::{Validation, bytes_per_token};
+use crate::windows::windows;
 
 /// Trains a new run in `folder`, which must not hold one yet.
 ///
@@ -157,13 +158,7 @@ fn begin(
     if vocab > tokens {
         observer.event(Event::Warning(format!("model.vocab is {vocab}, the tokenizer has {tokens} tokens only")));
     }
-    let mut windows = dataset.windows(WindowOptions {
-        window: config.model.context,
-        batch: train.batch,
-        seed: train.seed,
-        packing: dataset.packing(),
-        share: Default::default(),
-    })?;
+    let mut windows = windows(&dataset, &config)?;
     let saved = progress.as_ref().map(|progress| progress.step);
     let progress = match progress {
         Some(progress) => {

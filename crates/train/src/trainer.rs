@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use percept_data::{Dataset, Windows};
 use percept_fault::{Fault, Result};
-use percept_model::{Batch, LanguageModel};
+use percept_model::LanguageModel;
 
 use crate::checkpoint::Checkpoints;
 use crate::config::RunConfig;
@@ -22,6 +22,7 @@ use crate::state::State;
 use crate::step::{StepResult, check_finite};
 use crate::time_limit::planned_steps;
 use crate::validation::Validation;
+use crate::windows::next_batches;
 
 /// A run that is ready to go on.
 pub(crate) struct Trainer<'a> {
@@ -80,8 +81,7 @@ impl Trainer<'_> {
     fn step(&mut self, state: State) -> Result<(State, StepResult)> {
         let step = self.progress.step + 1;
         let train = &self.config.train;
-        let batches: Vec<Batch> =
-            (0..train.accumulate).map(|_| next_batch(&mut self.windows)).collect::<Result<_>>()?;
+        let batches = next_batches(&mut self.windows, train)?;
         let learning_rate = Schedule { steps: self.steps(), ..train.schedule() }.learning_rate(step);
         state.step(&batches, train, learning_rate, step)
     }
@@ -221,11 +221,6 @@ pub(crate) fn write_names(folder: &RunFolder, latest: Option<u64>, best: Option<
         }
     }
     Ok(())
-}
-
-fn next_batch(windows: &mut Windows) -> Result<Batch> {
-    let batch = windows.next_batch()?;
-    Ok(Batch { tokens: batch.tokens, targets: batch.targets, rows: batch.rows, length: batch.length })
 }
 
 fn bits_per_byte(nats_per_token: f64, bytes_per_token: f64) -> f64 {

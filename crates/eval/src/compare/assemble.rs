@@ -17,6 +17,7 @@ use super::lineup::Lineup;
 use super::matching::TOLERANCE;
 use super::result::*;
 use super::spec::Parameters;
+use super::speed::Clock;
 use super::task::{Done, Task};
 use crate::ngram::Ngram;
 use crate::score::CorpusTexts;
@@ -57,10 +58,12 @@ impl Baselines {
 /// The report as the folder stands.
 pub(super) fn assemble(lineup: &Lineup, baselines: &Baselines) -> Result<Comparison> {
     let finalists = lineup.finalists()?;
-    let mut finished = true;
+    let timing = lineup.timing()?;
+    let mut finished = timing.is_some() || !lineup.is_timed();
     let mut models = Vec::new();
     let mut orders = Orders::default();
     for (index, contender) in lineup.contenders.iter().enumerate() {
+        let clock = Clock::of(timing.as_ref(), &contender.name);
         let mut runs = Vec::new();
         for seed in lineup.seeds(index, &finalists) {
             let Some(task) = lineup.full_task(index, seed)? else {
@@ -70,12 +73,12 @@ pub(super) fn assemble(lineup: &Lineup, baselines: &Baselines) -> Result<Compari
             let lines = task.metrics()?;
             orders.add(seed, &contender.name, &lines);
             let done = task.done()?;
-            let run = run_result(lineup, index, &task, &lines, seed)?;
+            let run = run_result(lineup, index, &task, &lines, clock)?;
             let has_test = run.test.is_some() || lineup.dataset.parts(Split::Test).is_empty();
             finished &= done.is_some() && has_test;
             runs.push(Ran { task, lines, done, result: run });
         }
-        models.push(model_result(lineup, contender, runs, &baselines.0)?);
+        models.push(model_result(lineup, contender, runs, &baselines.0, clock)?);
     }
     rank(&mut models);
     Ok(Comparison {
@@ -87,6 +90,7 @@ pub(super) fn assemble(lineup: &Lineup, baselines: &Baselines) -> Result<Compari
         budget: lineup.budget,
         fairness: fairness(lineup, orders.compare()),
         environment: environment(lineup),
+        timing,
         baselines: baselines.0.clone(),
         readings: readings(&models),
         models,
@@ -102,15 +106,15 @@ struct Ran {
     result: RunResult,
 }
 
-fn run_result(lineup: &Lineup, index: usize, task: &Task, lines: &[Metrics], seed: u64) -> Result<RunResult> {
-    let curve = curve(lines, lineup.contenders[index].plan.training_flops_per_token);
+fn run_result(lineup: &Lineup, index: usize, task: &Task, lines: &[Metrics], clock: Clock) -> Result<RunResult> {
+    let curve = curve(lines, lineup.contenders[index].plan.training_flops_per_token, clock);
     let folder = task.folder.strip_prefix(&lineup.folder).map_or_else(|_| task.folder.clone(), PathBuf::from);
     Ok(RunResult {
         folder,
         fingerprint: task.fingerprint.clone(),
-        seed,
+        seed: task.config.train.seed,
         learning_rate: task.config.train.learning_rate,
-        sweep: lineup.sweep_points(index)?,
+        sweep: lineup.sweep_points(index, clock)?,
         steps: lines.iter().map(Metrics::step).max().unwrap_or(0),
         best: best(&curve),
         curve,
@@ -118,7 +122,13 @@ fn run_result(lineup: &Lineup, index: usize, task: &Task, lines: &[Metrics], see
     })
 }
 
-fn model_result(lineup: &Lineup, contender: &Contender, runs: Vec<Ran>, baselines: &[Baseline]) -> Result<ModelResult> {
+fn model_result(
+    lineup: &Lineup,
+    contender: &Contender,
+    runs: Vec<Ran>,
+    baselines: &[Baseline],
+    clock: Clock,
+) -> Result<ModelResult> {
     let finished: Vec<&Ran> = runs.iter().filter(|run| run.done.is_some()).collect();
     let tests: Vec<f64> = finished.iter().filter_map(|run| Some(run.result.test.as_ref()?.value())).collect();
     let best = |run: &&Ran| run.result.best.map(|best| best.bits_per_byte.unwrap_or(best.loss));
@@ -132,7 +142,7 @@ fn model_result(lineup: &Lineup, contender: &Contender, runs: Vec<Ran>, baseline
         ties: Vec::new(),
         under_trained: under_trained(test, validation, baselines.first()),
         cost: cost(lineup, contender)?,
-        usage: usage(&finished, contender),
+        usage: usage(&finished, contender, clock),
         test,
         validation,
         sample,
@@ -169,7 +179,7 @@ fn cost(lineup: &Lineup, contender: &Contender) -> Result<Cost> {
     })
 }
 
-fn usage(finished: &[&Ran], contender: &Contender) -> Option<Usage> {
+fn usage(finished: &[&Ran], contender: &Contender, clock: Clock) -> Option<Usage> {
     if finished.is_empty() {
         return None;
     }
@@ -184,7 +194,7 @@ fn usage(finished: &[&Ran], contender: &Contender) -> Option<Usage> {
     };
     let tokens = mean(&|_, done| done.tokens as f64);
     let trained = mean(&|run, _| targets(&run.lines) as f64);
-    let seconds = mean(&|_, done| done.seconds);
+    let seconds = mean(&|_, done| clock.seconds(done.step, done.seconds));
     Some(Usage {
         steps: mean(&|_, done| done.step as f64) as u64,
         tokens: tokens as u64,

@@ -1,13 +1,14 @@
 //! Learning curves from the lines of metrics that a run leaves.
 
-use percept_train::{Metrics, StepMetrics, ValidationMetrics};
+use percept_train::{Metrics, StepMetrics};
 
 use super::result::{BestPoint, CurvePoint, Phase};
+use super::speed::Clock;
 
 /// The points of a curve: one per validation. `flops_per_token`: operations of training.
 ///
 /// The decay begins where the learning rate falls below the highest so far.
-pub(super) fn curve(lines: &[Metrics], flops_per_token: f64) -> Vec<CurvePoint> {
+pub(super) fn curve(lines: &[Metrics], flops_per_token: f64, clock: Clock) -> Vec<CurvePoint> {
     let mut points = Vec::new();
     let mut before: Option<&StepMetrics> = None;
     let (mut nll, mut targets) = (0.0, 0);
@@ -25,32 +26,24 @@ pub(super) fn curve(lines: &[Metrics], flops_per_token: f64) -> Vec<CurvePoint> 
                 let Some(train) = before.filter(|train| train.step == validation.step) else { continue };
                 let phase = if train.learning_rate < highest { Phase::Decay } else { Phase::Stable };
                 let train_loss = nll / targets.max(1) as f64;
-                points.push(point(train, validation, train_loss, flops_per_token, phase));
+                let (flops, seconds) =
+                    (train.tokens as f64 * flops_per_token, clock.seconds(train.step, train.seconds));
+                points.push(CurvePoint {
+                    step: train.step,
+                    tokens: train.tokens,
+                    targets: train.targets,
+                    flops,
+                    seconds,
+                    train_loss,
+                    validation_loss: validation.loss,
+                    bits_per_byte: validation.bits_per_byte,
+                    phase,
+                });
                 (nll, targets) = (0.0, 0);
             }
         }
     }
     points
-}
-
-fn point(
-    train: &StepMetrics,
-    validation: &ValidationMetrics,
-    train_loss: f64,
-    flops_per_token: f64,
-    phase: Phase,
-) -> CurvePoint {
-    CurvePoint {
-        step: train.step,
-        tokens: train.tokens,
-        targets: train.targets,
-        flops: train.tokens as f64 * flops_per_token,
-        seconds: train.seconds,
-        train_loss,
-        validation_loss: validation.loss,
-        bits_per_byte: validation.bits_per_byte,
-        phase,
-    }
 }
 
 /// The point of lowest validation loss.
@@ -61,6 +54,8 @@ pub(super) fn best(curve: &[CurvePoint]) -> Option<BestPoint> {
 
 #[cfg(test)]
 mod tests {
+    use percept_train::ValidationMetrics;
+
     use super::*;
 
     fn train(step: u64, loss: f64, learning_rate: f64) -> Metrics {
@@ -94,12 +89,14 @@ mod tests {
             validation(6, 2.0),
             validation(7, 0.0),
         ];
-        let curve = curve(&lines, 10.0);
+        let curve = curve(&lines, 10.0, Clock::Wall);
         assert_eq!(curve.len(), 3, "the validation without its step is left out");
         let CurvePoint { step, tokens, targets, flops, seconds, train_loss, phase, .. } = curve[0];
         assert_eq!((step, tokens, targets, flops, seconds), (2, 200, 100, 2000.0, 2.0));
         assert_eq!((train_loss, phase, curve[1].train_loss), (5.0, Phase::Stable, 2.0));
         assert_eq!((curve[1].phase, curve[2].phase), (Phase::Stable, Phase::Decay));
+        let timed = super::curve(&lines, 10.0, Clock::Step(0.25));
+        assert_eq!(timed.iter().map(|point| point.seconds).collect::<Vec<_>>(), [0.5, 1.0, 1.5]);
         assert_eq!(best(&curve).unwrap(), BestPoint { step: 4, loss: 1.0, bits_per_byte: Some(1.0) });
     }
 }

@@ -1,4 +1,4 @@
-//! The order of the work: sweeps, full runs seed by seed, finalists, and at the very end the test text.
+//! The order of the work: sweeps, full runs seed by seed, finalists, the timing of steps, and at the very end the test text.
 //!
 //! What is done is read from the folder every time, so an interrupted comparison goes on where it was.
 
@@ -46,6 +46,15 @@ pub enum Event {
     Validation(ValidationMetrics),
     /// Something that the user should know; the run goes on.
     Warning(String),
+    /// Training steps of all models are being timed side by side.
+    Timing {
+        /// The model whose turn it is.
+        label: String,
+        /// Steps taken.
+        done: u64,
+        /// Steps in all.
+        total: u64,
+    },
     /// The test text is being scored.
     Scoring {
         /// Model and seed.
@@ -82,9 +91,10 @@ struct Work<'a> {
 }
 
 impl Lineup {
-    /// Trains whatever is not trained yet, scores the test text, and writes [`REPORT`] after every run.
+    /// Trains whatever is not trained yet, times the models side by side, scores the test text, and writes [`REPORT`] after every run.
     ///
-    /// `stop`: once true, the run under way finishes its step, saves, and the comparison ends as [`Ended::Interrupted`].
+    /// `stop`: once true, the run under way finishes its step, saves, and the comparison
+    /// ends as [`Ended::Interrupted`].
     ///
     /// # Errors
     /// As training and scoring; check: a run diverged.
@@ -121,10 +131,15 @@ impl Work<'_> {
     fn everything(&mut self) -> Result<Result<(), Stopped>> {
         let models = 0..self.lineup.contenders.len();
         for index in models.clone() {
-            for task in self.lineup.sweep_tasks(index)? {
-                if self.train(&task, Task::try_run)?.is_err() {
+            let tasks = self.lineup.sweep_tasks(index)?;
+            for task in &tasks {
+                if self.train(task, Task::try_run)?.is_err() {
                     return Ok(Err(Stopped));
                 }
+            }
+            // The learning rate is chosen by what they logged; nobody uses their weights.
+            for task in &tasks {
+                task.run_folder().remove_checkpoints()?;
             }
         }
         for &seed in &self.lineup.spec.seeds {
@@ -137,6 +152,9 @@ impl Work<'_> {
             if self.full_runs(finalists.iter().copied(), *seed)?.is_err() {
                 return Ok(Err(Stopped));
             }
+        }
+        if self.time()?.is_err() {
+            return Ok(Err(Stopped));
         }
         // Every choice is made: only now is the test text read.
         for index in models {
@@ -188,6 +206,18 @@ impl Work<'_> {
             return Ok(Ok(()));
         }
         (self.finished, self.done) = (self.finished + 1, self.done + task.work);
+        Ok(Ok(()))
+    }
+
+    /// Times a training step of every model, unless that is done.
+    fn time(&mut self) -> Result<Result<(), Stopped>> {
+        if !self.lineup.is_timed() || self.lineup.timing()?.is_some() {
+            return Ok(Ok(()));
+        }
+        if self.lineup.time(self.stop, self.observer)?.is_none() {
+            return Ok(Err(Stopped));
+        }
+        self.report()?;
         Ok(Ok(()))
     }
 

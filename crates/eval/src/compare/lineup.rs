@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::contender::{Contender, contenders, data_config};
 use super::result::{Axis, Budget, ProtocolInfo, SplitInfo, SweepPoint};
 use super::spec::Spec;
+use super::speed::Clock;
 use super::steps::{Cadence, flops_per_step, steps};
 use super::task::{End, Task, fingerprint, hex};
 use crate::plan::measure_speed;
@@ -158,7 +159,7 @@ impl Lineup {
     }
 
     /// What the sweep of a model found so far.
-    pub(super) fn sweep_points(&self, index: usize) -> Result<Vec<SweepPoint>> {
+    pub(super) fn sweep_points(&self, index: usize, clock: Clock) -> Result<Vec<SweepPoint>> {
         let mut points = Vec::new();
         for task in self.sweep_tasks(index)? {
             let Some(done) = task.done()? else { continue };
@@ -171,7 +172,7 @@ impl Lineup {
                 loss: last.as_ref().map(|last| last.loss),
                 bits_per_byte: last.and_then(|last| last.bits_per_byte),
                 tokens: done.tokens,
-                seconds: done.seconds,
+                seconds: clock.seconds(done.step, done.seconds),
             });
         }
         Ok(points)
@@ -184,7 +185,7 @@ impl Lineup {
     pub(super) fn learning_rate(&self, index: usize) -> Result<Option<f64>> {
         let contender = &self.contenders[index];
         let Some(sweep) = &self.spec.sweep else { return Ok(Some(contender.config.train.learning_rate)) };
-        let points = self.sweep_points(index)?;
+        let points = self.sweep_points(index, Clock::Wall)?;
         if points.len() < sweep.lr {
             return Ok(None);
         }

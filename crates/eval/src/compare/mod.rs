@@ -18,6 +18,7 @@ mod peak_memory;
 mod preview;
 mod result;
 mod spec;
+mod speed;
 mod steps;
 mod task;
 

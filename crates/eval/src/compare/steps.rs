@@ -1,8 +1,9 @@
 //! From a budget to optimizer steps: as many as fit, at least one.
 
-use percept_data::{Dataset, IGNORED, WindowOptions};
+use percept_data::Dataset;
 use percept_fault::Result;
-use percept_train::RunConfig;
+use percept_model::IGNORED;
+use percept_train::{RunConfig, next_batches, windows};
 
 use super::result::{Axis, Budget};
 use crate::plan::Plan;
@@ -33,20 +34,11 @@ pub(super) fn flops_per_step(plan: &Plan) -> f64 {
 }
 
 fn steps_for_targets(budget: f64, config: &RunConfig, latents: usize, dataset: &Dataset) -> Result<u64> {
-    let train = &config.train;
-    let mut windows = dataset.windows(WindowOptions {
-        window: config.model.context,
-        batch: train.batch,
-        seed: train.seed,
-        packing: dataset.packing(),
-        share: Default::default(),
-    })?;
+    let mut windows = windows(dataset, config)?;
     let (mut steps, mut trained) = (0, 0);
     loop {
-        for _ in 0..train.accumulate {
-            let batch = windows.next_batch()?;
-            let last = batch.targets.chunks(batch.length).flat_map(|row| &row[batch.length - latents..]);
-            trained += last.filter(|&&target| target != IGNORED).count();
+        for batch in next_batches(&mut windows, &config.train)? {
+            trained += batch.last_targets(latents).iter().filter(|&&target| target != IGNORED).count();
         }
         if trained as f64 > budget {
             return Ok(steps.max(1));

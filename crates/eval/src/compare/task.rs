@@ -60,9 +60,14 @@ impl Task {
         Ok(done.filter(|done| done.fingerprint == self.fingerprint))
     }
 
+    /// Where it lies.
+    pub(super) fn run_folder(&self) -> RunFolder {
+        RunFolder::new(&self.folder)
+    }
+
     /// The lines of metrics so far.
     pub(super) fn metrics(&self) -> Result<Vec<Metrics>> {
-        let path = RunFolder::new(&self.folder).metrics_path();
+        let path = self.run_folder().metrics_path();
         if path.exists() { read_metrics(&path) } else { Ok(Vec::new()) }
     }
 
@@ -96,7 +101,7 @@ impl Task {
         }
         peak_memory::reset();
         let mut observer = |event: Event| observer(event);
-        let outcome = match RunFolder::new(&self.folder).holds_a_run() {
+        let outcome = match self.run_folder().holds_a_run() {
             true => resume(&self.folder, &[], stop, &mut observer),
             false => train(&self.config, &self.folder, stop, &mut observer),
         };

@@ -25,6 +25,7 @@ pub fn csv(report: &Report) -> String {
                 whole(last.map(|point| point.targets)),
                 number(last.map(|point| point.flops)),
                 number(last.map(|point| point.seconds)),
+                if report.comparison.timing.is_some() { "timed" } else { "wall" }.to_string(),
                 number(run.best.as_ref().and_then(|best| best.bits_per_byte)),
                 number(run.best.as_ref().map(|best| best.loss)),
                 number(test.and_then(|test| test.bits_per_byte)),
@@ -48,7 +49,7 @@ pub fn csv(report: &Report) -> String {
     text
 }
 
-const COLUMNS: [&str; 27] = [
+const COLUMNS: [&str; 28] = [
     "model",
     "layers",
     "rank",
@@ -61,6 +62,7 @@ const COLUMNS: [&str; 27] = [
     "targets",
     "flops",
     "seconds",
+    "seconds_source",
     "validation_bits_per_byte",
     "validation_loss",
     "test_bits_per_byte",

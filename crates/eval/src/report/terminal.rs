@@ -34,6 +34,7 @@ pub fn terminal(report: &Report) -> String {
     for sentence in plain_words(report) {
         text.push_str(&wrapped(&sentence));
     }
+    text.push_str(&wrapped(&format!("Seconds of training: {}.", comparison.seconds_in_words())));
     text
 }
 

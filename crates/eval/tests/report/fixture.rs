@@ -82,6 +82,7 @@ pub(crate) fn comparison() -> Comparison {
             device: "cpu".into(),
             precision: "f32".into(),
         },
+        timing: Some(timing()),
         baselines: vec![
             Baseline {
                 name: "order-2 bytes".into(),
@@ -105,6 +106,15 @@ pub(crate) fn comparison() -> Comparison {
         ],
         prompt: "It was ".into(),
     }
+}
+
+/// Steps as long as the speeds say, 4 % more or less in some rounds.
+fn timing() -> Timing {
+    let step = |&(name, _, _, _, speed, ..): &Recipe| {
+        let seconds = 4096.0 / speed;
+        StepTime { model: name.into(), seconds, min: 0.96 * seconds, max: 1.04 * seconds }
+    };
+    Timing { rounds: 3, steps: 15, models: RECIPES.iter().map(step).collect() }
 }
 
 fn fairness() -> Fairness {

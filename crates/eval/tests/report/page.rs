@@ -65,6 +65,7 @@ fn the_summary_shows_figures_marks_and_the_baseline() {
         "<i>order-2 bytes</i>",
         ">~377 MiB</td>",
         ">331 MiB</td>",
+        ">5.21k<small>5.01k to 5.43k</small></td>",
         "+0.7 %",
         "−9.0 %",
         "<small>llp*5, transformer</small>",
@@ -90,12 +91,17 @@ fn what_makes_it_fair_is_stated() {
         "2 threads",
         "diverged",
         "warm-up 50 steps",
+        "timed side by side after training: median of 15 steps of each model in 3 rounds",
     ] {
         assert!(page.contains(part), "{part} is missing");
     }
     let mut unequal = comparison();
     unequal.fairness.data_order[1].equal = false;
     assert!(html(&unequal.into()).contains("seed 2: NOT equal"));
+    let mut untimed = comparison();
+    untimed.timing = None;
+    let page = html(&untimed.into());
+    assert!(page.contains("wall time of the runs") && !page.contains("timed side by side"));
 }
 
 #[test]

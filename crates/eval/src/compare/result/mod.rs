@@ -2,7 +2,7 @@
 //!
 //! Its keys are an interface: more may be added, none changes. Losses are mean negative log-likelihoods per target in
 //! nats; bits per byte stand beside them where the tokenizer keeps every byte. Times are seconds of training alone: validation,
-//! samples and checkpoints are not counted.
+//! samples and checkpoints are not counted; [`Comparison::timing`] says whose seconds they are.
 
 mod fairness;
 mod model;
@@ -10,6 +10,7 @@ mod reading;
 mod run;
 mod setting;
 mod spread;
+mod timing;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,7 @@ pub use reading::*;
 pub use run::*;
 pub use setting::*;
 pub use spread::Spread;
+pub use timing::{StepTime, Timing};
 
 /// The layout of [`Comparison`] that this version writes.
 pub const FORMAT: u32 = 1;
@@ -42,6 +44,9 @@ pub struct Comparison {
     pub fairness: Fairness,
     /// Where it ran.
     pub environment: EnvironmentInfo,
+    /// What a training step takes, timed for all models side by side. Then all seconds of training are steps times this; without it
+    /// they are the wall time of the runs: under a budget of time, and before the timing.
+    pub timing: Option<Timing>,
     /// Models that count bytes, on the same text.
     pub baselines: Vec<Baseline>,
     /// The models, best first; those without a test result yet at the end.

@@ -93,6 +93,7 @@ pub(super) fn section(report: &Report) -> String {
         protocol.test_limit.map_or(String::new(), |limit| format!(", the first {} targets", count(limit as f64)));
     let mut facts = vec![
         ("Budget", format!("{} for each run", amount(comparison.budget.kind, comparison.budget.amount))),
+        ("Seconds", comparison.seconds_in_words()),
         ("Tokenizer", format!("{} ({})", fairness.tokenizer, short(&fairness.tokenizer_hash))),
         ("Windows", format!("{} tokens, {} tokens per step", fairness.context, fairness.tokens_per_step)),
         ("Seeds", seeds.join(", ")),

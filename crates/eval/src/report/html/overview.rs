@@ -3,7 +3,7 @@
 use super::table::{Cell, Column, Table, number, text};
 use super::{quality, section as framed};
 use crate::chart::{escape, swatch};
-use crate::compare::{Axis, Baseline, ModelResult, Spread};
+use crate::compare::{Axis, Baseline, ModelResult, Spread, StepTime};
 use crate::report::Report;
 use crate::report::figures::{
     Source, amount, axis_name, best, bytes, count, interval, judged, loss, memory, percent_more, place, seconds, used,
@@ -13,7 +13,8 @@ use crate::report::figures::{
 pub(super) fn section(report: &Report) -> String {
     let comparison = &report.comparison;
     let lowest = best(comparison).map(|(_, spread)| spread.mean);
-    let models = comparison.models.iter().enumerate().map(|(style, model)| row(style, model, lowest));
+    let step = |model: &ModelResult| comparison.timing.as_ref().and_then(|timing| timing.of(&model.name));
+    let models = comparison.models.iter().enumerate().map(|(style, model)| row(style, model, lowest, step(model)));
     let baselines = comparison.baselines.iter().map(|baseline| baseline_row(baseline, lowest));
     let table = Table {
         caption: "Quality, cost, memory, state and speed".into(),
@@ -36,7 +37,10 @@ fn columns(quality: &str) -> Vec<Column> {
         number("Behind", "How much more than the best model"),
         number("Params", "Weights"),
         number("FLOPs per token", "Operations of a forward pass over a training window, per token"),
-        number("Tokens/s", "Positions per second of training"),
+        number(
+            "Tokens/s",
+            "Positions per second of training; below it the slowest and the fastest round of the timing",
+        ),
         number("Targets/s", "Trained targets per second of training"),
         number("Training", "Time of training, without validation"),
         number("Peak memory", "Peak memory of training: measured, or estimated (~)"),
@@ -46,7 +50,7 @@ fn columns(quality: &str) -> Vec<Column> {
     ]
 }
 
-fn row(style: usize, model: &ModelResult, lowest: Option<f64>) -> Vec<Cell> {
+fn row(style: usize, model: &ModelResult, lowest: Option<f64>, step: Option<&StepTime>) -> Vec<Cell> {
     let (peak, source) = memory(model);
     let mark = if source == Source::Estimated { "~" } else { "" };
     let behind = judged(model).zip(lowest).map(|(own, lowest)| own.mean / lowest - 1.0);
@@ -57,8 +61,8 @@ fn row(style: usize, model: &ModelResult, lowest: Option<f64>) -> Vec<Cell> {
         Cell::optional(behind, |behind| if behind == 0.0 { "best".into() } else { percent_more(behind) }),
         Cell::number(model.cost.parameters as f64, &count(model.cost.parameters as f64)),
         Cell::number(model.cost.flops_per_token, &count(model.cost.flops_per_token)),
-        Cell::optional(used(model, |usage| usage.tokens_per_second), count),
-        Cell::optional(used(model, |usage| usage.targets_per_second), count),
+        speed(used(model, |usage| usage.tokens_per_second), step),
+        speed(used(model, |usage| usage.targets_per_second), step),
         Cell::optional(used(model, |usage| usage.seconds), seconds),
         Cell::number(peak as f64, &format!("{mark}{}", bytes(peak))),
         Cell::number(model.cost.state_bytes as f64, &bytes(model.cost.state_bytes)),
@@ -88,6 +92,18 @@ fn figure(spread: Option<Spread>) -> Cell {
             Some(range) => Cell::with_below(spread.mean, &loss(spread.mean), &range),
             None => Cell::number(spread.mean, &loss(spread.mean)),
         },
+    }
+}
+
+/// Something per second of training, with its range over the rounds of the timing.
+fn speed(value: Option<f64>, step: Option<&StepTime>) -> Cell {
+    let Some(value) = value else { return Cell::missing() };
+    match step {
+        Some(StepTime { seconds, min, max, .. }) => {
+            let range = format!("{} to {}", count(value * seconds / max), count(value * seconds / min));
+            Cell::with_below(value, &count(value), &range)
+        }
+        None => Cell::number(value, &count(value)),
     }
 }
 
