@@ -134,6 +134,9 @@ impl LanguageModel {
     /// # Errors
     /// A usage fault where the model has no packed decoder ([`Decoder::supports`]).
     pub fn with_weight_precision(self, precision: WeightPrecision) -> Result<Self> {
+        if precision == self.precision {
+            return Ok(self);
+        }
         if !Decoder::supports(&self) && precision != WeightPrecision::F32 {
             return Err(Fault::usage(
                 "only models whose mixers decode position by position on the CPU have packed weights",

@@ -193,6 +193,20 @@ fn rounded_weights_are_close_and_agree_with_their_own_tensors() {
 }
 
 #[test]
+fn rounded_weights_score_alike_at_once_and_token_by_token() {
+    let text = tokens(80, 7);
+    for precision in [WeightPrecision::F32, WeightPrecision::Bf16, WeightPrecision::Int8] {
+        let rounded = (*model(&config(0, 4, 0))).clone().with_weight_precision(precision).expect("rounded");
+        let [mut whole, mut single] = [(); 2].map(|()| Session::new(Arc::new(rounded.clone())));
+        whole.feed(&[1]).expect("fed");
+        single.feed(&[1]).expect("fed");
+        let whole = whole.score(&text).expect("scored");
+        let single: Vec<f32> = text.iter().flat_map(|token| single.score(&[*token]).expect("scored")).collect();
+        assert!(distance(&single, &whole) < 1e-5, "{precision:?} {:e}", distance(&single, &whole));
+    }
+}
+
+#[test]
 fn models_without_a_decoder_refuse_rounded_weights() {
     let config = ModelConfig { layers: "perceiver-ar".into(), latents: 8, ..config(0, 4, 0) };
     let session = Session::new(Arc::new(LanguageModel::new(&config, 3, &Device::default()).expect("a model")));

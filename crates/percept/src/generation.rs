@@ -4,9 +4,10 @@
 
 use std::time::Instant;
 
-use percept_data::Tokenizer;
+use percept_data::{Detokenizer, Tokenizer};
 use percept_fault::{Fault, Result};
 use percept_model::Session;
+use percept_model::session::step_all;
 
 use crate::sampling::{Sampler, SamplingConfig};
 
@@ -54,37 +55,134 @@ pub fn generate(
     config: &GenerationConfig,
     emit: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<Generation> {
-    if config.stop.iter().any(String::is_empty) {
-        return Err(Fault::usage("a stop string is empty").hint("leave it out to generate all tokens"));
-    }
-    let mut sampler = Sampler::new(config.sampling.clone(), &[tokenizer.document_token()])?;
-    prompt.iter().for_each(|&token| sampler.observe(token));
-    let mut log_probabilities = vec![0.0; session.model().config().vocab];
-    match prompt {
-        [] => session.log_probabilities_into(&mut log_probabilities)?,
-        prompt => session.feed_into(prompt, &mut log_probabilities)?,
-    }
-    let begin = Instant::now();
-    let (mut decoder, mut gate) = (tokenizer.detokenizer(), Gate::new(&config.stop));
-    let (mut text, mut tokens) = (String::new(), 0);
-    while tokens < config.tokens && !gate.closed {
-        let token = sampler.next(&log_probabilities)?;
-        tokens += 1;
-        release(gate.pass(&decoder.push(token)), &mut text, emit)?;
-        if tokens < config.tokens && !gate.closed {
-            session.feed_into(&[token], &mut log_probabilities)?;
-        }
-    }
-    release(gate.pass(&decoder.finish()), &mut text, emit)?;
-    let stopped = gate.closed;
-    release(gate.finish(), &mut text, emit)?;
-    Ok(Generation { tokens, text, stopped, seconds: begin.elapsed().as_secs_f64() })
+    let stream = Stream::new(session, tokenizer, prompt, config, 0)?;
+    let first = read(stream.session, prompt)?;
+    let mut streams = [stream];
+    run(&mut streams, &first, config.tokens, &mut |_, text| emit(text))?;
+    let [stream] = streams;
+    Ok(stream.end())
 }
 
-fn release(new: String, text: &mut String, emit: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
-    if !new.is_empty() {
-        emit(&new)?;
-        text.push_str(&new);
+/// Feeds the prompt once and generates one text after it in each of `sessions`, all in one pass over the weights: text i is
+/// what [`generate`] gives in a session of its own with the seed plus i. The first session reads the prompt, the others
+/// become its forks. `emit` gets the index of a text and what is new of it.
+///
+/// # Errors
+/// As [`generate`].
+pub fn generate_streams(
+    sessions: &mut [Session],
+    tokenizer: &Tokenizer,
+    prompt: &[u32],
+    config: &GenerationConfig,
+    emit: &mut dyn FnMut(usize, &str) -> Result<()>,
+) -> Result<Vec<Generation>> {
+    let Some((reader, others)) = sessions.split_first_mut() else { return Ok(Vec::new()) };
+    let first = read(reader, prompt)?;
+    others.iter_mut().for_each(|session| *session = reader.fork());
+    let stream = |(seed, session)| Stream::new(session, tokenizer, prompt, config, seed);
+    let mut streams = (0..).zip(sessions).map(stream).collect::<Result<Vec<Stream<'_>>>>()?;
+    run(&mut streams, &first, config.tokens, emit)?;
+    Ok(streams.into_iter().map(Stream::end).collect())
+}
+
+/// ln p of every token after the prompt.
+fn read(session: &mut Session, prompt: &[u32]) -> Result<Vec<f32>> {
+    match prompt {
+        [] => session.log_probabilities(),
+        prompt => session.feed(prompt),
+    }
+}
+
+/// A text on its way.
+struct Stream<'a> {
+    session: &'a mut Session,
+    sampler: Sampler,
+    detokenizer: Detokenizer,
+    gate: Gate<'a>,
+    /// The token that was drawn last.
+    token: u32,
+    tokens: usize,
+    text: String,
+    stopped: bool,
+    seconds: f64,
+}
+
+impl<'a> Stream<'a> {
+    /// A text whose seed is that of the configuration and `seed` more.
+    fn new(
+        session: &'a mut Session,
+        tokenizer: &Tokenizer,
+        prompt: &[u32],
+        config: &'a GenerationConfig,
+        seed: u64,
+    ) -> Result<Self> {
+        if config.stop.iter().any(String::is_empty) {
+            return Err(Fault::usage("a stop string is empty").hint("leave it out to generate all tokens"));
+        }
+        let sampling = SamplingConfig { seed: config.sampling.seed.wrapping_add(seed), ..config.sampling.clone() };
+        let mut sampler = Sampler::new(sampling, &[tokenizer.document_token()])?;
+        prompt.iter().for_each(|&token| sampler.observe(token));
+        Ok(Self {
+            session,
+            sampler,
+            detokenizer: tokenizer.detokenizer(),
+            gate: Gate::new(&config.stop),
+            token: 0,
+            tokens: 0,
+            text: String::new(),
+            stopped: false,
+            seconds: 0.0,
+        })
+    }
+
+    /// Draws the next token; returns what may be shown.
+    fn draw(&mut self, log_probabilities: &[f32]) -> Result<String> {
+        self.token = self.sampler.next(log_probabilities)?;
+        self.tokens += 1;
+        let new = self.gate.pass(&self.detokenizer.push(self.token));
+        self.text.push_str(&new);
+        Ok(new)
+    }
+
+    /// No token comes any more; returns what was held back.
+    fn close(&mut self, begin: Instant) -> String {
+        let mut new = self.gate.pass(&self.detokenizer.finish());
+        (self.stopped, self.seconds) = (self.gate.closed, begin.elapsed().as_secs_f64());
+        new.push_str(&self.gate.finish());
+        self.text.push_str(&new);
+        new
+    }
+
+    fn end(self) -> Generation {
+        Generation { tokens: self.tokens, text: self.text, stopped: self.stopped, seconds: self.seconds }
+    }
+}
+
+/// Writes until every stream has `limit` tokens or was stopped; `first` is ln p of every token after the prompt.
+fn run(
+    streams: &mut [Stream<'_>],
+    first: &[f32],
+    limit: usize,
+    emit: &mut dyn FnMut(usize, &str) -> Result<()>,
+) -> Result<()> {
+    let begin = Instant::now();
+    let vocab = first.len();
+    let mut rows = first.repeat(streams.len());
+    let mut open: Vec<(usize, &mut Stream<'_>)> = streams.iter_mut().enumerate().collect();
+    while !open.is_empty() {
+        let mut show = |index: usize, new: String| if new.is_empty() { Ok(()) } else { emit(index, &new) };
+        for ((index, stream), row) in open.iter_mut().zip(rows.chunks_exact(vocab)) {
+            if stream.tokens < limit {
+                show(*index, stream.draw(row)?)?;
+            }
+            if stream.tokens == limit || stream.gate.closed {
+                show(*index, stream.close(begin))?;
+            }
+        }
+        open.retain(|(_, stream)| stream.tokens < limit && !stream.gate.closed);
+        let next: Vec<u32> = open.iter().map(|(_, stream)| stream.token).collect();
+        let mut sessions: Vec<&mut Session> = open.iter_mut().map(|(_, stream)| &mut *stream.session).collect();
+        step_all(&mut sessions, &next, &mut rows[..next.len() * vocab])?;
     }
     Ok(())
 }
@@ -132,7 +230,11 @@ fn overlap(text: &str, stop: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use percept_model::config::KeyValue;
+    use percept_model::{LanguageModel, ModelConfig};
     use proptest::prelude::*;
 
     #[test]
@@ -152,6 +254,49 @@ mod tests {
         let stop = vec!["END".to_string()];
         let mut gate = Gate::new(&stop);
         assert_eq!((gate.pass("the EN"), gate.finish()), ("the ".to_string(), "EN".to_string()));
+    }
+
+    /// A model whose state goes on for ever, one whose window is run again, and one without a decoder.
+    fn models() -> [Arc<LanguageModel>; 3] {
+        let base =
+            ModelConfig { vocab: 257, dim: 16, depth: 2, heads: 2, context: 24, segment: 6, ..Default::default() };
+        let rotated = ModelConfig { key_value: KeyValue::Shared, ..base.clone() };
+        let history = ModelConfig { layers: "perceiver-ar".into(), latents: 8, ..base.clone() };
+        [base, rotated, history].map(|config| {
+            let config = ModelConfig { init_std: 0.3, ..config };
+            Arc::new(LanguageModel::new(&config, 3, &Default::default()).unwrap())
+        })
+    }
+
+    #[test]
+    fn streams_write_what_each_seed_writes_alone() {
+        let tokenizer = Tokenizer::bytes();
+        let prompt = [256, 84, 104, 101];
+        // A vowel stops some of the texts early.
+        let stop = ["a", "e", "i"].map(str::to_owned).to_vec();
+        let mut ends = std::collections::BTreeSet::new();
+        for model in models() {
+            let sampling = SamplingConfig { seed: 7, repetition_penalty: 1.2, ..SamplingConfig::default() };
+            let config = GenerationConfig { tokens: 60, sampling, stop: stop.clone() };
+            let mut sessions = vec![Session::new(model.clone()); 5];
+            let mut shown = vec![String::new(); 5];
+            let mut emit = |index: usize, text: &str| {
+                shown[index].push_str(text);
+                Ok(())
+            };
+            let together = generate_streams(&mut sessions, &tokenizer, &prompt, &config, &mut emit).unwrap();
+            for (index, (text, session)) in together.iter().zip(&sessions).enumerate() {
+                let mut config = config.clone();
+                config.sampling.seed += index as u64;
+                let mut single = Session::new(model.clone());
+                let alone = generate(&mut single, &tokenizer, &prompt, &config, &mut |_| Ok(())).unwrap();
+                assert_eq!((&text.text, text.tokens, text.stopped), (&alone.text, alone.tokens, alone.stopped));
+                assert_eq!((&shown[index], session.position()), (&alone.text, single.position()));
+                assert_eq!(session.log_probabilities().unwrap(), single.log_probabilities().unwrap());
+                ends.insert(text.tokens);
+            }
+        }
+        assert!(ends.len() > 3 && ends.contains(&60), "texts of several lengths: {ends:?}");
     }
 
     proptest! {

@@ -4,18 +4,20 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use percept::Result;
-use percept::generation::{Generation, GenerationConfig, generate};
-use percept::model::{Session, WeightPrecision};
+use percept::data::Tokenizer;
+use percept::generation::{Generation, GenerationConfig, generate, generate_streams};
+use percept::model::Session;
 use percept::sampling::SamplingConfig;
 use percept::train::LoadedRun;
 use serde::Serialize;
 
 use super::run_args::{PromptArgs, RunArgs};
+use super::weights::Weights;
 use crate::cli::Global;
 use crate::human;
-use crate::terminal::{Format, write_stdout};
+use crate::terminal::{Format, Terminal, write_stdout};
 
 /// Arguments of `percept generate`.
 #[derive(Debug, Args)]
@@ -37,29 +39,11 @@ pub(crate) struct Generate {
     /// How exactly weights are kept; fewer bits read faster and change the text a little
     #[arg(long, value_name = "WEIGHTS", value_enum, default_value_t = Weights::F32)]
     weights: Weights,
+    /// Write N texts at once; each is what its own seed gives: that of --seed, and one more for each further text
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    streams: Option<u32>,
     #[command(flatten)]
     sampling: SamplingArgs,
-}
-
-/// Precisions of weights, as the user writes them.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Weights {
-    /// As they were trained
-    F32,
-    /// 16 bits each
-    Bf16,
-    /// 8 bits each and a scale per output channel
-    Int8,
-}
-
-impl From<Weights> for WeightPrecision {
-    fn from(weights: Weights) -> Self {
-        match weights {
-            Weights::F32 => Self::F32,
-            Weights::Bf16 => Self::Bf16,
-            Weights::Int8 => Self::Int8,
-        }
-    }
 }
 
 /// How each token is chosen.
@@ -93,11 +77,39 @@ struct SamplingArgs {
 #[derive(Debug, Serialize)]
 struct Report {
     prompt_tokens: usize,
+    #[serde(flatten)]
+    text: Text,
+}
+
+/// One text.
+#[derive(Debug, Serialize)]
+struct Text {
     tokens: usize,
     text: String,
     ms_per_token: f64,
     state_bytes: usize,
     stopped: bool,
+}
+
+/// What `--json` prints of several texts.
+#[derive(Debug, Serialize)]
+struct StreamsReport {
+    prompt_tokens: usize,
+    /// Of all texts together.
+    tokens: usize,
+    /// Wall-clock time over all tokens.
+    ms_per_token: f64,
+    /// Of all texts together.
+    state_bytes: usize,
+    streams: Vec<SeededText>,
+}
+
+/// The text of a seed.
+#[derive(Debug, Serialize)]
+struct SeededText {
+    seed: u64,
+    #[serde(flatten)]
+    text: Text,
 }
 
 impl Generate {
@@ -107,30 +119,15 @@ impl Generate {
         config.sampling.validate()?;
         let run = self.run.load(global)?;
         let (session, prompt) = self.begin(&run)?;
-        let mut session = session.with_weight_precision(self.weights.into())?;
+        let session = session.with_weight_precision(self.weights.into())?;
         let fed = prompt.len() - usize::from(session.position() == 0);
-        let mut emit = |text: &str| match terminal.format {
-            Format::Text if std::io::stdout().is_terminal() => write_stdout(&human::printable(text)),
-            Format::Text => write_stdout(text),
-            Format::Json => Ok(()),
-        };
-        let generation = generate(&mut session, &run.tokenizer, &prompt, &config, &mut emit)?;
-        // A pipe gets the text and nothing else; on a terminal the prompt starts on a line of its own.
-        if terminal.format == Format::Text && !generation.text.ends_with('\n') {
-            match std::io::stdout().is_terminal() {
-                true => write_stdout("\n")?,
-                false => terminal.say(""),
+        match self.streams {
+            None => one(&terminal, (session, fed), &run.tokenizer, &prompt, &config),
+            Some(count) => {
+                let sessions = vec![session; count as usize];
+                several(&terminal, (sessions, fed), &run.tokenizer, &prompt, &config)
             }
         }
-        let report = report(fed, generation, &session);
-        terminal.say(format!(
-            "{} in, {} out, {:.2} ms per token, {} of state",
-            human::plural(report.prompt_tokens as u64, "token"),
-            human::grouped(report.tokens as u64),
-            report.ms_per_token,
-            human::bytes(report.state_bytes as u64)
-        ));
-        terminal.json(&report)
     }
 
     fn config(&self) -> GenerationConfig {
@@ -165,13 +162,89 @@ impl Generate {
     }
 }
 
-fn report(prompt_tokens: usize, generation: Generation, session: &Session) -> Report {
-    Report {
-        prompt_tokens,
-        tokens: generation.tokens,
-        ms_per_token: generation.seconds * 1e3 / generation.tokens.max(1) as f64,
-        text: generation.text,
-        state_bytes: session.state_bytes(),
-        stopped: generation.stopped,
+/// A text, shown as it grows.
+fn one(
+    terminal: &Terminal,
+    (mut session, fed): (Session, usize),
+    tokenizer: &Tokenizer,
+    prompt: &[u32],
+    config: &GenerationConfig,
+) -> Result<()> {
+    let generation = generate(&mut session, tokenizer, prompt, config, &mut |text| show(terminal, text))?;
+    // A pipe gets the text and nothing else; on a terminal the prompt starts on a line of its own.
+    if terminal.format == Format::Text && !generation.text.ends_with('\n') {
+        match std::io::stdout().is_terminal() {
+            true => write_stdout("\n")?,
+            false => terminal.say(""),
+        }
+    }
+    let report = Report { prompt_tokens: fed, text: Text::new(generation, &session) };
+    summarise(terminal, fed, report.text.tokens, report.text.ms_per_token, report.text.state_bytes);
+    terminal.json(&report)
+}
+
+/// Several texts, each under a line with its seed: the first as it grows, the others when all are done.
+fn several(
+    terminal: &Terminal,
+    (mut sessions, fed): (Vec<Session>, usize),
+    tokenizer: &Tokenizer,
+    prompt: &[u32],
+    config: &GenerationConfig,
+) -> Result<()> {
+    let seeds: Vec<u64> = (0..sessions.len() as u64).map(|index| config.sampling.seed.wrapping_add(index)).collect();
+    let head = |index: usize| format!("== text {} of {}, seed {} ==", index + 1, seeds.len(), seeds[index]);
+    terminal.text(head(0))?;
+    let mut emit = |index: usize, text: &str| if index == 0 { show(terminal, text) } else { Ok(()) };
+    let generations = generate_streams(&mut sessions, tokenizer, prompt, config, &mut emit)?;
+    for (index, generation) in generations.iter().enumerate() {
+        if index > 0 {
+            terminal.text(head(index))?;
+            show(terminal, &generation.text)?;
+        }
+        if !generation.text.ends_with('\n') {
+            terminal.text("")?;
+        }
+    }
+    let tokens = generations.iter().map(|generation| generation.tokens).sum::<usize>();
+    let seconds = generations.iter().map(|generation| generation.seconds).fold(0.0, f64::max);
+    let texts = generations.into_iter().zip(&sessions).map(|(generation, session)| Text::new(generation, session));
+    let report = StreamsReport {
+        prompt_tokens: fed,
+        tokens,
+        ms_per_token: seconds * 1e3 / tokens.max(1) as f64,
+        state_bytes: sessions.iter().map(Session::state_bytes).sum(),
+        streams: seeds.iter().zip(texts).map(|(&seed, text)| SeededText { seed, text }).collect(),
+    };
+    summarise(terminal, fed, tokens, report.ms_per_token, report.state_bytes);
+    terminal.json(&report)
+}
+
+/// New text on stdout, unless that takes JSON.
+fn show(terminal: &Terminal, text: &str) -> Result<()> {
+    match terminal.format {
+        Format::Text if std::io::stdout().is_terminal() => write_stdout(&human::printable(text)),
+        Format::Text => write_stdout(text),
+        Format::Json => Ok(()),
+    }
+}
+
+fn summarise(terminal: &Terminal, fed: usize, tokens: usize, ms_per_token: f64, state_bytes: usize) {
+    terminal.say(format!(
+        "{} in, {} out, {ms_per_token:.2} ms per token, {} of state",
+        human::plural(fed as u64, "token"),
+        human::grouped(tokens as u64),
+        human::bytes(state_bytes as u64)
+    ));
+}
+
+impl Text {
+    fn new(generation: Generation, session: &Session) -> Self {
+        Self {
+            tokens: generation.tokens,
+            ms_per_token: generation.seconds * 1e3 / generation.tokens.max(1) as f64,
+            text: generation.text,
+            state_bytes: session.state_bytes(),
+            stopped: generation.stopped,
+        }
     }
 }

@@ -21,6 +21,7 @@ mod state;
 mod tokenizer;
 mod train;
 mod verify;
+mod weights;
 
 use clap::Subcommand;
 use percept::Result;

@@ -72,6 +72,26 @@ fn weights_of_fewer_bits_write_text_of_the_same_length() {
 }
 
 #[test]
+fn what_rounded_weights_cost_is_scored() {
+    let work = Work::trained(60);
+    let eval = |more: &[&'static str]| {
+        work.run(&[&["eval", "run", "--data", "text.txt", "--json"], more].concat()).succeeds().json()
+    };
+    let exact = eval(&[]);
+    assert_eq!(exact["weights"], "f32");
+    let bits = |score: &serde_json::Value| score["bits_per_byte"].as_f64().unwrap();
+    for weights in ["bf16", "int8"] {
+        let whole = eval(&["--weights", weights]);
+        assert_eq!(whole["weights"], weights);
+        assert!(whole["model"].as_str().unwrap().ends_with(&format!(", {weights} weights")), "{whole}");
+        let off = (bits(&whole) - bits(&exact)).abs();
+        assert!(off > 1e-7 && off < 0.05, "{weights}: {} {}", bits(&whole), bits(&exact));
+        let windows = eval(&["--weights", weights, "--window", "64", "--stride", "32"]);
+        assert_ne!(bits(&windows), bits(&eval(&["--window", "64", "--stride", "32"])), "{weights} in windows");
+    }
+}
+
+#[test]
 fn weights_go_out_and_come_in_under_the_authors_names() {
     let work = Work::new();
     let paper = ["train", "llp-paper", "--data", "text.txt", "--run", "run", "--steps", "2"];

@@ -44,6 +44,40 @@ fn generation_repeats_with_its_seed_and_streams_the_same_text() {
 }
 
 #[test]
+fn streams_are_the_texts_of_their_seeds() {
+    let work = Work::trained(20);
+    let arguments = |more: &[&'static str]| [&["generate", "run", "--prompt", "The", "--tokens", "30"], more].concat();
+    let single = |seed| work.run(&arguments(&["--seed", seed, "--json"])).succeeds().json();
+    let singles = ["3", "4", "5"].map(single);
+    let all = work.run(&arguments(&["--seed", "3", "--streams", "3", "--json"])).succeeds().json();
+    let streams = all["streams"].as_array().unwrap();
+    assert_eq!(streams.len(), 3);
+    for (index, (stream, single)) in streams.iter().zip(&singles).enumerate() {
+        assert_eq!(stream["seed"].as_u64(), Some(3 + index as u64));
+        for key in ["tokens", "text", "state_bytes", "stopped"] {
+            assert_eq!(stream[key], single[key], "{key} of text {index}");
+        }
+    }
+    let sum = |key: &str| streams.iter().map(|stream| stream[key].as_u64().unwrap()).sum::<u64>();
+    for key in ["tokens", "state_bytes"] {
+        assert_eq!(all[key].as_u64(), Some(sum(key)), "{key}");
+    }
+    assert!(all["ms_per_token"].is_f64() && all["prompt_tokens"] == singles[0]["prompt_tokens"]);
+    let shown = work.run(&arguments(&["--seed", "3", "--streams", "2"])).succeeds().stdout;
+    let text = |index: usize| {
+        let text = singles[index]["text"].as_str().unwrap();
+        format!(
+            "== text {} of 2, seed {} ==\n{text}{}",
+            index + 1,
+            3 + index,
+            if text.ends_with('\n') { "" } else { "\n" }
+        )
+    };
+    assert_eq!(shown, text(0) + &text(1));
+    assert_eq!(work.run(&arguments(&["--streams", "0"])).code, 2);
+}
+
+#[test]
 fn a_stop_string_ends_the_text() {
     let work = Work::trained(150);
     let arguments = ["generate", "run", "--prompt", "The quick brown ", "--temperature", "0", "--tokens", "80"];

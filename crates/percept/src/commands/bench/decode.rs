@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use percept::Result;
 use percept::model::session::step_all;
-use percept::model::{LanguageModel, Session, WeightPrecision};
+use percept::model::{LanguageModel, Session};
 use percept::train::DeviceChoice;
 
 use super::against::AgainstArgs;
@@ -14,6 +14,7 @@ use super::report::{Details, Report, Timed};
 use super::subject::{ModelArgs, Subject, random_tokens};
 use super::timing::Times;
 use crate::cli::Global;
+use crate::commands::weights::Weights;
 use crate::meter::Meter;
 
 /// Tokens at the end of the prompt that are fed one by one, to warm up what writing uses.
@@ -39,17 +40,6 @@ pub(super) struct Decode {
     weights: Weights,
     #[command(flatten)]
     against: AgainstArgs,
-}
-
-/// Formats of weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Weights {
-    /// As they were trained
-    F32,
-    /// 16 bits
-    Bf16,
-    /// 8 bits with one scale per output channel
-    Int8,
 }
 
 /// Streams at the position where writing begins.
@@ -93,7 +83,7 @@ impl Decode {
         };
         let timed = Timed {
             task: "decode",
-            precision: self.weights.to_possible_value().map_or_else(String::new, |value| value.get_name().into()),
+            precision: self.weights.name().into(),
             device,
             parameters: writing.model.parameter_count(),
             steps: tokens,
@@ -109,12 +99,7 @@ impl Decode {
         let config = &subject.config;
         let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
         let model = LanguageModel::new(&config.model, config.train.seed, &device)?;
-        let model = match self.weights {
-            Weights::F32 => model,
-            Weights::Bf16 => model.with_weight_precision(WeightPrecision::Bf16)?,
-            Weights::Int8 => model.with_weight_precision(WeightPrecision::Int8)?,
-        };
-        let model = Arc::new(model);
+        let model = Arc::new(model.with_weight_precision(self.weights.into())?);
         let prompt = random_tokens(position, config.model.vocab, config.train.seed);
         let (first, single) = prompt.split_at(position - WARM_UP.min(position - 1));
         let mut session = Session::new(model.clone());

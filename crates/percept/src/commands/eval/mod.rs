@@ -14,6 +14,7 @@ use serde::Serialize;
 use self::suites::SuiteArgs;
 use super::config_args::DataArgs;
 use super::run_args::RunArgs;
+use super::weights::Weights;
 use crate::cli::Global;
 use crate::human;
 use crate::meter::Meter;
@@ -45,6 +46,9 @@ pub(crate) struct Eval {
     /// Take this many tokens at the start of each document as context only
     #[arg(long, value_name = "N", default_value_t = 0)]
     context_only: usize,
+    /// How exactly weights are kept; fewer bits are what `percept generate --weights` then writes with
+    #[arg(long, value_name = "WEIGHTS", value_enum, default_value_t = Weights::F32)]
+    weights: Weights,
     #[command(flatten)]
     suites: SuiteArgs,
 }
@@ -54,6 +58,8 @@ pub(crate) struct Eval {
 struct Evaluation {
     #[serde(flatten)]
     subject: Evaluated,
+    /// How exactly the weights were kept.
+    weights: &'static str,
     suites: Vec<SuiteResult>,
 }
 
@@ -71,7 +77,7 @@ impl Eval {
         let wanted = self.suites.wanted(self.data.is_given(), &terminal)?;
         let run = self.run.load(global)?;
         let protocol = self.protocol(&run.config.model)?;
-        let scorer = ModelScorer::new(self.run.name(run.step), &run.model);
+        let scorer = self.scorer(&run)?;
         let corpus = match self.data.is_given() || wanted.is_empty() {
             true => Some(self.corpus(&run, terminal)?),
             false => None,
@@ -94,7 +100,17 @@ impl Eval {
             results.push(self.suites.run(suite, &run, &scorer, texts.as_ref(), terminal)?);
         }
         results.iter().try_for_each(|result| tables::print(&terminal, result))?;
-        terminal.json(&Evaluation { subject, suites: results })
+        terminal.json(&Evaluation { subject, weights: self.weights.name(), suites: results })
+    }
+
+    /// The model with its weights rounded as the packed ones of the decoder are, which then score alike in any protocol.
+    fn scorer(&self, run: &LoadedRun) -> Result<ModelScorer> {
+        let model = run.model.clone().with_weight_precision(self.weights.into())?;
+        let name = self.run.name(run.step);
+        Ok(match self.weights {
+            Weights::F32 => ModelScorer::new(name, &model),
+            rounded => ModelScorer::new(format!("{name}, {} weights", rounded.name()), &model),
+        })
     }
 
     fn corpus(&self, run: &LoadedRun, terminal: Terminal) -> Result<Corpus> {
