@@ -92,6 +92,12 @@ impl Fault {
         self
     }
 
+    /// The same fault with its place in front of the message, e.g. `books.toml:3: `.
+    pub fn at(mut self, place: &str) -> Self {
+        self.message.insert_str(0, place);
+        self
+    }
+
     /// The error that caused this one; its text follows the message.
     pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
@@ -190,6 +196,13 @@ mod tests {
         let fault = std::fs::read("/no/such/file").at("read", "/no/such/file").unwrap_err();
         assert!(fault.to_string().starts_with("cannot read /no/such/file: "), "{fault}");
         assert_eq!((fault.exit_code(), fault.hint_text()), (3, Some("check the path")));
+    }
+
+    #[test]
+    fn a_place_stands_in_front_and_all_else_stays() {
+        let fault = Fault::usage("unknown key `x`").hint("did you mean `y`?").because("cause").at("a.toml:3: ");
+        assert_eq!((fault.to_string().as_str(), fault.exit_code()), ("a.toml:3: unknown key `x`: cause", 2));
+        assert_eq!(fault.hint_text(), Some("did you mean `y`?"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use percept::eval::compare::{Axis, Comparison, Event, ModelResult, Preview, Spre
 use percept::train::StepMetrics;
 
 use crate::human;
-use crate::meter::Meter;
+use crate::meter::{Meter, Parts};
 use crate::terminal::{Style, Terminal};
 
 /// Units of the meter over all training.
@@ -15,17 +15,16 @@ const PARTS: f64 = 10_000.0;
 /// Shows the events of a comparison.
 #[derive(Debug)]
 pub(crate) struct Comparing {
-    terminal: Terminal,
     whole: Meter,
-    /// Something else than training: whose turn it is.
-    turn: Option<(String, Meter)>,
+    /// Timing and scoring.
+    after: Parts,
     label: String,
 }
 
 impl Comparing {
     pub(crate) fn new(terminal: Terminal) -> Self {
         let whole = Meter::new(terminal, "comparing", PARTS as u64);
-        Self { terminal, whole, turn: None, label: String::new() }
+        Self { whole, after: Parts::new(terminal), label: String::new() }
     }
 
     /// One event.
@@ -40,23 +39,16 @@ impl Comparing {
                 self.whole.set((whole * PARTS) as u64, || detail);
             }
             Event::Validation(validation) => {
-                let value = figure(validation.bits_per_byte, validation.loss);
+                let value = human::quality(validation.bits_per_byte, validation.loss);
                 self.whole.say(&format!("{}  step {}: validation {value}", self.label, validation.step));
             }
             Event::Warning(warning) => self.whole.warn(&warning),
-            Event::Timing { label, done, total } => self.turn("timing steps", "all", done, total, label),
-            Event::Scoring { label, done, total } => self.turn("scoring", &label.clone(), done, total, label),
+            Event::Timing { label, done, total } => self.after.set("timing", "timing steps", done, total, || label),
+            Event::Scoring { label, done, total } => {
+                let part = format!("scoring {label}");
+                self.after.set(&part, "scoring", done, total, || label);
+            }
             _ => {}
-        }
-    }
-
-    /// Progress of other work than training; each `part` of it has a meter of its own.
-    fn turn(&mut self, work: &str, part: &str, done: u64, total: u64, detail: String) {
-        if self.turn.as_ref().is_none_or(|(current, _)| *current != part) {
-            self.turn = Some((part.to_owned(), Meter::new(self.terminal, work, total)));
-        }
-        if let Some((_, meter)) = &mut self.turn {
-            meter.set(done, || detail);
         }
     }
 }
@@ -67,14 +59,7 @@ fn step_line(step: &StepMetrics, run: f64) -> String {
         true => format!(", {} left", human::duration(step.seconds * (1.0 - run) / run)),
         false => String::new(),
     };
-    format!("{:.0} %{left}, {}; all:", 100.0 * run, figure(step.bits_per_byte, step.loss))
-}
-
-fn figure(bits_per_byte: Option<f64>, loss: f64) -> String {
-    match bits_per_byte {
-        Some(bits) => format!("{bits:.3} bits/byte"),
-        None => format!("loss {loss:.3}"),
-    }
+    format!("{:.0} %{left}, {}; all:", 100.0 * run, human::quality(step.bits_per_byte, step.loss))
 }
 
 /// What would run.

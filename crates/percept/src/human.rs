@@ -73,6 +73,14 @@ pub(crate) fn short_duration(seconds: f64) -> String {
     }
 }
 
+/// `2.310 bits/byte`; `1.601 nats` of each target where the tokenizer is lossy.
+pub(crate) fn quality(bits_per_byte: Option<f64>, nats: f64) -> String {
+    match bits_per_byte {
+        Some(bits) => format!("{bits:.3} bits/byte"),
+        None => format!("{nats:.3} nats"),
+    }
+}
+
 /// `1 document`, `2 documents`.
 pub(crate) fn plural(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", grouped(count), if count == 1 { "" } else { "s" })
@@ -105,6 +113,7 @@ mod tests {
         assert_eq!((duration(59.4), duration(185.0), duration(7620.0)), ("59s".into(), "3m05s".into(), "2h07m".into()));
         assert_eq!((short_duration(9e-8), short_duration(2e-6)), ("90.0 ns".into(), "2.0 µs".into()));
         assert_eq!((short_duration(1.25), short_duration(185.0)), ("1.2 s".into(), "3m05s".into()));
+        assert_eq!((quality(Some(2.3101), 1.6), quality(None, 1.6)), ("2.310 bits/byte".into(), "1.600 nats".into()));
         assert_eq!((plural(1, "document"), plural(2, "document")), ("1 document".into(), "2 documents".into()));
     }
 }

@@ -62,6 +62,43 @@ impl Meter {
     }
 }
 
+/// Work that comes in parts, one after the other: each has a meter of its own.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    terminal: Terminal,
+    current: Option<(String, Meter)>,
+}
+
+impl Parts {
+    /// Nothing is drawn before the first [`Parts::set`].
+    pub(crate) fn new(terminal: Terminal) -> Self {
+        Self { terminal, current: None }
+    }
+
+    /// The part of this name has got to `done` of `total`; `label` and `detail` are shown.
+    pub(crate) fn set(&mut self, part: &str, label: &str, done: u64, total: u64, detail: impl FnOnce() -> String) {
+        if self.current.as_ref().is_none_or(|(current, _)| current != part) {
+            self.current = Some((part.to_owned(), Meter::new(self.terminal, label, total)));
+        }
+        if let Some((_, meter)) = &mut self.current {
+            meter.set(done, detail);
+        }
+    }
+
+    /// Says a line without tearing the bar.
+    pub(crate) fn say(&self, line: &str) {
+        match &self.current {
+            Some((_, meter)) => meter.say(line),
+            None => self.terminal.say(line),
+        }
+    }
+
+    /// The work is done: the bar goes.
+    pub(crate) fn finish(&mut self) {
+        self.current = None;
+    }
+}
+
 impl Drop for Meter {
     /// The bar vanishes: what matters is printed by the command.
     fn drop(&mut self) {

@@ -2,25 +2,22 @@
 
 use std::path::PathBuf;
 
-use percept::data::{Phase, Progress};
+use percept::data::Progress;
 use percept::train::{Event, Outcome, Started, StepMetrics, Summary, ValidationMetrics};
 use percept::{Fault, Result};
 use serde::Serialize;
 
 use crate::human;
-use crate::meter::Meter;
+use crate::meter::{Meter, Parts};
 use crate::terminal::{Style, Terminal, invocation};
 
 /// Shows how text is read.
 #[derive(Debug)]
-pub(crate) struct DataMeter {
-    terminal: Terminal,
-    phase: Option<(Phase, Meter)>,
-}
+pub(crate) struct DataMeter(Parts);
 
 impl DataMeter {
     pub(crate) fn new(terminal: Terminal) -> Self {
-        Self { terminal, phase: None }
+        Self(Parts::new(terminal))
     }
 
     /// One report.
@@ -28,23 +25,16 @@ impl DataMeter {
         match progress {
             Progress::Working { phase, done, total } => {
                 let total = total.unwrap_or(done);
-                if self.phase.as_ref().is_none_or(|(current, _)| *current != phase) {
-                    self.phase = Some((phase, Meter::new(self.terminal, phase.label(), total)));
-                }
-                if let Some((_, meter)) = &mut self.phase {
-                    meter.set(done, || format!("{} of {}", human::bytes(done), human::bytes(total)));
-                }
+                let detail = || format!("{} of {}", human::bytes(done), human::bytes(total));
+                self.0.set(phase.label(), phase.label(), done, total, detail);
             }
-            Progress::Note(note) => match &self.phase {
-                Some((_, meter)) => meter.say(&note),
-                None => self.terminal.say(note),
-            },
+            Progress::Note(note) => self.0.say(&note),
         }
     }
 
     /// The work is done: the bar goes.
     pub(crate) fn finish(&mut self) {
-        self.phase = None;
+        self.0.finish();
     }
 }
 
@@ -130,10 +120,7 @@ impl Training {
 }
 
 fn validation_line(validation: &ValidationMetrics) -> String {
-    let value = match validation.bits_per_byte {
-        Some(bits) => format!("{bits:.3} bits/byte"),
-        None => format!("loss {:.3}", validation.loss),
-    };
+    let value = human::quality(validation.bits_per_byte, validation.loss);
     let best = if validation.best { ", the best so far" } else { "" };
     format!("step {}: validation {value}{best}", validation.step)
 }

@@ -39,7 +39,7 @@ pub fn resolve(sources: &Sources) -> Result<RunConfig> {
     let mut layers = Layers::default();
     match (&sources.preset, named) {
         (Some(name), _) => add_preset(&mut layers, &keys, name)?,
-        (None, Some(name)) => add_preset(&mut layers, &keys, &name).map_err(|fault| at(&place, fault))?,
+        (None, Some(name)) => add_preset(&mut layers, &keys, &name).map_err(|fault| fault.at(&place))?,
         (None, None) => add_preset(&mut layers, &keys, DEFAULT_PRESET)?,
     }
     if let Some((path, text)) = &document {
@@ -88,15 +88,6 @@ fn add_preset(layers: &mut Layers, keys: &Keys, name: &str) -> Result<()> {
         layers.add_document(preset.text, keys, &|_| Origin::Preset(preset.name.to_owned()))?;
     }
     Ok(())
-}
-
-/// The same fault with the place in front.
-fn at(place: &str, fault: Fault) -> Fault {
-    let moved = Fault::new(fault.kind(), format!("{place}{fault}"));
-    match fault.hint_text() {
-        Some(hint) => moved.hint(hint),
-        None => moved,
-    }
 }
 
 #[cfg(test)]

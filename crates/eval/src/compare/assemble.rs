@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use percept_data::Split;
+use percept_data::{SourceConfig, Split};
 use percept_fault::{IoContext, Result};
 use percept_model::properties::Properties;
-use percept_train::{Metrics, RunFolder, TrainConfig};
+use percept_train::{Decay, Metrics, RunConfig, RunFolder, TrainConfig};
 
 use super::contender::Contender;
 use super::curve::{best, curve};
@@ -146,7 +146,7 @@ fn model_result(
         test,
         validation,
         sample,
-        config: contender.config.to_toml()?,
+        config: portable(&contender.config).to_toml()?,
         runs: runs.into_iter().map(|run| run.result).collect(),
     })
 }
@@ -215,8 +215,28 @@ fn sample(task: &Task, step: u64) -> Result<Option<String>> {
 
 fn corpus(lineup: &Lineup) -> CorpusInfo {
     let splits = lineup.split_infos();
-    let sources: Vec<&str> = lineup.dataset.config().sources.iter().map(|source| source.label()).collect();
+    let sources: Vec<String> = lineup.dataset.config().sources.iter().map(source_name).collect();
     CorpusInfo { name: sources.join(", "), bytes: splits.iter().map(|split| split.bytes).sum(), splits }
+}
+
+/// What a report calls a source: its name, or its file's or folder's without where that lies on this machine.
+fn source_name(source: &SourceConfig) -> String {
+    let file = Path::new(&source.path).file_name().map(|name| name.to_string_lossy().into_owned());
+    source.name.clone().or(file).unwrap_or_else(|| source.path.clone())
+}
+
+/// A configuration for readers elsewhere: with names in place of the folders of this machine.
+fn portable(config: &RunConfig) -> RunConfig {
+    let mut config = config.clone();
+    let data = &mut config.data;
+    for source in [&mut data.sources, &mut data.validation, &mut data.test].into_iter().flatten() {
+        source.path = source_name(source);
+    }
+    if let Some(name) = Path::new(&data.tokenizer).file_name() {
+        data.tokenizer = name.to_string_lossy().into_owned();
+    }
+    data.cache = None;
+    config
 }
 
 fn fairness(lineup: &Lineup, data_order: Vec<DataOrder>) -> Fairness {
@@ -248,13 +268,13 @@ fn fairness(lineup: &Lineup, data_order: Vec<DataOrder>) -> Fairness {
 }
 
 fn schedule(train: &TrainConfig) -> String {
-    let decay = serde_json::to_value(train.schedule).ok();
-    let decay = decay.as_ref().and_then(|name| name.as_str()).unwrap_or_default();
-    let last = match decay {
-        "wsd" => format!(", decay over the last {:.0} % of the steps", 100.0 * train.cooldown),
-        _ => String::new(),
+    let name = serde_json::to_value(train.schedule).ok();
+    let name = name.as_ref().and_then(|name| name.as_str()).unwrap_or_default();
+    let then = match train.schedule {
+        Decay::Wsd => format!("the same until it decays over the last {:.0} % of the steps", 100.0 * train.cooldown),
+        _ => "decay".to_owned(),
     };
-    format!("{decay}: warm-up over {} steps, a tenth of the run at most{last}", train.warmup)
+    format!("warm-up over {} steps (a tenth of the run at most), then {then} ({name})", train.warmup)
 }
 
 fn environment(lineup: &Lineup) -> EnvironmentInfo {
@@ -335,6 +355,17 @@ mod tests {
         orders.add(3, "a", &lines(&[]));
         let order = |seed, equal| DataOrder { seed, step: 4, hash: "y".into(), equal };
         assert_eq!(orders.compare(), [order(1, true), order(2, false)]);
+    }
+
+    #[test]
+    fn a_report_does_not_tell_the_folders_of_the_machine() {
+        let mut config = RunConfig::default();
+        config.data.sources = vec![SourceConfig::new("/home/me/books"), SourceConfig::new("-")];
+        config.data.validation = vec![SourceConfig { name: Some("news".into()), ..SourceConfig::new("/home/me/x") }];
+        (config.data.tokenizer, config.data.cache) = ("/home/me/bpe.json".into(), Some("/home/me/cache".into()));
+        let text = portable(&config).to_toml().unwrap();
+        assert!(!text.contains("/home"), "{text}");
+        assert!(["\"books\"", "\"-\"", "bpe.json", "news"].iter().all(|part| text.contains(part)), "{text}");
     }
 
     #[test]

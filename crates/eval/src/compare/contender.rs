@@ -7,7 +7,7 @@ use percept_model::mixer::MixerKind;
 use percept_train::{Override, RunConfig, Sources, TrainConfig, presets, resolve};
 
 use super::matching::matched;
-use super::spec::{ModelSpec, Parameters, Spec, at};
+use super::spec::{ModelSpec, Parameters, Spec};
 use crate::plan::{Plan, plan};
 
 /// What differs from the presets, below everything that the user says: a schedule whose runs can be read on the way, and no
@@ -59,7 +59,7 @@ pub(super) fn contenders(spec: &Spec, vocab: usize) -> Result<Vec<Contender>> {
             None => RunConfig { model: ModelConfig { vocab, ..own.model }, ..own },
             Some(first) => under_equal_conditions(own, first, model),
         };
-        config.validate().map_err(|fault| at(&model.place, &at(&format!("{}: ", model.name), &fault)))?;
+        config.validate().map_err(|fault| fault.at(&format!("{}{}: ", model.place, model.name)))?;
         configs.push(config);
     }
     let Some(first) = configs.first() else { return Ok(Vec::new()) };
@@ -69,7 +69,7 @@ pub(super) fn contenders(spec: &Spec, vocab: usize) -> Result<Vec<Contender>> {
     };
     let finish = |(mut config, model): (RunConfig, &ModelSpec)| {
         if spec.parameters == Parameters::Match {
-            config.model = matched(&config.model, target).map_err(|fault| at(&model.place, &fault))?;
+            config.model = matched(&config.model, target).map_err(|fault| fault.at(&model.place))?;
         }
         let plan = plan(&config)?;
         Ok(Contender { name: model.name.clone(), config, plan })
@@ -98,7 +98,7 @@ fn configured(model: &ModelSpec, spec: &Spec) -> Result<RunConfig> {
     overrides.extend(layers.map(|layers| Override::flag(format!("model {}", model.name), "model.layers", layers)));
     overrides.extend(spec.base.iter().cloned());
     overrides.extend(model.set.iter().cloned());
-    resolve(&Sources { preset: Some(preset), file: None, overrides }).map_err(|fault| at(&model.place, &fault))
+    resolve(&Sources { preset: Some(preset), file: None, overrides }).map_err(|fault| fault.at(&model.place))
 }
 
 fn may_differ(key: &str) -> bool {

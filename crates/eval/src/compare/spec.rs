@@ -223,7 +223,7 @@ impl Spec {
         })?;
         let file = &document.value;
         let budget = file.budget.as_deref().map(str::parse).transpose();
-        let budget = budget.map_err(|fault: Fault| at(&document.place("budget"), &fault))?;
+        let budget = budget.map_err(|fault: Fault| fault.at(&document.place("budget")))?;
         let mut models: Vec<ModelSpec> = (0..)
             .zip(&file.models)
             .map(|(index, name): (usize, _)| ModelSpec::named(name, document.place(&format!("models[{index}]"))))
@@ -301,15 +301,6 @@ impl Spec {
             return Err(Fault::usage("points, stride and test_limit must be at least 1"));
         }
         Ok(())
-    }
-}
-
-/// The same fault with its place in front.
-pub(super) fn at(place: &str, fault: &Fault) -> Fault {
-    let moved = Fault::new(fault.kind(), format!("{place}{fault}"));
-    match fault.hint_text() {
-        Some(hint) => moved.hint(hint),
-        None => moved,
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 use percept_data::DataConfig;
 use percept_fault::{Fault, IoContext, Result};
 use percept_train::{
-    Event, Metrics, Outcome, RunConfig, RunFolder, StepMetrics, Summary, ValidationMetrics, read_metrics, resume,
-    train, write_file,
+    Event, Metrics, Outcome, RunConfig, RunFolder, StepMetrics, Summary, ValidationMetrics, metrics, resume, train,
+    write_file,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -67,8 +67,7 @@ impl Task {
 
     /// The lines of metrics so far.
     pub(super) fn metrics(&self) -> Result<Vec<Metrics>> {
-        let path = self.run_folder().metrics_path();
-        if path.exists() { read_metrics(&path) } else { Ok(Vec::new()) }
+        metrics(&self.run_folder())
     }
 
     /// The last validation.

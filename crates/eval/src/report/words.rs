@@ -25,12 +25,13 @@ pub fn plain_words(report: &Report) -> Vec<String> {
 }
 
 fn progress(comparison: &Comparison) -> Option<String> {
-    let runs = || comparison.models.iter().flat_map(|model| &model.runs);
-    let done = runs().filter(|run| run.test.is_some()).count();
+    let count = |is: fn(&ModelResult) -> bool| comparison.models.iter().filter(|model| is(model)).count();
+    let (trained, scored) = (count(|model| model.usage.is_some()), count(|model| model.test.is_some()));
     (comparison.state == State::Unfinished).then(|| {
+        let all = comparison.models.len();
         format!(
-            "This comparison is not finished: {done} of {} runs are scored, and places may still change.",
-            runs().count()
+            "This comparison is not finished: {trained} of {all} models are trained, {scored} scored on the test text. \
+             Places may still change."
         )
     })
 }

@@ -8,7 +8,7 @@ use percept::eval::report;
 use percept::train::Override;
 use percept::{Fault, Result};
 
-use super::config_args::{DataArgs, environment, list, sets};
+use super::config_args::{TrainingArgs, environment, sets};
 use crate::cli::Global;
 use crate::comparison::{Comparing, print_preview, print_summary};
 use crate::terminal::{Terminal, invocation};
@@ -40,9 +40,6 @@ pub(crate) struct Compare {
     /// Search the learning rate, with equal effort for every model
     #[arg(long, value_name = "lr=POINTS")]
     sweep: Option<String>,
-    /// Number format of the large products: bf16 is faster, auto takes it where the processor has it
-    #[arg(long, value_name = "FORMAT", value_parser = ["f32", "bf16", "auto"])]
-    precision: Option<String>,
     /// Leave the models' sizes as they are, instead of matching their parameters within 2 %
     #[arg(long)]
     as_given: bool,
@@ -56,13 +53,7 @@ pub(crate) struct Compare {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    data: DataArgs,
-    /// Text to validate on; by default cut from the data
-    #[arg(long, value_name = "PATH", num_args = 1.., help_heading = "Text")]
-    validation: Vec<String>,
-    /// `bytes`, or a tokenizer.json
-    #[arg(long, value_name = "FILE", help_heading = "Text")]
-    tokenizer: Option<String>,
+    training: TrainingArgs,
 }
 
 impl Compare {
@@ -116,16 +107,7 @@ impl Compare {
     fn overrides(&self, global: &Global) -> Result<Vec<Override>> {
         let mut overrides = Override::from_environment(environment());
         overrides.extend(sets(&self.set)?);
-        overrides.extend(self.data.overrides());
-        overrides.extend(list("--validation", "data.validation", &self.validation));
-        let texts = [
-            ("--tokenizer", "data.tokenizer", self.tokenizer.as_deref()),
-            ("--device", "train.device", global.device.as_deref()),
-            ("--precision", "train.precision", self.precision.as_deref()),
-        ];
-        for (flag, key, value) in texts {
-            overrides.extend(value.map(|value| Override::flag(format!("{flag} {value}"), key, value)));
-        }
+        overrides.extend(self.training.overrides(global));
         Ok(overrides)
     }
 }

@@ -7,6 +7,8 @@ use percept::Result;
 use percept::data::DataConfig;
 use percept::train::{DEFAULT_PRESET, NO_PRESET, Override, RunConfig, Sources, resolve};
 
+use crate::cli::Global;
+
 /// A configuration: a preset or a file, with changes on top.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ConfigArgs {
@@ -101,6 +103,38 @@ enum OnError {
     Stop,
     /// Leave it out, count it and report it
     Skip,
+}
+
+/// What is trained on, and how: the flags that `train` and `compare` share.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct TrainingArgs {
+    /// Number format of the large products: bf16 is faster, auto takes it where the processor has it
+    #[arg(long, value_name = "FORMAT", value_parser = ["f32", "bf16", "auto"])]
+    precision: Option<String>,
+    #[command(flatten)]
+    data: DataArgs,
+    /// Text to validate on; by default cut from the data
+    #[arg(long, value_name = "PATH", num_args = 1.., help_heading = "Text")]
+    validation: Vec<String>,
+    /// `bytes`, or a tokenizer.json
+    #[arg(long, value_name = "FILE", help_heading = "Text")]
+    tokenizer: Option<String>,
+}
+
+impl TrainingArgs {
+    /// The flags as changes of the configuration, with the device that the program was called with.
+    pub(crate) fn overrides(&self, global: &Global) -> Vec<Override> {
+        let mut overrides = self.data.overrides();
+        overrides.extend(list("--validation", "data.validation", &self.validation));
+        let texts = [
+            ("--tokenizer", "data.tokenizer", self.tokenizer.as_deref()),
+            ("--device", "train.device", global.device.as_deref()),
+            ("--precision", "train.precision", self.precision.as_deref()),
+        ];
+        let given = texts.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value?)));
+        overrides.extend(given.map(|(flag, key, value)| Override::flag(format!("{flag} {value}"), key, value)));
+        overrides
+    }
 }
 
 impl DataArgs {

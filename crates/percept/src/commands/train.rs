@@ -6,7 +6,7 @@ use clap::Args;
 use percept::Result;
 use percept::train::{Override, train};
 
-use super::config_args::{ConfigArgs, DataArgs, list};
+use super::config_args::{ConfigArgs, TrainingArgs};
 use super::plan::warn_if_it_does_not_fit;
 use super::run_args::unused_folder;
 use crate::cli::Global;
@@ -22,9 +22,6 @@ pub(crate) struct Train {
     /// Folder of the run; by default runs/ and the configuration's name
     #[arg(long, value_name = "FOLDER")]
     run: Option<PathBuf>,
-    /// Number format of the large products: bf16 is faster, auto takes it where the processor has it
-    #[arg(long, value_name = "FORMAT", value_parser = ["f32", "bf16", "auto"])]
-    precision: Option<String>,
     /// Optimizer steps
     #[arg(long, value_name = "N")]
     steps: Option<u32>,
@@ -38,13 +35,7 @@ pub(crate) struct Train {
     #[arg(long)]
     tensorboard: bool,
     #[command(flatten)]
-    data: DataArgs,
-    /// Text to validate on; by default cut from the data
-    #[arg(long, value_name = "PATH", num_args = 1.., help_heading = "Text")]
-    validation: Vec<String>,
-    /// `bytes`, or a tokenizer.json
-    #[arg(long, value_name = "FILE", help_heading = "Text")]
-    tokenizer: Option<String>,
+    training: TrainingArgs,
 }
 
 impl Train {
@@ -63,17 +54,9 @@ impl Train {
     }
 
     fn overrides(&self, global: &Global) -> Vec<Override> {
-        let mut overrides = self.data.overrides();
-        overrides.extend(list("--validation", "data.validation", &self.validation));
-        let texts = [
-            ("--tokenizer", "data.tokenizer", self.tokenizer.as_deref()),
-            ("--init-from", "train.init_from", self.init_from.as_deref()),
-            ("--device", "train.device", global.device.as_deref()),
-            ("--precision", "train.precision", self.precision.as_deref()),
-        ];
-        for (flag, key, value) in texts {
-            overrides.extend(value.map(|value| Override::flag(format!("{flag} {value}"), key, value)));
-        }
+        let mut overrides = self.training.overrides(global);
+        let initial = self.init_from.as_deref();
+        overrides.extend(initial.map(|run| Override::flag(format!("--init-from {run}"), "train.init_from", run)));
         overrides.extend(self.tensorboard.then(|| Override::flag("--tensorboard", "train.tensorboard", true)));
         let numbers = [("--steps", "train.steps", self.steps), ("--seed", "train.seed", self.seed)];
         for (flag, key, value) in numbers {

@@ -43,7 +43,7 @@ pub struct ModelResult {
     pub runs: Vec<RunResult>,
     /// What the first seed's model writes after [`super::Comparison::prompt`].
     pub sample: Option<String>,
-    /// The resolved configuration as TOML.
+    /// The resolved configuration as TOML, with names in place of the paths of the machine.
     pub config: String,
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The text of a comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CorpusInfo {
-    /// What the user called it: the paths of its sources.
+    /// What its sources are called: their names, or the last part of their paths.
     pub name: String,
     /// Bytes of text over all splits.
     pub bytes: u64,

@@ -103,7 +103,11 @@ pub(super) fn section(report: &Report) -> String {
         ("Selection", fairness.selection.clone()),
         (
             "Test protocol",
-            format!("{}{test}; at least {} tokens of context", protocol.text, protocol.guaranteed_context),
+            format!(
+                "windows of {} tokens, of which each scores its last {}, so that every target but the first ones of a \
+                 document has at least {} tokens of context ({}){test}",
+                protocol.window, protocol.stride, protocol.guaranteed_context, protocol.text
+            ),
         ),
         ("Validation", format!("{} targets for each point of a curve", count(protocol.validation_targets as f64))),
     ];
@@ -160,7 +164,7 @@ fn learning_rate(choice: &LearningRate) -> String {
             let factors: Vec<String> = factors.iter().map(|factor| Unit::Plain.value(*factor)).collect();
             let share = Unit::Percent.value(*fraction);
             format!(
-                "for each model the best of {} times the configured one, after {share} of the budget",
+                "for each model the best of {} times the configured one, tried with {share} of the budget",
                 factors.join(", ")
             )
         }

@@ -44,8 +44,8 @@ fn columns(quality: &str) -> Vec<Column> {
         number("Targets/s", "Trained targets per second of training"),
         number("Training", "Time of training, without validation"),
         number("Peak memory", "Peak memory of training: measured, or estimated (~)"),
-        number("State", "State of a session after one training window"),
-        number("State at 1M", "State of a session after a million tokens"),
+        number("State", "What must be kept to go on writing after one training window"),
+        number("State at 1M", "What must be kept to go on writing after a million tokens"),
         number("Usable context", "Tokens of context that the test protocol lets the model use"),
     ]
 }

@@ -24,8 +24,7 @@ pub(super) fn loss(nats: Option<f64>, bits: Option<f64>) -> String {
 
 /// As [`loss`], with `bits/byte` where it is that.
 pub(super) fn with_unit(nats: Option<f64>, bits: Option<f64>) -> String {
-    let unit = if bits.is_some() { " bits/byte" } else { "" };
-    format!("{}{unit}", loss(nats, bits))
+    nats.map_or("-".to_string(), |nats| human::quality(bits, nats))
 }
 
 /// How long ago the run last wrote.
