@@ -13,6 +13,9 @@ use crate::precision::PrecisionChoice;
 pub struct Environment {
     /// Version of Percept.
     pub version: String,
+    /// The commit that was built, where the environment variable `PERCEPT_COMMIT` named it to the build.
+    #[serde(default)]
+    pub commit: Option<String>,
     /// Operating system and architecture.
     pub system: String,
     /// Name of the processor, where it can be told.
@@ -33,6 +36,7 @@ impl Environment {
         let cpu = cpu_info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: option_env!("PERCEPT_COMMIT").map(str::to_owned),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             cpu: cpu.map(|(_, name)| name.to_owned()),
             threads: rayon::current_num_threads(),
@@ -57,6 +61,7 @@ impl Environment {
         let unknown = || "unknown".to_owned();
         let changes: Vec<String> = [
             ("version", before.version, self.version.clone()),
+            ("commit", before.commit.unwrap_or_else(unknown), self.commit.clone().unwrap_or_else(unknown)),
             ("system", before.system, self.system.clone()),
             ("cpu", before.cpu.unwrap_or_else(unknown), self.cpu.clone().unwrap_or_else(unknown)),
             ("threads", before.threads.to_string(), self.threads.to_string()),

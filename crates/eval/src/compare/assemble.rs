@@ -281,7 +281,7 @@ fn environment(lineup: &Lineup) -> EnvironmentInfo {
     let here = lineup.environment.clone();
     EnvironmentInfo {
         version: here.version,
-        commit: option_env!("PERCEPT_COMMIT").map(str::to_owned),
+        commit: here.commit,
         system: here.system,
         cpu: here.cpu,
         threads: here.threads,

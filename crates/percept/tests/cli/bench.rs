@@ -42,6 +42,7 @@ fn every_task_prints_the_keys_that_are_promised() {
             (report["machine"]["threads"].as_u64(), report["machine"]["device"].as_str()),
             (Some(1), Some("cpu"))
         );
+        assert!(report["machine"].get("commit").is_some() && report["machine"]["version"].is_string(), "{task}");
         let has_peak = cfg!(target_os = "linux") && task != "start";
         assert_eq!(report["peak_rss_mib"].as_f64().is_some_and(|peak| peak > 1.0), has_peak, "{task}");
         match task {
@@ -84,6 +85,8 @@ fn contexts_are_measured_compared_and_plotted() {
         }
     }
     assert_eq!(points[0]["state_bytes"], points[1]["state_bytes"]);
+    assert_eq!((&report["machine"]["precision"], &report["precision"]), (&"f32".into(), &"f32".into()));
+    assert!(report["machine"].get("commit").is_some() && report["machine"]["version"].is_string());
     let ratios: Vec<&str> = report["ratios"].as_array().unwrap().iter().map(|r| r["of"].as_str().unwrap()).collect();
     assert_eq!(ratios, ["train", "prefill", "decode", "state"]);
     let svg = std::fs::read_to_string(work.path("plot.svg")).unwrap();

@@ -102,16 +102,24 @@ impl Other<'_> {
     }
 
     fn run(&self, terminal: Terminal) -> Result<Comparison> {
+        let ours = || child::measure(&mut child::own_again(&["--against", "--rounds", "--key"])?, "percept", None);
+        let theirs = || child::measure(&mut child::shell(self.command), self.command, None);
+        self.alternate(terminal, &mut || finished(ours()?), &mut || finished(theirs()?))
+    }
+
+    /// Ours and theirs, turn by turn: what slows the machine down for a while meets both.
+    fn alternate(
+        &self,
+        terminal: Terminal,
+        ours: &mut dyn FnMut() -> Result<Object>,
+        theirs: &mut dyn FnMut() -> Result<Object>,
+    ) -> Result<Comparison> {
         let mut meter = Meter::new(terminal, "turns", 2 * u64::from(self.rounds));
         let (mut key, mut rounds, mut last) = (self.key.map(str::to_owned), Vec::new(), None);
         for round in 0..self.rounds {
-            let ours = finished(child::measure(
-                &mut child::own_again(&["--against", "--rounds", "--key"])?,
-                "percept",
-                None,
-            )?)?;
+            let ours = ours()?;
             meter.set(u64::from(2 * round + 1), || "ours".into());
-            let theirs = finished(child::measure(&mut child::shell(self.command), self.command, None)?)?;
+            let theirs = theirs()?;
             meter.set(u64::from(2 * round + 2), || "theirs".into());
             let key = match &key {
                 Some(key) => key.clone(),
@@ -223,6 +231,7 @@ fn row(name: &str, ours: f64, theirs: f64, ratio: f64) -> [String; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terminal::{Format, Talk};
 
     fn object(json: &str) -> Object {
         serde_json::from_str(json).unwrap()
@@ -241,10 +250,29 @@ mod tests {
     fn the_ratio_is_of_medians_and_the_spread_of_rounds() {
         let other = Other { command: "x", rounds: 3, key: None };
         let round = |ours: f64, theirs: f64| Round { ours, theirs, ratio: ours / theirs };
-        let rounds = vec![round(1.0, 4.0), round(3.0, 2.0), round(2.0, 10.0)];
+        let rounds = vec![round(1.0, 4.0), round(9.0, 6.0), round(2.0, 2.0)];
         let result = other.summarise("k".into(), rounds, object("{}"), object("{}"));
         assert_eq!((result.ours_median, result.theirs_median, result.ratio), (2.0, 4.0, 0.5));
-        assert_eq!((result.ratio_min, result.ratio_max, result.memory_mib), (0.2, 1.5, None));
+        assert_eq!((result.ratio_min, result.ratio_max, result.memory_mib), (0.25, 1.5, None));
+    }
+
+    #[test]
+    fn both_sides_take_turns() {
+        let turns = std::cell::RefCell::new(Vec::new());
+        let turn = |who: &'static str, times: [f64; 3]| {
+            let (turns, mut times) = (&turns, times.into_iter());
+            move || {
+                turns.borrow_mut().push(who);
+                Ok(object(&format!("{{\"ms_per_token\": {}}}", times.next().unwrap())))
+            }
+        };
+        let other = Other { command: "x", rounds: 3, key: None };
+        let quiet = Terminal { talk: Talk::Quiet, format: Format::Text };
+        let (mut ours, mut theirs) = (turn("ours", [1.0, 2.0, 3.0]), turn("theirs", [4.0, 4.0, 2.0]));
+        let result = other.alternate(quiet, &mut ours, &mut theirs).unwrap();
+        assert_eq!(*turns.borrow(), ["ours", "theirs", "ours", "theirs", "ours", "theirs"]);
+        assert_eq!((result.key.as_str(), result.ratio, result.ratio_max), ("ms_per_token", 0.5, 1.5));
+        assert_eq!((&result.ours["ms_per_token"], &result.theirs["ms_per_token"]), (&3.into(), &2.into()));
     }
 
     #[test]

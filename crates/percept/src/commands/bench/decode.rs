@@ -7,11 +7,11 @@ use clap::Args;
 use percept::Result;
 use percept::model::session::step_all;
 use percept::model::{LanguageModel, Session};
-use percept::train::DeviceChoice;
+use percept::train::PrecisionChoice;
 
-use super::against::AgainstArgs;
+use super::measured::Measure;
 use super::report::{Details, Report, Timed};
-use super::subject::{ModelArgs, Subject, random_tokens};
+use super::subject::{Subject, random_tokens};
 use super::timing::Times;
 use crate::cli::Global;
 use crate::commands::weights::Weights;
@@ -22,10 +22,7 @@ const WARM_UP: usize = 16;
 
 /// Arguments of `percept bench decode`.
 #[derive(Debug, Args)]
-#[command(after_help = "For example: percept bench decode --config L --weights int8 --streams 8")]
 pub(super) struct Decode {
-    #[command(flatten)]
-    model: ModelArgs,
     /// Tokens to write; without --position at most half a window
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = super::at_least_one)]
     tokens: usize,
@@ -38,8 +35,6 @@ pub(super) struct Decode {
     /// How exactly the weights are kept
     #[arg(long, value_name = "FORMAT", default_value = "f32", alias = "precision")]
     weights: Weights,
-    #[command(flatten)]
-    against: AgainstArgs,
 }
 
 /// Streams at the position where writing begins.
@@ -50,20 +45,12 @@ struct Writing {
     rows: Vec<f32>,
 }
 
-impl Decode {
-    pub(super) fn run(&self, global: &Global) -> Result<()> {
-        match self.against.other() {
-            Some(other) => other.compare(global),
-            None => self.measure(global)?.print(&global.terminal()),
-        }
-    }
-
-    fn measure(&self, global: &Global) -> Result<Report> {
-        let subject = self.model.resolve(global, Vec::new())?;
+impl Measure for Decode {
+    fn measure(&self, subject: &Subject, global: &Global) -> Result<Report> {
         let half = (subject.config.model.context / 2).max(1);
         let position = self.position.unwrap_or(half);
         let tokens = if self.position.is_some() { self.tokens } else { self.tokens.min(half) };
-        let (mut writing, device) = self.prepare(&subject, position, global)?;
+        let (mut writing, device) = self.prepare(subject, position, global)?;
         let mut meter = Meter::new(global.terminal(), "decoding", tokens as u64);
         let mut times = Vec::with_capacity(tokens);
         for token in 1..=tokens {
@@ -84,6 +71,7 @@ impl Decode {
         let timed = Timed {
             task: "decode",
             precision: self.weights.name().into(),
+            products: PrecisionChoice::F32,
             device,
             parameters: writing.model.parameter_count(),
             steps: tokens,
@@ -91,14 +79,15 @@ impl Decode {
             typical: times.mean(),
             times,
         };
-        Ok(Report::new(&subject, timed, details))
+        Ok(Report::new(subject, timed, details))
     }
+}
 
+impl Decode {
     /// The streams after a prompt of random tokens, and the device's name.
     fn prepare(&self, subject: &Subject, position: usize, global: &Global) -> Result<(Writing, String)> {
         let config = &subject.config;
-        let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
-        let model = LanguageModel::new(&config.model, config.train.seed, &device)?;
+        let (model, device) = subject.build()?;
         let model = Arc::new(model.with_weight_precision(self.weights.into())?);
         let prompt = random_tokens(position, config.model.vocab, config.train.seed);
         let (first, single) = prompt.split_at(position - WARM_UP.min(position - 1));
@@ -113,7 +102,7 @@ impl Decode {
             row = session.feed(&[*token])?;
         }
         let sessions = (0..self.streams).map(|_| session.fork()).collect();
-        Ok((Writing { model, sessions, rows: row.repeat(self.streams) }, device_name))
+        Ok((Writing { model, sessions, rows: row.repeat(self.streams) }, device))
     }
 }
 

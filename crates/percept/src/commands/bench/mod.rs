@@ -5,6 +5,7 @@ mod child;
 mod context;
 mod decode;
 mod kernels;
+mod measured;
 mod prefill;
 mod report;
 mod start;
@@ -14,6 +15,8 @@ mod train;
 
 use clap::{Args, Subcommand};
 use percept::Result;
+
+use measured::Measured;
 
 use crate::cli::Global;
 
@@ -31,13 +34,17 @@ pub(crate) struct Bench {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Whole training steps: forward, backward, optimizer
-    Train(train::Train),
+    #[command(
+        after_help = "For example: percept bench train --config S --against 'python3 baseline.py train --config S'"
+    )]
+    Train(Measured<train::Train>),
     /// Reading a prompt
-    Prefill(prefill::Prefill),
+    Prefill(Measured<prefill::Prefill>),
     /// Writing token by token
-    Decode(decode::Decode),
+    #[command(after_help = "For example: percept bench decode --config L --weights int8 --streams 8")]
+    Decode(Measured<decode::Decode>),
     /// From the start of `percept generate` to its first text
-    Start(start::Start),
+    Start(Measured<start::Start>),
     /// Every kernel by itself, beside the machine's peaks
     Kernels(kernels::Kernels),
     /// Training, prefill, decoding and memory over context lengths and models

@@ -5,43 +5,31 @@ use std::sync::Arc;
 use clap::Args;
 use percept::Result;
 use percept::eval::plan::plan;
-use percept::model::{LanguageModel, Session};
-use percept::train::DeviceChoice;
+use percept::model::Session;
+use percept::train::PrecisionChoice;
 
-use super::against::AgainstArgs;
+use super::measured::Measure;
 use super::report::{Details, Report, Timed};
-use super::subject::{ModelArgs, random_tokens};
+use super::subject::{Subject, random_tokens};
 use super::timing::Times;
 use crate::cli::Global;
 
 /// Arguments of `percept bench prefill`.
 #[derive(Debug, Args)]
 pub(super) struct Prefill {
-    #[command(flatten)]
-    model: ModelArgs,
     /// Tokens of the prompt; by default a training window
     #[arg(long, value_name = "N", value_parser = super::at_least_one)]
     tokens: Option<usize>,
     /// Prompts on the clock, after two that warm up
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = super::at_least_one)]
     steps: usize,
-    #[command(flatten)]
-    against: AgainstArgs,
 }
 
-impl Prefill {
-    pub(super) fn run(&self, global: &Global) -> Result<()> {
-        match self.against.other() {
-            Some(other) => other.compare(global),
-            None => self.measure(global)?.print(&global.terminal()),
-        }
-    }
-
-    fn measure(&self, global: &Global) -> Result<Report> {
-        let subject = self.model.resolve(global, Vec::new())?;
+impl Measure for Prefill {
+    fn measure(&self, subject: &Subject, global: &Global) -> Result<Report> {
         let config = &subject.config;
-        let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
-        let model = Arc::new(LanguageModel::new(&config.model, config.train.seed, &device)?);
+        let (model, device) = subject.build()?;
+        let model = Arc::new(model);
         let tokens = self.tokens.unwrap_or(config.model.context);
         let prompt = random_tokens(tokens, config.model.vocab, config.train.seed);
         let mut state_bytes = 0;
@@ -59,13 +47,14 @@ impl Prefill {
         let timed = Timed {
             task: "prefill",
             precision: "f32".into(),
-            device: device_name,
+            products: PrecisionChoice::F32,
+            device,
             parameters: model.parameter_count(),
             steps: self.steps,
             tokens,
             times,
             typical: median,
         };
-        Ok(Report::new(&subject, timed, details))
+        Ok(Report::new(subject, timed, details))
     }
 }

@@ -1,7 +1,7 @@
 //! What a measurement of a model prints.
 
 use percept::Result;
-use percept::train::Environment;
+use percept::train::{Environment, PrecisionChoice};
 use serde::Serialize;
 
 use super::subject::Subject;
@@ -33,7 +33,7 @@ pub(super) struct Report {
     pub(super) peak_rss_mib: Option<f64>,
     #[serde(flatten)]
     pub(super) details: Details,
-    /// Version, processor, threads and device.
+    /// Version, commit, processor, threads, device and number format.
     pub(super) machine: Environment,
 }
 
@@ -64,6 +64,8 @@ pub(super) struct Details {
 pub(super) struct Timed {
     pub(super) task: &'static str,
     pub(super) precision: String,
+    /// Number format of the large products.
+    pub(super) products: PrecisionChoice,
     /// Where it ran.
     pub(super) device: String,
     pub(super) parameters: usize,
@@ -92,7 +94,7 @@ impl Report {
             tokens_per_s: timed.tokens as f64 / timed.typical * 1e3,
             peak_rss_mib: machine::peak_resident().map(mib),
             details,
-            machine: Environment::current(&timed.device, subject.config.train.precision),
+            machine: Environment::current(&timed.device, timed.products),
         }
     }
 
@@ -130,4 +132,31 @@ impl Report {
 /// Bytes in MiB.
 pub(super) fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_those_of_the_typical_time() {
+        let (name, changes) = ("S".to_owned(), Vec::new());
+        let subject = Subject { name, changes, config: percept::train::RunConfig::default() };
+        let timed = Timed {
+            task: "decode",
+            precision: "int8".into(),
+            products: PrecisionChoice::Bf16,
+            device: "cpu".into(),
+            parameters: 5,
+            steps: 3,
+            tokens: 4,
+            times: Times::new(vec![9.0, 2.0, 1.0]),
+            typical: 8.0,
+        };
+        let report = Report::new(&subject, timed, Details::default());
+        assert_eq!((report.min_ms, report.median_ms), (1.0, 2.0));
+        assert_eq!((report.ms_per_token, report.tokens_per_s), (2.0, 500.0));
+        assert_eq!((report.precision.as_str(), report.machine.precision), ("int8", PrecisionChoice::Bf16));
+        assert_eq!(mib(3 << 20), 3.0);
+    }
 }

@@ -9,13 +9,13 @@ use clap::Args;
 use percept::data::Tokenizer;
 use percept::fault::IoContext;
 use percept::model::LanguageModel;
-use percept::train::DeviceChoice;
+use percept::train::PrecisionChoice;
 use percept::{Fault, Result};
 
-use super::against::AgainstArgs;
 use super::child;
+use super::measured::Measure;
 use super::report::{Details, Report, Timed};
-use super::subject::{ModelArgs, Subject};
+use super::subject::Subject;
 use super::timing::{Times, WARM_UP};
 use crate::cli::Global;
 use crate::commands::export::write_folder;
@@ -27,36 +27,24 @@ const PROMPT: &str = "The";
 /// Arguments of `percept bench start`.
 #[derive(Debug, Args)]
 pub(super) struct Start {
-    #[command(flatten)]
-    model: ModelArgs,
     /// Starts on the clock, after two that warm up
     #[arg(long, value_name = "N", default_value_t = 9, value_parser = super::at_least_one)]
     steps: usize,
-    #[command(flatten)]
-    against: AgainstArgs,
 }
 
-impl Start {
-    pub(super) fn run(&self, global: &Global) -> Result<()> {
-        match self.against.other() {
-            Some(other) => other.compare(global),
-            None => self.measure(global)?.print(&global.terminal()),
-        }
-    }
-
-    fn measure(&self, global: &Global) -> Result<Report> {
-        let subject = self.model.resolve(global, Vec::new())?;
-        let (device, device_name) = subject.config.train.device.parse::<DeviceChoice>()?.open()?;
-        let model = LanguageModel::new(&subject.config.model, subject.config.train.seed, &device)?;
+impl Measure for Start {
+    fn measure(&self, subject: &Subject, global: &Global) -> Result<Report> {
+        let (model, device) = subject.build()?;
         let parameters = model.parameter_count();
         let folder = Temporary::new()?;
-        write(&folder.0, model, &subject)?;
+        write(&folder.0, model, subject)?;
         let times = self.starts(&folder.0, global)?;
         let typical = times.median();
         let timed = Timed {
             task: "start",
             precision: "f32".into(),
-            device: device_name,
+            products: PrecisionChoice::F32,
+            device,
             parameters,
             steps: self.steps,
             tokens: 1,
@@ -64,9 +52,11 @@ impl Start {
             typical,
         };
         // The memory would be this process's, not that of the processes that were timed.
-        Ok(Report { peak_rss_mib: None, ..Report::new(&subject, timed, Details::default()) })
+        Ok(Report { peak_rss_mib: None, ..Report::new(subject, timed, Details::default()) })
     }
+}
 
+impl Start {
     fn starts(&self, folder: &Path, global: &Global) -> Result<Times> {
         let program = child::own_program()?;
         let total = self.steps + WARM_UP;

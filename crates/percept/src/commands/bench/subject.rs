@@ -2,7 +2,8 @@
 
 use clap::{Args, ValueEnum};
 use percept::data::Tokenizer;
-use percept::train::{Override, RunConfig, Sources, resolve};
+use percept::model::LanguageModel;
+use percept::train::{DeviceChoice, Override, RunConfig, Sources, resolve};
 use percept::{Fault, Result};
 
 use crate::cli::Global;
@@ -48,6 +49,15 @@ pub(super) struct Subject {
     pub(super) changes: Vec<String>,
     /// The configuration, with a vocabulary.
     pub(super) config: RunConfig,
+}
+
+impl Subject {
+    /// The model with random weights, and the name of the device that holds it.
+    pub(super) fn build(&self) -> Result<(LanguageModel, String)> {
+        let train = &self.config.train;
+        let (device, name) = train.device.parse::<DeviceChoice>()?.open()?;
+        Ok((LanguageModel::new(&self.config.model, train.seed, &device)?, name))
+    }
 }
 
 impl ModelArgs {

@@ -64,11 +64,22 @@ impl Times {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terminal::{Format, Talk};
 
     #[test]
     fn statistics_are_those_of_the_sorted_times() {
         let times = Times::new(vec![3.0, 1.0, 2.0, 10.0]);
         assert_eq!((times.min(), times.median(), times.max(), times.mean()), (1.0, 3.0, 10.0, 4.0));
         assert_eq!(Times::new(vec![5.0, 4.0, 9.0]).median(), 5.0);
+    }
+
+    #[test]
+    fn runs_that_warm_up_do_not_count() {
+        let (mut runs, quiet) = (Vec::new(), Terminal { talk: Talk::Quiet, format: Format::Text });
+        let times = Times::measure(quiet, "test", 3, |run| {
+            runs.push(run);
+            Ok(())
+        });
+        assert_eq!((times.unwrap().0.len(), runs), (3, vec![0, 1, 2, 3, 4]));
     }
 }

@@ -6,40 +6,30 @@ use percept::eval::plan::plan;
 use percept::model::{Batch, LanguageModel};
 use percept::train::{Bf16Support, DeviceChoice, Override, PrecisionChoice, RunConfig, State};
 
-use super::against::AgainstArgs;
+use super::measured::Measure;
 use super::report::{Details, Report, Timed};
-use super::subject::{ModelArgs, random_tokens};
+use super::subject::{Subject, random_tokens};
 use super::timing::Times;
 use crate::cli::Global;
 
 /// Arguments of `percept bench train`.
 #[derive(Debug, Args)]
-#[command(after_help = "For example: percept bench train --config S --against 'python3 baseline.py train --config S'")]
 pub(super) struct Train {
-    #[command(flatten)]
-    model: ModelArgs,
     /// Number format of the large products [default: f32, or what the configuration says]
     #[arg(long, value_name = "FORMAT", value_parser = ["f32", "bf16", "auto"])]
     precision: Option<String>,
     /// Steps on the clock, after two that warm up
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = super::at_least_one)]
     steps: usize,
-    #[command(flatten)]
-    against: AgainstArgs,
 }
 
-impl Train {
-    pub(super) fn run(&self, global: &Global) -> Result<()> {
-        match self.against.other() {
-            Some(other) => other.compare(global),
-            None => self.measure(global)?.print(&global.terminal()),
-        }
+impl Measure for Train {
+    fn flags(&self) -> Vec<Override> {
+        let flag = |name: &str| Override::flag(format!("--precision {name}"), "train.precision", name);
+        self.precision.as_deref().map(flag).into_iter().collect()
     }
 
-    fn measure(&self, global: &Global) -> Result<Report> {
-        let precision = self.precision.as_deref();
-        let precision = precision.map(|name| Override::flag(format!("--precision {name}"), "train.precision", name));
-        let subject = self.model.resolve(global, precision.into_iter().collect())?;
+    fn measure(&self, subject: &Subject, global: &Global) -> Result<Report> {
         let config = &subject.config;
         let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
         let used = PrecisionChoice::from(config.train.precision.on(Bf16Support::of(&device))?);
@@ -64,6 +54,7 @@ impl Train {
         let timed = Timed {
             task: "train",
             precision: used.to_string(),
+            products: used,
             device: device_name,
             parameters,
             steps: self.steps,
@@ -71,7 +62,7 @@ impl Train {
             times,
             typical: median,
         };
-        Ok(Report::new(&subject, timed, details))
+        Ok(Report::new(subject, timed, details))
     }
 }
 

@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use percept::train::{Environment, PrecisionChoice};
 use percept::{Fault, Result};
 
 use point::{Kind, Limits, Point, Setting};
@@ -93,12 +92,7 @@ impl Context {
         if points.iter().all(|point| point.runs.is_empty()) {
             return Err(Fault::check("no point was measured").hint("shorter --contexts, or a higher --limit-seconds"));
         }
-        let report = ContextReport::new(
-            self.preset.as_deref(),
-            &setting,
-            &points,
-            Environment::current("cpu", PrecisionChoice::F32),
-        );
+        let report = ContextReport::new(self.preset.as_deref(), &setting, &points)?;
         report.print(&terminal)?;
         if let Some(path) = &self.svg {
             files::write(path, plot::svg(&points).as_bytes())?;

@@ -9,7 +9,7 @@ use percept::model::ModelConfig;
 use serde::Serialize;
 
 use super::super::child::{self, Object};
-use super::super::timing::WARM_UP;
+use super::super::timing::{Times, WARM_UP};
 use crate::cli::Global;
 use crate::commands::config_args::resolve_named;
 use crate::{human, machine};
@@ -83,9 +83,8 @@ impl Point {
 
     /// The median over the rounds of a number that the children print.
     pub(super) fn median(&self, key: &str) -> Option<f64> {
-        let mut values: Vec<f64> = self.runs.iter().filter_map(|run| run.get(key)?.as_f64()).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied()
+        let values: Vec<f64> = self.runs.iter().filter_map(|run| run.get(key)?.as_f64()).collect();
+        (!values.is_empty()).then(|| Times::new(values).median())
     }
 
     /// Measures it in a fresh process, or says why not.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use percept::Result;
 use percept::train::Environment;
-use serde::Serialize;
+use percept::{Fault, Result};
+use serde::{Deserialize, Serialize};
 
 use super::super::child::Object;
 use super::super::timing::Times;
@@ -18,7 +18,7 @@ pub(super) struct ContextReport {
     task: &'static str,
     config: String,
     changes: Vec<String>,
-    /// Of training; everything else is in f32.
+    /// Of training, or of all where nothing was trained.
     precision: String,
     tokens_per_step: usize,
     points: Vec<Row>,
@@ -56,17 +56,18 @@ struct Ratio {
 }
 
 impl ContextReport {
-    pub(super) fn new(preset: Option<&str>, setting: &Setting, points: &[Point], machine: Environment) -> Self {
-        Self {
+    pub(super) fn new(preset: Option<&str>, setting: &Setting, points: &[Point]) -> Result<Self> {
+        let machine = machine(points)?;
+        Ok(Self {
             task: "context",
             config: preset.unwrap_or("S with the default options").to_owned(),
             changes: setting.set.clone(),
-            precision: precision(points),
+            precision: machine.precision.to_string(),
             tokens_per_step: setting.tokens_per_step,
             points: rows(points),
             ratios: ratios(points),
             machine,
-        }
+        })
     }
 
     pub(super) fn print(&self, terminal: &Terminal) -> Result<()> {
@@ -101,11 +102,12 @@ impl ContextReport {
     }
 }
 
-/// What the training steps say, f32 where there are none.
-fn precision(points: &[Point]) -> String {
-    let mut runs = points.iter().filter(|point| point.kind == Kind::Train).flat_map(|point| &point.runs);
-    let named = runs.find_map(|run| run.get("precision")?.as_str());
-    named.unwrap_or("f32").to_owned()
+/// What the first training step says of where it ran; without one, what the first point says.
+fn machine(points: &[Point]) -> Result<Environment> {
+    let of = |train: bool| points.iter().filter(move |point| (point.kind == Kind::Train) == train);
+    let mut runs = of(true).chain(of(false)).flat_map(|point| &point.runs);
+    let machine = runs.find_map(|run| Environment::deserialize(run.get("machine")?).ok());
+    machine.ok_or_else(|| Fault::internal("no measurement says where it ran"))
 }
 
 fn cell(row: &Row, kind: Kind, values: &BTreeMap<&str, f64>, show: impl Fn(f64) -> String) -> String {
@@ -181,6 +183,8 @@ fn ratio(first: &Point, last: &Point, of: &'static str, key: &str) -> Option<Rat
 
 #[cfg(test)]
 mod tests {
+    use percept::train::PrecisionChoice;
+
     use super::*;
 
     fn point(context: usize, kind: Kind, times: &[f64]) -> Point {
@@ -194,12 +198,26 @@ mod tests {
         let points = [
             point(1, Kind::Train, &[1.0, 2.0, 4.0]),
             point(2, Kind::Train, &[5.0, 5.0, 5.0]),
-            point(4, Kind::Train, &[2.0, 3.0, 2.0]),
+            point(4, Kind::Train, &[4.0, 6.0, 4.0]),
         ];
         let ratios = ratios(&points);
         assert_eq!(ratios.len(), 1);
         let Ratio { from, to, ratio, min, max, of, .. } = ratios[0];
-        assert_eq!((of, from, to, ratio, min, max), ("train", 1, 4, 1.0, 0.5, 2.0));
+        assert_eq!((of, from, to, ratio, min, max), ("train", 1, 4, 2.0, 1.0, 4.0));
+    }
+
+    #[test]
+    fn the_machine_is_that_of_training() {
+        let on = |kind: Kind, precision: PrecisionChoice| {
+            let machine = Environment::current("vulkan", precision);
+            let run = serde_json::json!({ "machine": machine }).as_object().cloned().unwrap();
+            Point { runs: vec![run], ..Point::new("llp", 1, kind) }
+        };
+        let points = [on(Kind::Decode, PrecisionChoice::F32), on(Kind::Train, PrecisionChoice::Bf16)];
+        let found = machine(&points).unwrap();
+        assert_eq!((found.precision, found.device.as_str()), (PrecisionChoice::Bf16, "vulkan"));
+        assert_eq!(machine(&points[..1]).unwrap().precision, PrecisionChoice::F32);
+        assert!(machine(&[]).is_err());
     }
 
     #[test]
