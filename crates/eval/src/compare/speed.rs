@@ -21,11 +21,11 @@ use super::task::{hex, read_json, write_json};
 /// The timing, in the folder of a comparison.
 const SPEED: &str = "speed.json";
 /// Times that every model has its turn.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 /// Steps of a turn before the first on the clock.
 const WARM_UP: usize = 2;
 /// Steps of a turn on the clock.
-const STEPS: usize = 5;
+const STEPS: usize = 3;
 
 /// What the file holds.
 #[derive(Debug, Serialize, Deserialize)]

@@ -102,6 +102,9 @@ fn under_trained(comparison: &Comparison) -> Option<String> {
     let judgement = |model: &&ModelResult| model.under_trained == Some(true);
     let weak: Vec<&str> = comparison.models.iter().filter(judgement).map(|model| model.name.as_str()).collect();
     let counting = format!("counting bytes ({}, {})", order2.name, loss(value));
+    if weak.len() > 1 && weak.len() == comparison.models.len() {
+        return Some(format!("No model beats {counting}: all are under-trained, and places say little."));
+    }
     if !weak.is_empty() {
         let (verb, they) = if weak.len() == 1 { ("does", "it is") } else { ("do", "they are") };
         let names = list(weak.into_iter());
@@ -123,7 +126,7 @@ fn efficient(comparison: &Comparison) -> Option<String> {
     let names = list(front.iter().map(|index| judged[*index].0.name.as_str()));
     Some(match front.len() {
         1 => format!("{names} is both the best and the cheapest in operations per token."),
-        _ => format!("From cheap to good, nothing else is better without costing more operations per token: {names}."),
+        _ => format!("Beaten by nothing that costs as few operations per token, from cheap to good: {names}."),
     })
 }
 
@@ -151,7 +154,10 @@ fn state(comparison: &Comparison) -> Option<String> {
     let most = models().rev().max_by_key(|model| model.cost.state_bytes_1m)?;
     (most.cost.state_bytes_1m > least.cost.state_bytes_1m).then(|| {
         let (small, large) = (bytes(least.cost.state_bytes_1m), bytes(most.cost.state_bytes_1m));
-        format!("After a million tokens, the state of {} takes {small}, that of {} {large}.", least.name, most.name)
+        format!(
+            "To go on writing after a million tokens, {} must keep a state of {small}, {} one of {large}.",
+            least.name, most.name
+        )
     })
 }
 

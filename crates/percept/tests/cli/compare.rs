@@ -77,7 +77,7 @@ fn two_models_are_compared_and_the_answer_is_kept() {
     assert_eq!(report, written);
     assert_eq!((&report["state"], &report["budget"]["kind"]), (&"finished".into(), &"tokens".into()));
     assert_eq!(report["fairness"]["data_order"][0]["equal"], true);
-    assert_eq!((report["timing"]["models"].as_array().unwrap().len(), &report["timing"]["rounds"]), (2, &3.into()));
+    assert_eq!((report["timing"]["models"].as_array().unwrap().len(), &report["timing"]["rounds"]), (2, &5.into()));
     for model in report["models"].as_array().unwrap() {
         assert_eq!(model["usage"]["tokens"], 46 * 128, "46 steps of 128 tokens are the most that 6000 pay for");
         assert!(model["test"]["mean"].as_f64().unwrap() < 8.0, "{model}");

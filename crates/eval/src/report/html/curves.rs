@@ -6,8 +6,9 @@ use crate::compare::{Axis, ModelResult, Spread};
 use crate::report::Report;
 use crate::report::figures::{Quality, axis_name, curve, unit};
 
-/// Share of a curve after which its values decide what the chart shows: the fall from chance would squeeze the rest.
-const SETTLED: f64 = 0.12;
+/// Share of a curve after which its values decide what the chart shows: the fall from chance would squeeze the rest, where the
+/// models differ by little.
+const SETTLED: f64 = 0.25;
 
 pub(super) fn section(report: &Report) -> String {
     let axes = [Axis::Tokens, Axis::Flops, Axis::Seconds];
@@ -17,7 +18,8 @@ pub(super) fn section(report: &Report) -> String {
     }
     let charts: Vec<&dyn Chart> = charts.iter().map(|chart| chart as &dyn Chart).collect();
     let drawn = report.comparison.models.iter().enumerate().filter(|(_, model)| !curve(model, Axis::Tokens).is_empty());
-    let note = "Means over seeds; a band spans the seeds. The fall from chance at the start is cut off.";
+    let note = "Lower is better. Means over seeds; a band spans the seeds. The fall from chance at the start is cut off: the charts show \
+                what comes after the first quarter of every curve.";
     framed("curves", "Validation curves", note, &(legend(drawn) + &grid(&charts)))
 }
 

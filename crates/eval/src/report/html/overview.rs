@@ -82,7 +82,11 @@ fn named(style: usize, model: &ModelResult) -> String {
             " <span class=\"tag\" title=\"differs by less than the spread from {with}\">tie</span>"
         ));
     }
-    format!("{}<b>{}</b>{tags}<small>{}</small>", swatch(style), escape(&model.name), escape(&model.layers))
+    let layers = match model.layers == model.name {
+        true => String::new(),
+        false => format!("<small>{}</small>", escape(&model.layers)),
+    };
+    format!("{}<b>{}</b>{tags}{layers}", swatch(style), escape(&model.name))
 }
 
 fn figure(spread: Option<Spread>) -> Cell {
