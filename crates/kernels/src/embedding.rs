@@ -27,7 +27,7 @@ pub fn gather(weight: &[f32], width: usize, ids: &[u32], y: &mut [f32]) {
 /// If an id is outside the table or `grad` has another size.
 pub fn scatter(grad: &[f32], width: usize, ids: &[u32], dweight: &mut [f32]) {
     assert_eq!(grad.len(), ids.len() * width, "size of grad");
-    dweight.fill(0.0);
+    dweight.par_chunks_mut(1 << 16).for_each(|part| part.fill(0.0));
     if width == 0 {
         return;
     }

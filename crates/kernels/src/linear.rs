@@ -114,17 +114,29 @@ impl Linear {
     /// # Panics
     /// If a slice does not have the length of its shape.
     pub fn weight_gradient(&self, x: &[f32], grad: &[f32], dweight: &mut [f32]) {
+        self.weight_gradient_into(x, grad, (dweight, Output::Overwrite));
+    }
+
+    /// [`Linear::weight_gradient`], added to `dweight`.
+    ///
+    /// # Panics
+    /// If a slice does not have the length of its shape.
+    pub fn add_weight_gradient(&self, x: &[f32], grad: &[f32], dweight: &mut [f32]) {
+        self.weight_gradient_into(x, grad, (dweight, Output::Accumulate));
+    }
+
+    fn weight_gradient_into(&self, x: &[f32], grad: &[f32], (dweight, written): (&mut [f32], Output)) {
         let Self { rows, input, output, precision, .. } = *self;
         assert_eq!((x.len(), grad.len()), (rows * input, rows * output), "sizes of x and grad");
         assert_eq!(dweight.len(), input * output, "size of dweight");
         let (x, grad) = (View::rows(x, input), View::rows(grad, output));
         match self.order {
             WeightOrder::InputOutput => {
-                let out = (dweight, output, Output::Overwrite);
+                let out = (dweight, output, written);
                 product(precision, (input, output, rows), out, x.transposed(), grad);
             }
             WeightOrder::OutputInput => {
-                let out = (dweight, input, Output::Overwrite);
+                let out = (dweight, input, written);
                 product(precision, (output, input, rows), out, grad.transposed(), x);
             }
         }
@@ -224,6 +236,9 @@ mod tests {
             let mut expected = vec![0.0; input * output];
             (0..input * output).for_each(|i| expected[at(i / output, i % output)] = product_at[i]);
             close("dweight", &dweight, &expected, 1e-5);
+            linear.add_weight_gradient(&x, &grad, &mut dweight);
+            expected.iter_mut().for_each(|e| *e *= 2.0);
+            close("dweight twice", &dweight, &expected, 1e-5);
             let mut dbias = vec![f32::NAN; output];
             linear.bias_gradient(&grad, &mut dbias);
             close("dbias", &dbias, &product((1, output, rows), |_, _| 1.0, |c, j| grad[c * output + j]), 1e-5);

@@ -15,11 +15,11 @@ const ROWS: usize = 12;
 /// Columns of a panel, two registers.
 const COLUMNS: usize = 32;
 /// Most steps of the inner dimension at a time.
-const DEPTH: usize = 384;
+const DEPTH: usize = 256;
 /// Steps of contiguous rows that a task packs.
 const SLAB: usize = 16;
 /// Panels that stay in the second-level cache.
-const GROUP: usize = 12;
+const GROUP: usize = 24;
 /// Numbers of `b` packed at a time.
 const PACKED: usize = 1 << 20;
 /// Distance of the rows of a copied tile: no multiple of a page, so that they lie in different sets of the cache.

@@ -18,7 +18,7 @@ use super::{DecodeStep, Mixer};
 use crate::config::ModelConfig;
 use crate::cost::{AttentionCall, LinearCall};
 use crate::layers::Linear;
-use crate::ops::{Pattern, Visibility};
+use crate::ops::{self, Pattern, Visibility};
 use crate::rows::{LayerContext, Place, Rows};
 use crate::schedule::LayerSpec;
 use crate::state::MixerState;
@@ -47,13 +47,7 @@ impl Llp {
         match (first, rows - first) {
             (0, _) => self.projection.output.forward(y),
             (_, 0) => first_output.forward(y),
-            (_, rest) => Tensor::cat(
-                vec![
-                    first_output.forward(y.clone().narrow(1, 0, first)),
-                    self.projection.output.forward(y.narrow(1, first, rest)),
-                ],
-                1,
-            ),
+            _ => ops::linear_by_rows(y, first_output.values(), self.projection.output.values(), first),
         }
     }
 }
@@ -132,10 +126,6 @@ impl Mixer for Llp {
     fn attention(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Vec<AttentionCall> {
         let (count, pattern) = (rows.len(), Pattern::SegmentPair { length: layer.segment });
         vec![AttentionCall { queries: count, keys: count, heads: config.heads, visibility: Visibility::new(pattern) }]
-    }
-
-    fn copied(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {
-        if config.first_segment_output { rows.len() * config.dim } else { 0 }
     }
 
     fn state_elements(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> usize {

@@ -77,6 +77,15 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     if has_kernels(&x) { flex::linear(x, weight, bias) } else { composed::linear(x, weight, bias) }
 }
 
+/// [`linear`] with the map `first` for rows `..split` of every sequence and `rest` for the others; `x [b, t, in]`,
+/// `0 < split < t`.
+pub fn linear_by_rows(x: Tensor<3>, first: Map, rest: Map, split: usize) -> Tensor<3> {
+    match has_kernels(&x) {
+        true => flex::linear_by_rows(x, first, rest, split),
+        false => composed::linear_by_rows(x, first, rest, split),
+    }
+}
+
 /// `x + y`, in place where nobody else holds `x`.
 pub fn add<const D: usize>(x: Tensor<D>, y: Tensor<D>) -> Tensor<D> {
     if has_kernels(&x) { flex::add(x, y) } else { x + y }

@@ -130,6 +130,27 @@ fn linear_with_and_without_bias() {
 }
 
 #[test]
+fn linear_maps_by_rows() {
+    for (biased, split) in [(true, 7), (false, 25)] {
+        let run = |f: fn(Tensor<3>, Map, Map, usize) -> Tensor<3>| {
+            move |t: Vec<Tensor<1>>| {
+                let bias = [t[3].clone(), t[4].clone()];
+                let map = |weight: &Tensor<1>, bias: &Tensor<1>| Map {
+                    weight: strided(weight, [17, 19]),
+                    bias: biased.then(|| bias.clone()),
+                };
+                let (first, rest) = (map(&t[1], &bias[0]), map(&t[2], &bias[1]));
+                let y = f(strided(&t[0], [3, 30, 17]), first, rest, split);
+                let [first, rest] = bias;
+                y + (first + rest).unsqueeze()
+            }
+        };
+        let shapes: [&[usize]; 5] = [&[3, 30, 17], &[17, 19], &[17, 19, 1], &[19], &[19, 1]];
+        agree(&shapes, run(linear_by_rows), run(composed::linear_by_rows));
+    }
+}
+
+#[test]
 fn feed_forward_sublayers_with_all_gradients() {
     for (gated, biased, rate) in [(false, true, 0.0), (false, true, 0.3), (true, false, 0.2), (true, true, 0.0)] {
         let mask = Some(Dropout { rate, seed: 5 });

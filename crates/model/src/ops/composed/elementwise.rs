@@ -1,6 +1,7 @@
 //! Activations, dropout, linear maps and the embedding.
 
 use super::product::product;
+use crate::ops::Map;
 use burn::tensor::{Int, Tensor, TensorData, activation};
 use percept_kernels::Dropout;
 
@@ -24,6 +25,16 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
         None => y,
     };
     y.reshape([batch, length, output])
+}
+
+/// See [`crate::ops::linear_by_rows`].
+pub fn linear_by_rows(x: Tensor<3>, first: Map, rest: Map, split: usize) -> Tensor<3> {
+    let count = x.dims()[1] - split;
+    let parts = vec![
+        linear(x.clone().narrow(1, 0, split), first.weight, first.bias),
+        linear(x.narrow(1, split, count), rest.weight, rest.bias),
+    ];
+    Tensor::cat(parts, 1)
 }
 
 /// Drops elements by the hash of their flat index and scales the others.

@@ -11,7 +11,7 @@ mod rotary;
 
 pub use adamw::{adamw, squared_norm};
 pub use attention::attention;
-pub use elementwise::{dropout, embedding, gelu, linear, swiglu};
+pub use elementwise::{dropout, embedding, gelu, linear, linear_by_rows, swiglu};
 pub use feed_forward::feed_forward;
 pub use head::head_cross_entropy;
 pub use norm::{layer_norm, rms_norm};

@@ -91,6 +91,11 @@ pub(super) fn contiguous(x: FlexTensor) -> FlexTensor {
     if x.as_slice::<f32>().is_some() { x } else { x.to_contiguous() }
 }
 
+/// A parameter that may be absent: then it is a tensor without elements.
+pub(super) fn present(x: FlexTensor) -> Option<FlexTensor> {
+    (x.layout().shape().num_elements() > 0).then(|| contiguous(x))
+}
+
 /// The elements of a tensor from [`contiguous`], [`owned`] or [`tensor`].
 pub(super) fn slice(x: &FlexTensor) -> &[f32] {
     match x.layout().contiguous_offsets() {

@@ -1,6 +1,6 @@
 //! The feed-forward sublayer as one operation.
 
-use super::buffer::{contiguous, numbers, recycle, slice, tensor};
+use super::buffer::{contiguous, numbers, present, recycle, slice, tensor};
 use super::linear::Weight;
 use crate::ops;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -87,10 +87,6 @@ struct Saved {
     parameters: Parameters,
     hidden: Hidden,
     rule: Rule,
-}
-
-fn present(x: FlexTensor) -> Option<FlexTensor> {
-    (x.layout().shape().num_elements() > 0).then(|| contiguous(x))
 }
 
 impl Parameters {

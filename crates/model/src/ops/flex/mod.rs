@@ -13,6 +13,7 @@ mod embedding;
 mod feed_forward;
 mod head;
 mod linear;
+mod linear_by_rows;
 mod norm;
 mod rotary;
 
@@ -25,5 +26,6 @@ pub use embedding::embedding;
 pub use feed_forward::feed_forward;
 pub use head::head_cross_entropy;
 pub use linear::linear;
+pub use linear_by_rows::linear_by_rows;
 pub use norm::{layer_norm, rms_norm};
 pub use rotary::rotary;
