@@ -120,8 +120,13 @@ impl Head<'_> {
         for (index, targets) in self.targets.chunks(rows).enumerate() {
             let start = index * rows;
             let logits = &mut logits[..targets.len() * vocab];
-            let bias = self.bias.map(|bias| [View::rows(bias, 0)]);
-            let mode = bias.as_ref().map_or(Output::Overwrite, |bias| Output::Onto(bias));
+            let mode = match self.bias {
+                Some(bias) => {
+                    logits.par_chunks_mut(vocab).for_each(|row| row.copy_from_slice(bias));
+                    Output::Accumulate
+                }
+                None => Output::Overwrite,
+            };
             let (read, weight) = (View::rows(&self.hidden[start * dim..], dim), View::rows(self.weight, dim));
             let sizes = (targets.len(), vocab, dim);
             product(self.precision, sizes, (&mut *logits, vocab, mode), read, weight.transposed());

@@ -53,8 +53,13 @@ impl Linear {
         if precision == Precision::F32 && (1..=few_rows::LIMIT).contains(&rows) {
             return few_rows::forward(self, x, weight, bias, y);
         }
-        let bias = bias.map(|bias| [View::rows(bias, 0)]);
-        let mode = bias.as_ref().map_or(Output::Overwrite, |bias| Output::Onto(bias));
+        let mode = match bias {
+            Some(bias) if output > 0 => {
+                y.par_chunks_mut(output).with_min_len(ROWS).for_each(|y| y.copy_from_slice(bias));
+                Output::Accumulate
+            }
+            _ => Output::Overwrite,
+        };
         let (x, weight) = (View::rows(x, input), self.weight(weight));
         product(precision, (rows, output, input), (y, output, mode), x, weight);
     }
@@ -72,10 +77,13 @@ impl Linear {
         }
         assert_eq!((x.len(), weight.len()), (rows * input, input * output), "sizes of x and weight");
         assert!(bias.is_none_or(|bias| bias.len() == output), "size of bias");
-        let addends = [View::rows(residual, output), View::rows(bias.unwrap_or_default(), 0)];
-        let addends = if bias.is_some() { &addends } else { &addends[..1] };
+        let parts = y.par_chunks_mut(output).zip(residual.par_chunks(output)).with_min_len(ROWS);
+        parts.for_each(|(y, residual)| {
+            y.copy_from_slice(residual);
+            simd::add(y, bias.unwrap_or_default());
+        });
         let (x, weight) = (View::rows(x, input), self.weight(weight));
-        product(precision, (rows, output, input), (y, output, Output::Onto(addends)), x, weight);
+        product(precision, (rows, output, input), (y, output, Output::Accumulate), x, weight);
     }
 
     /// The gradient of x: `dx = grad * weight^T`.
@@ -94,7 +102,7 @@ impl Linear {
         self.input_gradient_into(grad, weight, (dx, Output::Accumulate));
     }
 
-    fn input_gradient_into(&self, grad: &[f32], weight: &[f32], (dx, written): (&mut [f32], Output<'_>)) {
+    fn input_gradient_into(&self, grad: &[f32], weight: &[f32], (dx, written): (&mut [f32], Output)) {
         let Self { rows, input, output, precision, .. } = *self;
         assert_eq!((grad.len(), dx.len()), (rows * output, rows * input), "sizes of grad and dx");
         let (grad, weight) = (View::rows(grad, output), self.weight(weight).transposed());
@@ -117,7 +125,7 @@ impl Linear {
         self.weight_gradient_into(x, grad, (dweight, Output::Accumulate));
     }
 
-    fn weight_gradient_into(&self, x: &[f32], grad: &[f32], (dweight, written): (&mut [f32], Output<'_>)) {
+    fn weight_gradient_into(&self, x: &[f32], grad: &[f32], (dweight, written): (&mut [f32], Output)) {
         let Self { rows, input, output, precision, .. } = *self;
         assert_eq!((x.len(), grad.len()), (rows * input, rows * output), "sizes of x and grad");
         assert_eq!(dweight.len(), input * output, "size of dweight");

@@ -3,9 +3,7 @@
 
 use crate::cost;
 use crate::precision::Precision;
-use crate::simd;
 use gemm::Parallelism;
-use rayon::prelude::*;
 
 /// A matrix somewhere in a slice: element `(i, j)` is at `i * row + j * column`.
 #[derive(Clone, Copy)]
@@ -32,15 +30,12 @@ impl<'a> View<'a> {
 }
 
 /// What happens to the numbers in the output.
-#[derive(Clone, Copy)]
-pub(crate) enum Output<'a> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Output {
     /// They are replaced.
     Overwrite,
     /// The product is added to them.
     Accumulate,
-    /// They are replaced by the product and the sum of these, whose columns lie next to each other: a bias (rows 0 apart), a
-    /// residual.
-    Onto(&'a [View<'a>]),
 }
 
 /// Who computes.
@@ -56,7 +51,7 @@ pub(crate) enum Threads {
 pub(crate) fn product(
     precision: Precision,
     (m, n, k): (usize, usize, usize),
-    (out, stride, output): (&mut [f32], usize, Output<'_>),
+    (out, stride, output): (&mut [f32], usize, Output),
     a: View<'_>,
     b: View<'_>,
 ) {
@@ -64,7 +59,7 @@ pub(crate) fn product(
         return multiply((m, n, k), (out, stride, output), a, b, Threads::All);
     }
     assert!(precision.is_supported(), "products in {precision:?} need AVX512-BF16");
-    check((m, n, k), (out, stride, output), a, b);
+    check((m, n, k), (out, stride), a, b);
     cost::count(m, n, k);
     #[cfg(target_arch = "x86_64")]
     // SAFETY: the asserts found the instructions, and keep every access inside the three slices.
@@ -73,24 +68,15 @@ pub(crate) fn product(
     }
 }
 
-fn check(
-    (m, n, k): (usize, usize, usize),
-    (out, stride, output): (&[f32], usize, Output<'_>),
-    a: View<'_>,
-    b: View<'_>,
-) {
+fn check((m, n, k): (usize, usize, usize), (out, stride): (&[f32], usize), a: View<'_>, b: View<'_>) {
     assert!(a.fits(m, k) && b.fits(k, n), "an operand is smaller than its shape");
     assert!((m - 1) * stride + n <= out.len() && (n <= stride || m == 1), "the output is smaller than its shape");
-    if let Output::Onto(addends) = output {
-        let fit = addends.iter().all(|addend| addend.column == 1 && addend.fits(m, n));
-        assert!(fit, "an addend is smaller than the output, or its columns lie apart");
-    }
 }
 
 /// `out [m, n] (+)= a [m, k] * b [k, n]`; the rows of `out` are `stride` apart.
 pub(crate) fn multiply(
     (m, n, k): (usize, usize, usize),
-    (out, stride, output): (&mut [f32], usize, Output<'_>),
+    (out, stride, output): (&mut [f32], usize, Output),
     a: View<'_>,
     b: View<'_>,
     threads: Threads,
@@ -98,7 +84,7 @@ pub(crate) fn multiply(
     if m == 0 || n == 0 {
         return;
     }
-    check((m, n, k), (out, stride, output), a, b);
+    check((m, n, k), (out, stride), a, b);
     // SAFETY: the asserts keep every access inside the three slices, and `out` is borrowed mutably.
     unsafe { multiply_raw((m, n, k), (out.as_mut_ptr(), stride, output), a, b, threads) }
 }
@@ -107,10 +93,10 @@ pub(crate) fn multiply(
 ///
 /// # Safety
 /// `out` is valid for writes (and holds numbers, where it accumulates) at every `i * stride + j`, and nobody else
-/// accesses these elements meanwhile. `a`, `b` and addends must contain their shapes.
+/// accesses these elements meanwhile. `a` and `b` must contain their shapes.
 pub(crate) unsafe fn multiply_raw(
     (m, n, k): (usize, usize, usize),
-    (out, stride, output): (*mut f32, usize, Output<'_>),
+    (out, stride, output): (*mut f32, usize, Output),
     a: View<'_>,
     b: View<'_>,
     threads: Threads,
@@ -122,11 +108,7 @@ pub(crate) unsafe fn multiply_raw(
         // SAFETY: forwarded to the caller.
         return unsafe { crate::packed::multiply((m, n, k), (Shared(out), stride, output), a, b, threads) };
     }
-    if let Output::Onto(addends) = output {
-        // SAFETY: forwarded to the caller.
-        unsafe { write_sum((m, n), (Shared(out), stride), addends, threads) };
-    }
-    let accumulate = !matches!(output, Output::Overwrite);
+    let accumulate = output == Output::Accumulate;
     let parallelism = match threads {
         Threads::One => Parallelism::None,
         Threads::All => match rayon::current_num_threads() {
@@ -157,28 +139,6 @@ pub(crate) unsafe fn multiply_raw(
             false,
             parallelism,
         );
-    }
-}
-
-/// Writes the sum of the addends, to which a product is going to be added.
-///
-/// # Safety
-/// As [`multiply_raw`].
-pub(crate) unsafe fn write_sum(
-    (m, n): (usize, usize),
-    (out, stride): (Shared, usize),
-    addends: &[View<'_>],
-    threads: Threads,
-) {
-    let write = |row: usize| {
-        // SAFETY: a row of the output, which no other task writes.
-        let out = unsafe { std::slice::from_raw_parts_mut(out.at(row * stride), n) };
-        out.fill(0.0);
-        addends.iter().for_each(|addend| simd::add(out, &addend.data[row * addend.row..][..n]));
-    };
-    match threads {
-        Threads::One => (0..m).for_each(write),
-        Threads::All => (0..m).into_par_iter().with_min_len(64).for_each(write),
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn takes(rows: usize, a: View<'_>, b: View<'_>) -> bool {
 /// As `matrix::multiply_raw`; and [`takes`] has said yes.
 pub(crate) unsafe fn multiply(
     (m, n, k): (usize, usize, usize),
-    (out, stride, output): (Shared, usize, Output<'_>),
+    (out, stride, output): (Shared, usize, Output),
     a: View<'_>,
     b: View<'_>,
     threads: Threads,
@@ -105,7 +105,7 @@ struct Block<'a> {
     rows: usize,
     out: Shared,
     stride: usize,
-    output: Output<'a>,
+    output: Output,
     a: View<'a>,
     b: View<'a>,
 }
@@ -195,11 +195,9 @@ impl Block<'_> {
             self.fetch(row + ROWS, (column - first) / COLUMNS);
             // SAFETY: a panel that `pack` has written; the rows and columns of the tile.
             unsafe {
-                let place = (row, self.column + column);
-                let out = self.out.at(row * self.stride + place.1);
+                let out = self.out.at(row * self.stride + self.column + column);
                 let columns = COLUMNS.min(self.columns - column);
-                let target = Target { out, stride: self.stride, place, columns, output: self.output };
-                kernel(self.depth, copy, packed.at(column * self.depth), target);
+                kernel(self.depth, copy, packed.at(column * self.depth), (out, self.stride, columns, self.output));
             }
         }
     }
@@ -233,22 +231,9 @@ fn masks(columns: usize) -> (__mmask16, __mmask16) {
     (lanes(columns), lanes(columns.saturating_sub(16)))
 }
 
-/// Where a tile goes.
-#[derive(Clone, Copy)]
-struct Target<'a> {
-    /// Address of its first number.
-    out: *mut f32,
-    /// Distance of rows.
-    stride: usize,
-    /// First row and column.
-    place: (usize, usize),
-    /// Columns that are there.
-    columns: usize,
-    /// What happens to the numbers there.
-    output: Output<'a>,
-}
-
-type Kernel = unsafe fn(usize, *const f32, *const f32, Target<'_>);
+/// Where a tile goes: address, distance of rows, columns, what happens to the numbers there.
+type Target = (*mut f32, usize, usize, Output);
+type Kernel = unsafe fn(usize, *const f32, *const f32, Target);
 
 macro_rules! kernels {
     ($row:expr, $column:expr) => {
@@ -283,9 +268,8 @@ unsafe fn kernel<const R: usize, const ROW: usize, const COLUMN: usize>(
     depth: usize,
     a: *const f32,
     b: *const f32,
-    target: Target<'_>,
+    (out, stride, columns, output): Target,
 ) {
-    let Target { out, stride, place, columns, output } = target;
     let mut sums = [[_mm512_setzero_ps(); 2]; R];
     for row in 0..R {
         _mm_prefetch::<_MM_HINT_T0>(out.wrapping_add(row * stride).cast());
@@ -312,10 +296,6 @@ unsafe fn kernel<const R: usize, const ROW: usize, const COLUMN: usize>(
                 let sum = match output {
                     Output::Overwrite => *sum,
                     Output::Accumulate => _mm512_add_ps(*sum, _mm512_maskz_loadu_ps(mask, out)),
-                    Output::Onto(addends) => addends.iter().fold(*sum, |sum, addend| {
-                        let at = (place.0 + row) * addend.row + place.1 + half * 16;
-                        _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, addend.data.as_ptr().wrapping_add(at)))
-                    }),
                 };
                 match mask {
                     __mmask16::MAX => _mm512_storeu_ps(out, sum),

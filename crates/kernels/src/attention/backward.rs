@@ -107,7 +107,7 @@ impl Attention {
             }
             written = Output::Accumulate;
         }
-        if matches!(written, Output::Overwrite) {
+        if written == Output::Overwrite {
             for row in block.rows.clone() {
                 // SAFETY: a row of this task.
                 let row = unsafe { gradients.q.at(shape.query_at(block.entry, row, block.head)) };

@@ -70,7 +70,7 @@ impl Attention {
                 let seen = self.visible(block.rows.start + i, &tile);
                 let (next, factor) = softmax_tile(scores, seen.start, seen.end, self.scale, state[i]);
                 state[i] = next;
-                if factor != 1.0 && matches!(written, Output::Accumulate) {
+                if factor != 1.0 && written == Output::Accumulate {
                     simd::scale(row(i), factor);
                 }
                 if let Some(dropout) = &self.dropout {
@@ -88,7 +88,7 @@ impl Attention {
             written = Output::Accumulate;
         }
         for (i, state) in state[..count].iter().enumerate() {
-            match state.sum == 0.0 || matches!(written, Output::Overwrite) {
+            match state.sum == 0.0 || written == Output::Overwrite {
                 true => row(i).fill(0.0),
                 false => simd::scale(row(i), 1.0 / state.sum),
             }

@@ -24,7 +24,7 @@ pub(super) enum Order {
 }
 
 /// The part of the output that a call computes.
-pub(super) struct Tile<'a> {
+pub(super) struct Tile {
     /// Rows that are there.
     pub(super) rows: usize,
     /// Columns that are there.
@@ -33,17 +33,15 @@ pub(super) struct Tile<'a> {
     pub(super) depth: usize,
     /// Distance between rows of the output.
     pub(super) stride: usize,
-    /// Its first row and column in the output.
-    pub(super) place: (usize, usize),
     /// What happens to its numbers.
-    pub(super) output: Output<'a>,
+    pub(super) output: Output,
 }
 
 /// Multiplies packed rows of A by a packed panel of B.
 ///
 /// # Safety
 /// The processor has AVX512-BF16; `a` and `b` hold whole groups, and `out` is valid for the tile's rows and columns.
-pub(super) unsafe fn multiply(tile: &Tile<'_>, order: Order, a: *const Line, b: *const Line, out: *mut f32) {
+pub(super) unsafe fn multiply(tile: &Tile, order: Order, a: *const Line, b: *const Line, out: *mut f32) {
     // SAFETY: forwarded to the caller. A pair of A is at `row * .0 + pair * .1` of its group.
     unsafe {
         match (order, tile.columns.div_ceil(LANES)) {
@@ -59,7 +57,7 @@ pub(super) unsafe fn multiply(tile: &Tile<'_>, order: Order, a: *const Line, b: 
 
 #[target_feature(enable = "avx512f,avx512bf16")]
 unsafe fn run<const VECTORS: usize, const ROW: usize, const PAIR: usize>(
-    tile: &Tile<'_>,
+    tile: &Tile,
     a: *const Line,
     b: *const Line,
     out: *mut f32,
@@ -68,7 +66,7 @@ unsafe fn run<const VECTORS: usize, const ROW: usize, const PAIR: usize>(
     let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
     // SAFETY: the caller has packed whole groups; a prefetch may go anywhere.
     unsafe {
-        if matches!(tile.output, Output::Accumulate) {
+        if tile.output == Output::Accumulate {
             for row in 0..ROWS {
                 for vector in 0..VECTORS {
                     _mm_prefetch::<_MM_HINT_T0>(out.wrapping_add(row * tile.stride + vector * LANES).cast());
@@ -92,6 +90,7 @@ unsafe fn run<const VECTORS: usize, const ROW: usize, const PAIR: usize>(
             a = a.add(ROWS * GROUP / 2);
         }
     }
+    let all = tile.rows == ROWS && tile.columns == VECTORS * LANES;
     for (row, sums) in sums.into_iter().enumerate() {
         if row >= tile.rows {
             break;
@@ -100,18 +99,24 @@ unsafe fn run<const VECTORS: usize, const ROW: usize, const PAIR: usize>(
             // SAFETY: inside the tile, by its sizes or by the mask.
             unsafe {
                 let out = out.add(row * tile.stride + vector * LANES);
-                let mask = super::pack::mask(tile.columns - vector * LANES);
-                let sum = match tile.output {
-                    Output::Overwrite => sum,
-                    Output::Accumulate => _mm512_add_ps(_mm512_maskz_loadu_ps(mask, out), sum),
-                    Output::Onto(addends) => addends.iter().fold(sum, |sum, addend| {
-                        let at = (tile.place.0 + row) * addend.row + tile.place.1 + vector * LANES;
-                        _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, addend.data.as_ptr().wrapping_add(at)))
-                    }),
-                };
-                match mask {
-                    __mmask16::MAX => _mm512_storeu_ps(out, sum),
-                    _ => _mm512_mask_storeu_ps(out, mask, sum),
+                if all {
+                    _mm512_storeu_ps(
+                        out,
+                        match tile.output {
+                            Output::Overwrite => sum,
+                            Output::Accumulate => _mm512_add_ps(_mm512_loadu_ps(out), sum),
+                        },
+                    );
+                } else {
+                    let mask = super::pack::mask(tile.columns - vector * LANES);
+                    _mm512_mask_storeu_ps(
+                        out,
+                        mask,
+                        match tile.output {
+                            Output::Overwrite => sum,
+                            Output::Accumulate => _mm512_add_ps(_mm512_maskz_loadu_ps(mask, out), sum),
+                        },
+                    );
                 }
             }
         }

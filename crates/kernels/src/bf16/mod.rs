@@ -7,7 +7,7 @@
 mod kernel;
 mod pack;
 
-use crate::matrix::{Output, Shared, Threads, View, write_sum};
+use crate::matrix::{Output, Shared, View};
 use kernel::{COLUMNS, GROUP, LANES, ROWS, Tile};
 use pack::{Block, Line};
 use rayon::prelude::*;
@@ -28,20 +28,14 @@ const SHARED: usize = 1 << 22;
 /// The processor has AVX512-BF16 and AVX512-BW; `a`, `b` and `out` contain their shapes.
 pub(crate) unsafe fn multiply(
     (m, n, k): (usize, usize, usize),
-    (out, stride, output): (&mut [f32], usize, Output<'_>),
+    (out, stride, output): (&mut [f32], usize, Output),
     a: View<'_>,
     b: View<'_>,
 ) {
-    let out = Shared::new(out);
-    if k == 0 {
-        let addends = match output {
-            Output::Overwrite => &[],
-            Output::Accumulate => return,
-            Output::Onto(addends) => addends,
-        };
-        // SAFETY: forwarded to the caller.
-        return unsafe { write_sum((m, n), (out, stride), addends, Threads::All) };
+    if k == 0 && output == Output::Overwrite {
+        (0..m).for_each(|row| out[row * stride..][..n].fill(0.0));
     }
+    let out = Shared::new(out);
     let deep = k.next_multiple_of(DEPTH).clamp(DEPTH, DEEP);
     let wide = (SHARED / deep / COLUMNS).max(1) * COLUMNS;
     with_lines(&PANELS, Panels::lines(deep.min(k), wide.min(n)), |lines| {
@@ -55,7 +49,7 @@ pub(crate) unsafe fn multiply(
                 // part of `out` that starts at column `left` contains `m` rows of the block's columns.
                 unsafe {
                     panels.pack(b, lines);
-                    panels.multiply(a, lines, left, (out.from(left), stride, output));
+                    panels.multiply(a, lines, (out.from(left), stride, output));
                 }
             }
         }
@@ -102,14 +96,8 @@ impl Panels {
 
     /// # Safety
     /// The processor has AVX512-BF16 and AVX512-BW; `a` and the output contain their shapes, and `b` is what
-    /// [`Panels::pack`] has written. `first` is the block's first column in the output, at which `out` begins.
-    unsafe fn multiply(
-        self,
-        a: Block<'_>,
-        b: &[Line],
-        first: usize,
-        (out, stride, output): (Shared, usize, Output<'_>),
-    ) {
+    /// [`Panels::pack`] has written.
+    unsafe fn multiply(self, a: Block<'_>, b: &[Line], (out, stride, output): (Shared, usize, Output)) {
         (0..a.rows.div_ceil(HEIGHT)).into_par_iter().for_each(|index| {
             let top = index * HEIGHT;
             let rows = HEIGHT.min(a.rows - top);
@@ -123,8 +111,7 @@ impl Panels {
                     for (left, columns) in self.each() {
                         let panel = Self::lines(self.depth, left) + start / 2 * columns.div_ceil(LANES);
                         for row in (0..rows).step_by(ROWS) {
-                            let (rows, place) = (ROWS.min(rows - row), (top + row, first + left));
-                            let tile = Tile { rows, columns, depth, stride, place, output };
+                            let tile = Tile { rows: ROWS.min(rows - row), columns, depth, stride, output };
                             // SAFETY: each task owns its rows of the output; the packed parts hold whole groups.
                             unsafe {
                                 let a = own.as_ptr().add(row * depth.next_multiple_of(GROUP) / GROUP);
