@@ -312,6 +312,12 @@ fn a_run_says_which_precision_it_took_and_keeps_it() {
     let (_, events) = observed(|events, stop| resume(&run, &changes, stop, events), |_, _| {}).unwrap();
     let warned = warnings(&events).iter().any(|text| text.ends_with("precision f32 instead of bf16"));
     assert_eq!(warned, taken == PrecisionChoice::Bf16);
+    // A run that goes on keeps what `auto` stands for here, not the word.
+    let changes = ["train.precision=auto", "train.steps=14"].map(|change| Override::set(change).unwrap());
+    observed(|events, stop| resume(&run, &changes, stop, events), |_, _| {}).unwrap();
+    assert_eq!(RunFolder::new(&run).config().unwrap().train.precision, taken);
+    let environment = fs::read_to_string(place.path("auto/environment.json")).unwrap();
+    assert!(environment.contains(&format!("\"precision\": \"{taken}\"")), "{environment}");
 }
 
 #[test]

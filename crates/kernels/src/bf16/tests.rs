@@ -78,6 +78,14 @@ proptest! {
 }
 
 #[test]
+fn an_empty_sum_is_zero() {
+    if supported() {
+        check((5, 7, 0), (false, false), 2, Output::Overwrite);
+        check((5, 7, 0), (true, true), 2, Output::Accumulate);
+    }
+}
+
+#[test]
 fn blocks_do_not_show() {
     if supported() {
         // More depth than a block of B has, and more columns than fit beside it.

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// Bits of a ticket for the next free tile, and as many above them for the number of tiles; the rest counts rounds.
 const TILE_BITS: u32 = 16;
+/// Most tiles of a round.
+const MOST_TILES: usize = (1 << TILE_BITS) - 1;
 /// How long a helper spins without work before it sleeps: longer than sampling takes between two tokens.
 const PATIENCE: Duration = Duration::from_micros(200);
 /// Turns of a spinning loop before it looks at the clock or lets other threads run.
@@ -219,8 +221,15 @@ impl Crew<'_> {
     /// Runs `work` once for each of the `tiles`, shared between the threads, and returns when all are done.
     ///
     /// # Panics
-    /// If `work` panics, or for 2^16 tiles and more.
-    pub fn each<F: Fn(usize) + Sync>(&mut self, tiles: usize, work: F) {
+    /// If `work` panics.
+    pub fn each(&mut self, tiles: usize, work: impl Fn(usize) + Sync) {
+        for first in (0..tiles).step_by(MOST_TILES) {
+            self.round(MOST_TILES.min(tiles - first), |tile| work(first + tile));
+        }
+    }
+
+    /// A round of at most [`MOST_TILES`].
+    fn round<F: Fn(usize) + Sync>(&mut self, tiles: usize, work: F) {
         let Some(lead) = self.lead.as_mut().filter(|_| tiles > 1) else {
             return (0..tiles).for_each(work);
         };
@@ -230,7 +239,6 @@ impl Crew<'_> {
             // SAFETY: see above.
             unsafe { (*work.cast::<F>())(tile) }
         }
-        assert!(tiles < 1 << TILE_BITS, "{tiles} tiles");
         let (shared, round) = (self.shared, &self.shared.round.0);
         shared.done.0.store(0, Ordering::Relaxed);
         let run = run::<F> as unsafe fn(*const (), usize);
@@ -273,6 +281,18 @@ mod tests {
                 squares(&team, tiles);
                 std::thread::sleep(PATIENCE / 2 * tiles as u32);
             }
+        }
+    }
+
+    #[test]
+    fn more_tiles_than_a_ticket_counts_take_several_rounds() {
+        let team = Team::new(1);
+        for tiles in [MOST_TILES, MOST_TILES + 1, 2 * MOST_TILES + 5] {
+            let counts: Vec<AtomicUsize> = (0..tiles).map(|_| AtomicUsize::new(0)).collect();
+            team.crew().each(tiles, |tile| {
+                counts[tile].fetch_add(1, Ordering::Relaxed);
+            });
+            assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1), "{tiles}");
         }
     }
 

@@ -45,5 +45,7 @@ fn products_of_several_blocks() {
     for turned in [[false, false], [true, false], [false, true], [true, true]] {
         check((41, 2 * GROUP * COLUMNS + 7, 2 * DEPTH + 9), turned, true, Threads::All);
         check((30, PACKED / DEPTH + 50, DEPTH - 1), turned, false, Threads::All);
+        check((9, 40, 2 * DEPTH + 9), turned, false, Threads::All);
+        check((9, 40, 0), turned, false, Threads::All);
     }
 }

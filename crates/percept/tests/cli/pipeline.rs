@@ -32,6 +32,28 @@ fn train_evaluate_generate() {
     }
 }
 
+/// `auto` stands for what this machine has, which the run then names; so it shows which of several settings won.
+#[test]
+fn the_environment_chooses_the_precision_and_a_flag_wins() {
+    let work = Work::new();
+    let precision = |run: &str, environment: &str, more: &[&str]| {
+        let mut command = work.training(&[&["--steps", "1", "--run", run, "--quiet"], more].concat());
+        let output = command.env("PERCEPT_TRAIN__PRECISION", environment).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let environment = std::fs::read_to_string(work.path(run).join("environment.json")).unwrap();
+        let environment: serde_json::Value = serde_json::from_str(&environment).unwrap();
+        environment["precision"].as_str().unwrap().to_owned()
+    };
+    let taken = precision("auto", "auto", &[]);
+    assert_eq!(precision("plain", "f32", &[]), "f32");
+    assert_eq!(precision("flag", "f32", &["--precision", "auto"]), taken);
+    assert_eq!(precision("other", "auto", &["--precision", "f32"]), "f32");
+    let mut refused = work.training(&["--steps", "1", "--run", "none"]);
+    let refused = refused.env("PERCEPT_TRAIN__PRECISION", "half").output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("PERCEPT_TRAIN__PRECISION"), "{refused:?}");
+}
+
 #[test]
 fn generation_repeats_with_its_seed_and_streams_the_same_text() {
     let work = Work::trained(20);
