@@ -131,7 +131,7 @@ impl Session {
             return Err(Fault::usage("there is no token to feed").hint("give a prompt of at least one token"));
         }
         check_tokens(tokens, self.model.config().vocab)?;
-        let mut rest = tokens;
+        let mut rest = self.skip_to_last_window(tokens);
         while !rest.is_empty() {
             let run = self.next_run(rest.len());
             let (now, after) = rest.split_at(run.tokens());
@@ -230,6 +230,17 @@ impl Session {
             true => Run::Extend(available.min(next.full - self.position)),
             false => Run::Reset(next),
         }
+    }
+
+    /// Notes those of the tokens that come before the last window, and returns the others: a window is run from its tokens alone,
+    /// so nothing that is computed before it is left in it.
+    fn skip_to_last_window<'a>(&mut self, tokens: &'a [u32]) -> &'a [u32] {
+        let Some(windows) = self.windows else { return tokens };
+        let last = windows.window(self.position + tokens.len());
+        let before = if last.split == 0 { 0 } else { last.full - windows.stride };
+        let (skipped, rest) = tokens.split_at(before.saturating_sub(self.position));
+        self.count(skipped);
+        rest
     }
 
     /// The next token's position, counted from the start of its window.
