@@ -126,6 +126,25 @@ pub struct Score {
     pub tokens_per_s: f64,
 }
 
+impl Score {
+    /// The same with another number of words: benchmarks have counts of their own (WikiText adds one per line end).
+    ///
+    /// # Errors
+    /// usage: a lossy tokenizer, which has no figure per word, or no words.
+    pub fn with_words(mut self, words: u64) -> Result<Self> {
+        let Some(text) = self.text.as_mut().filter(|_| words > 0) else {
+            return Err(Fault::usage(match words {
+                0 => "0 words: there is no figure per word",
+                _ => "the tokenizer drops some of the text, so there is no figure per word",
+            })
+            .hint("leave the number of words out"));
+        };
+        text.words = words;
+        self.word_perplexity = Some(Tally { nll: self.nll, targets: self.targets }.word_perplexity(*text));
+        Ok(self)
+    }
+}
+
 /// The losses of some consecutive targets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scored<'a> {

@@ -17,6 +17,11 @@ fn train_evaluate_generate() {
     for key in ["model", "protocol", "nll", "token_perplexity", "word_perplexity"] {
         assert!(!score[key].is_null(), "{key}");
     }
+    let counted = work.run(&["eval", "run", "--data", "text.txt", "--words", "1000", "--json"]).succeeds().json();
+    let perplexity = (score["nll"].as_f64().unwrap() / 1000.0).exp();
+    assert!((counted["word_perplexity"].as_f64().unwrap() / perplexity - 1.0).abs() < 1e-9, "{counted}");
+    assert_eq!(counted["text"]["words"].as_u64(), Some(1000));
+    assert_eq!(work.run(&["eval", "run", "--data", "text.txt", "--words", "0"]).code, 2);
     let windows = ["eval", "run", "--data", "text.txt", "--window", "64", "--stride", "32", "--json"];
     let slid = work.run(&windows).succeeds().json();
     assert_eq!(

@@ -46,6 +46,9 @@ pub(crate) struct Eval {
     /// Take this many tokens at the start of each document as context only
     #[arg(long, value_name = "N", default_value_t = 0)]
     context_only: usize,
+    /// Words of the whole text as a benchmark counts them, for the word perplexity; by default runs between white space
+    #[arg(long, value_name = "N", conflicts_with_all = ["limit", "document_limit", "context_only"])]
+    words: Option<u64>,
     /// How exactly weights are kept; fewer bits are what `percept generate --weights` then writes with
     #[arg(long, value_name = "WEIGHTS", value_enum, default_value_t = Weights::F32)]
     weights: Weights,
@@ -141,6 +144,10 @@ impl Eval {
         };
         let mut by_position = PositionTally::default();
         let score = score_each(scorer, texts, protocol, &limits, &mut show, &mut |scored| by_position.add(&scored))?;
+        let score = match self.words {
+            Some(words) => score.with_words(words)?,
+            None => score,
+        };
         Ok((score, by_position))
     }
 
@@ -171,7 +178,10 @@ fn print(terminal: &Terminal, score: &Score) -> Result<()> {
     }
     row("token perplexity", format!("{:.4}", score.token_perplexity))?;
     match score.word_perplexity {
-        Some(perplexity) => row("word perplexity", format!("{perplexity:.2}"))?,
+        Some(perplexity) => {
+            let words = score.text.map_or(0, |text| text.words);
+            row("word perplexity", format!("{perplexity:.2} over {}", human::plural(words, "word")))?;
+        }
         None if score.tokenizer == "lossy" => {
             row("tokenizer", "lossy: it drops some of the text, so there is no figure per byte or word".into())?;
         }
