@@ -207,10 +207,14 @@ fn usage(finished: &[&Ran], contender: &Contender, clock: Clock) -> Option<Usage
     })
 }
 
-/// What a finished model writes.
+/// What a finished model writes after its prompt.
 fn sample(task: &Task, step: u64) -> Result<Option<String>> {
     let path = RunFolder::new(&task.folder).samples_path().join(format!("step-{step:06}.txt"));
-    if path.exists() { fs::read_to_string(&path).at("read", &path).map(Some) } else { Ok(None) }
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(&path).at("read", &path)?;
+    Ok(Some(text.strip_prefix(&task.config.sample.prompt).unwrap_or(&text).to_owned()))
 }
 
 fn corpus(lineup: &Lineup) -> CorpusInfo {
