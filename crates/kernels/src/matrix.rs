@@ -161,6 +161,7 @@ impl Shared {
     ///
     /// # Safety
     /// As [`Shared::at`].
+    #[cfg(target_arch = "x86_64")] // Only the bf16 kernels need it.
     pub(crate) unsafe fn from(self, offset: usize) -> Self {
         // SAFETY: forwarded to the caller.
         Self(unsafe { self.at(offset) })
