@@ -19,11 +19,13 @@ pub(super) fn svg(points: &[Point]) -> String {
     let memory = LineChart {
         title: "Memory".into(),
         x: x(),
-        y: Axis::new("bytes").scale(Scale::Log10).unit(Unit::Bytes),
+        y: Axis::new("peak resident memory of training and decoding, and the state")
+            .scale(Scale::Log2)
+            .unit(Unit::Bytes),
         series: [
-            series(points, Kind::Train, "train, resident", "peak_rss_mib", MIB),
-            series(points, Kind::Decode, "decode, resident", "peak_rss_mib", MIB),
-            series(points, Kind::Decode, "decode, state", "state_bytes", 1.0),
+            series(points, Kind::Train, "train", "peak_rss_mib", MIB),
+            series(points, Kind::Decode, "decode", "peak_rss_mib", MIB),
+            series(points, Kind::Decode, "state", "state_bytes", 1.0),
         ]
         .concat(),
         ..LineChart::default()
@@ -84,7 +86,7 @@ mod tests {
         let times = series(&points, Kind::Train, "train", "ms_per_token", 1e-3);
         assert_eq!(times, [Series::new("llp train", vec![(1024.0, 1e-4), (2048.0, 1e-4)])]);
         let svg = svg(&points);
-        for text in ["llp train", "transformer decode", "decode, state", "Memory"] {
+        for text in ["llp train", "transformer decode", "transformer state", "Memory"] {
             assert!(svg.contains(text), "{text}");
         }
         assert_eq!((svg.matches("class=\"chart\"").count(), svg.matches("xmlns").count()), (2, 1));
