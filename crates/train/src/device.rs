@@ -121,6 +121,12 @@ impl DeviceChoice {
         let count = devices.len();
         let chosen = Self::Exactly(kind, index);
         match devices.into_iter().nth(index) {
+            // Without VK_KHR_workgroup_memory_explicit_layout cubecl-spirv 0.11.3 writes invalid shaders, which crash the driver.
+            // Drivers of cards commonly have that extension, Mesa's rasterizer has not.
+            Some(device) if kind == DeviceKind::Vulkan && !is_card(&device) => {
+                Err(Fault::environment(format!("{chosen} is a software rasterizer, which cannot run these shaders"))
+                    .hint("use --device cpu, which is also faster"))
+            }
             Some(device) => Ok((device, chosen.to_string())),
             None => Err(Fault::environment(format!("no device {chosen}: {count} of that kind present"))
                 .hint("`percept doctor` lists the devices; --device cpu always works")),
