@@ -1,9 +1,7 @@
 //! The decoder against the tensors: the same log-probabilities for every mixer that describes its step, under every
-//! option, however a text is cut, alone or with other streams; and no allocation per token.
+//! option, however a text is cut, alone or with other streams.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::{DType, Device};
 use percept_model::config::{Biases, FeedForwardKind, Head, KeyValue, NormKind, RotaryLayers, RotaryLayout};
@@ -14,28 +12,6 @@ use percept_model::{LanguageModel, ModelConfig, Rows, Session, WeightPrecision};
 use proptest::prelude::*;
 
 const VOCAB: usize = 70;
-
-/// Counts the allocations of the whole process.
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: everything is the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Schedules all of whose mixers describe their step.
 const SCHEDULES: [&str; 6] =
@@ -223,24 +199,6 @@ fn a_session_goes_on_in_another_precision_from_the_same_state() {
     let rounded = session.with_weight_precision(WeightPrecision::Bf16).expect("rounded").feed(&[5]).expect("fed");
     let distance = distance(&rounded, &exact);
     assert!(distance > 1e-6 && distance < 0.02, "{distance}");
-}
-
-#[test]
-fn a_token_allocates_nothing() {
-    for options in [0, 0b1001_1110] {
-        let mut session = Session::new(model(&config(3, 4, options)));
-        let mut row = vec![0.0; VOCAB];
-        for token in tokens(9, 3) {
-            session.feed_into(&[token], &mut row).expect("fed");
-        }
-        // Other threads of the test binary may allocate; the least of many tokens is ours alone.
-        let least = (0..10).map(|token| {
-            let before = ALLOCATIONS.load(Ordering::Relaxed);
-            session.feed_into(&[token], &mut row).expect("fed");
-            ALLOCATIONS.load(Ordering::Relaxed) - before
-        });
-        assert_eq!(least.min(), Some(0));
-    }
 }
 
 #[test]

@@ -75,7 +75,8 @@ impl Session {
     pub fn new(model: Arc<LanguageModel>) -> Self {
         let model = if model.device().is_autodiff() { Arc::new(model.for_inference()) } else { model };
         let windows = WindowSchedule::of(model.config(), model.layers());
-        Self { running: Running::fresh(&model), model, position: 0, windows, tokens: Vec::new() }
+        let tokens = Vec::with_capacity(windows.map_or(0, |windows| windows.context));
+        Self { running: Running::fresh(&model), model, position: 0, windows, tokens }
     }
 
     /// Goes on with the weights rounded to `precision`; see [`LanguageModel::with_weight_precision`]. To share them
