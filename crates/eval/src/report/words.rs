@@ -3,7 +3,7 @@
 use super::Report;
 use super::figures::{Quality, amount, best, bytes, count, judged, loss, used, widest_spread};
 use crate::chart::pareto_front;
-use crate::compare::{Axis, Comparison, ModelResult, Reading, State};
+use crate::compare::{Axis, Comparison, ModelResult, Reading, RunResult, State};
 use crate::suites::{Context, Findings};
 
 /// Sentences, the most important first. Names of models stand in them as they are: escape them for HTML.
@@ -16,6 +16,7 @@ pub fn plain_words(report: &Report) -> Vec<String> {
     words.extend(certainty(comparison));
     words.extend([Axis::Tokens, Axis::Seconds].into_iter().filter_map(|axis| at_equal(comparison, axis)));
     words.extend(under_trained(comparison));
+    words.extend([End::Lowest, End::Highest].into_iter().filter_map(|end| rate_at(comparison, end)));
     words.extend(efficient(comparison));
     words.extend(fastest(comparison));
     words.extend(state(comparison));
@@ -112,6 +113,36 @@ fn under_trained(comparison: &Comparison) -> Option<String> {
     }
     let known = comparison.models.iter().any(|model| model.under_trained == Some(false));
     known.then(|| format!("Every model that was judged beats {counting}."))
+}
+
+/// An end of the learning rates that a sweep tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Lowest,
+    Highest,
+}
+
+/// Whose sweep chose the rate at an end: the best one may lie beyond it.
+fn rate_at(comparison: &Comparison, end: End) -> Option<String> {
+    let chose = |run: &RunResult| {
+        let mut others = run.sweep.iter().map(|point| point.learning_rate).filter(|rate| *rate != run.learning_rate);
+        run.sweep.len() > 1
+            && match end {
+                End::Lowest => others.all(|rate| rate > run.learning_rate),
+                End::Highest => others.all(|rate| rate < run.learning_rate),
+            }
+    };
+    let at_end = comparison.models.iter().filter(|model| model.runs.iter().any(chose));
+    let names: Vec<&str> = at_end.map(|model| model.name.as_str()).collect();
+    let (which, other) = match end {
+        End::Lowest => ("lowest", "lower"),
+        End::Highest => ("highest", "higher"),
+    };
+    let whom = if names.len() == 1 { "it" } else { "them" };
+    (!names.is_empty()).then(|| {
+        let names = list(names.into_iter());
+        format!("Of the learning rates that were tried, the {which} was best for {names}: a {other} one may suit {whom} better.")
+    })
 }
 
 /// Whom nobody beats in quality without costing more.

@@ -160,6 +160,25 @@ fn words_change_with_the_data() {
 }
 
 #[test]
+fn a_rate_at_the_end_of_its_sweep_is_told() {
+    assert!(!plain_words(&full()).iter().any(|word| word.contains("learning rates")), "the middle one was best");
+    let mut edges = comparison();
+    let name = |index: usize| edges.models[index].name.clone();
+    let (first, second, third) = (name(0), name(1), name(2));
+    for (model, rate) in edges.models.iter_mut().zip([1e-3, 1e-3, 4e-3]) {
+        model.runs[0].learning_rate = rate;
+    }
+    let words = plain_words(&edges.into());
+    let tried = "Of the learning rates that were tried, the";
+    for sentence in [
+        format!("{tried} lowest was best for {first} and {second}: a lower one may suit them better."),
+        format!("{tried} highest was best for {third}: a higher one may suit it better."),
+    ] {
+        assert!(words.contains(&sentence), "{sentence} is missing in {words:#?}");
+    }
+}
+
+#[test]
 fn names_and_samples_are_text() {
     let evil = "</script><script>alert(1)</script>\"'\u{1b}[2J";
     let mut report = full();
