@@ -315,11 +315,16 @@ fn a_timing_that_is_stopped_leaves_nothing() {
 #[test]
 fn finished_runs_are_reused_by_what_they_depend_on() {
     let place = Place::new();
-    let (_, trained) = place.compare(place.spec(&["llp"], "600 tokens", &[]), "out");
+    let (first, trained) = place.compare(place.spec(&["llp"], "600 tokens", &[]), "out");
     assert_eq!(trained, ["llp seed 1"]);
+    // Its test text is scored: its weights may go.
+    let run = place.path("out").join(&first.models[0].runs[0].folder);
+    std::fs::remove_dir_all(run.join("checkpoints")).unwrap();
     let mut more = place.spec(&["llp", "transformer"], "600 tokens", &[]);
     more.points = 2;
-    assert_eq!(place.compare(more, "out").1, ["transformer seed 1"]);
+    let (both, trained) = place.compare(more, "out");
+    assert_eq!(trained, ["transformer seed 1"]);
+    assert_eq!((find(&both, "llp").test, both.state), (first.models[0].test, State::Finished));
     let faster = place.spec(&["llp", "transformer"], "600 tokens", &["train.learning_rate=0.02"]);
     assert_eq!(place.compare(faster, "out").1, ["llp seed 1", "transformer seed 1"]);
     std::fs::write(place.path("texts/00.txt"), "other sheep").unwrap();
