@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::chart::Unit;
 use crate::compare::{Axis, Comparison, CurvePoint, ModelResult, RunResult, Spread, Usage};
+use crate::suites::MeanLoss;
 
 /// What stands where there is no value.
 pub(crate) const MISSING: &str = "–";
@@ -28,6 +29,14 @@ impl Quality {
         match self {
             Self::BitsPerByte => "bits per byte",
             Self::NatsPerTarget => "nats per target",
+        }
+    }
+
+    /// A loss in this unit; not a number where it has none.
+    pub(crate) fn of_loss(self, loss: &MeanLoss) -> f64 {
+        match self {
+            Self::BitsPerByte => loss.bits_per_byte.unwrap_or(f64::NAN),
+            Self::NatsPerTarget => loss.nll,
         }
     }
 }

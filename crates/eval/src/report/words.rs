@@ -4,7 +4,7 @@ use super::Report;
 use super::figures::{Quality, amount, best, bytes, count, judged, loss, used, widest_spread};
 use crate::chart::pareto_front;
 use crate::compare::{Axis, Comparison, ModelResult, Reading, RunResult, State};
-use crate::suites::{Context, Findings};
+use crate::suites::Findings;
 
 /// Sentences, the most important first. Names of models stand in them as they are: escape them for HTML.
 pub fn plain_words(report: &Report) -> Vec<String> {
@@ -203,24 +203,30 @@ fn usable_context(comparison: &Comparison) -> Option<String> {
     })
 }
 
-/// Who gains most from its context.
+/// Who gains most from more context. Without any a model is asked what it never saw in training: a high loss there is no merit,
+/// so the least context above none is what gains are over.
 fn context_gain(report: &Report) -> Option<String> {
-    let mut gains: Vec<(&str, u64, f64)> = Vec::new();
+    let quality = Quality::of(&report.comparison);
+    let mut gains: Vec<(&str, (u64, u64), f64)> = Vec::new();
     for result in &report.suites {
-        if let Findings::Context(Context { points }) = &result.findings
-            && let Some(last) = points.last()
+        if let Findings::Context(context) = &result.findings
+            && let [first, .., last] = context.given()
         {
-            gains.push((&result.model, last.context, last.gain_bits_per_byte.unwrap_or(last.gain)));
+            let gain = quality.of_loss(&first.loss) - quality.of_loss(&last.loss);
+            gains.push((&result.model, (first.context, last.context), gain));
         }
     }
     gains.retain(|gain| gain.2.is_finite());
     gains.sort_by(|a, b| b.2.total_cmp(&a.2));
-    let (name, context, gain) = *gains.first()?;
-    let quality = Quality::of(&report.comparison).name();
-    let mut sentence =
-        format!("Given {context} tokens of context, {name} gains most: {} {quality} over none", loss(gain));
+    let (name, (from, to), gain) = *gains.first()?;
+    let mut sentence = format!(
+        "From {from} to {to} tokens of context, the loss of {name} falls most: by {} {}",
+        loss(gain),
+        quality.name()
+    );
     if let [.., (last, _, least)] = gains[1..] {
-        sentence.push_str(&format!("; {last} gains least: {}", loss(least)));
+        let change = if least < 0.0 { "rises by" } else { "falls by" };
+        sentence.push_str(&format!("; that of {last} {change} {}", loss(least.abs())));
     }
     Some(sentence + ".")
 }

@@ -78,6 +78,14 @@ pub struct Context {
     pub points: Vec<ContextPoint>,
 }
 
+impl Context {
+    /// The points that have some context.
+    pub fn given(&self) -> &[ContextPoint] {
+        let none = self.points.iter().take_while(|point| point.context == 0).count();
+        &self.points[none..]
+    }
+}
+
 /// The loss with one amount of context, and what it gains over the smallest amount.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ContextPoint {

@@ -270,7 +270,7 @@ fn values_that_are_not_finite_are_missing() {
     }
     for result in &mut report.suites {
         if let Findings::Context(context) = &mut result.findings {
-            context.points.iter_mut().for_each(|point| point.gain_bits_per_byte = Some(f64::NAN));
+            context.points.iter_mut().for_each(|point| point.loss.bits_per_byte = Some(f64::NAN));
         }
     }
     let (page, table) = (html(&report), terminal(&report));
@@ -278,6 +278,29 @@ fn values_that_are_not_finite_are_missing() {
     for text in [&page, &table] {
         assert!(!text.contains("NaN") && !text.contains(">inf") && !text.contains("\"inf"), "{table}");
     }
+}
+
+#[test]
+fn gains_are_over_the_least_context_above_none() {
+    let sentence =
+        |report: &Report| plain_words(report).into_iter().find(|word| word.contains("tokens of context, the loss of"));
+    let mut report = full();
+    let told = sentence(&report).unwrap();
+    assert!(
+        told.starts_with("From 64 to 1024 tokens of context, the loss of ") && told.contains("falls most: by "),
+        "{told}"
+    );
+    let mut change = |at: usize, bits: f64| {
+        for result in &mut report.suites {
+            if let Findings::Context(context) = &mut result.findings {
+                context.points[at].loss.bits_per_byte = Some(bits);
+            }
+        }
+        sentence(&report).unwrap()
+    };
+    assert_eq!(change(0, 50.0), told, "how bad a model is without any context is no merit");
+    let rising = change(5, 9.0);
+    assert!(rising.contains(" rises by "), "{rising}");
 }
 
 #[test]

@@ -61,15 +61,15 @@ fn header(report: &Report) -> String {
     };
     let (models, seeds) = (comparison.models.len(), comparison.fairness.seeds.len());
     let plural = |count: usize| if count == 1 { "" } else { "s" };
+    let seeds = if seeds == 1 { "one seed".to_owned() } else { format!("up to {seeds} seeds") };
     format!(
-        "<header>\n<h1>{}{unfinished}</h1>\n<p class=\"soft\">{models} model{} on {} ({}), {} each, up to {seeds} seed{}, windows of {} \
+        "<header>\n<h1>{}{unfinished}</h1>\n<p class=\"soft\">{models} model{} on {} ({}), {} each, {seeds}, windows of {} \
          tokens</p>\n</header>\n",
         escape(&comparison.name),
         plural(models),
         escape(&comparison.corpus.name),
         super::figures::bytes(comparison.corpus.bytes),
         amount(comparison.budget.kind, comparison.budget.amount),
-        plural(seeds),
         comparison.fairness.context,
     )
 }

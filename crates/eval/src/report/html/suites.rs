@@ -5,18 +5,10 @@ use crate::chart::{Axis, Chart, HeatMap, Legend, Level, LineChart, Scale, Series
 use crate::compare::ModelResult;
 use crate::report::Report;
 use crate::report::figures::Quality;
-use crate::suites::{
-    Context, Copying, Findings, MeanLoss, Needle, Position, PositionBucket, Recall, TaskCell, TaskTable,
-};
-
-/// Half of a 95 % interval in standard errors.
-const INTERVAL: f64 = 1.96;
+use crate::suites::{Context, Copying, Findings, Needle, Position, PositionBucket, Recall, TaskCell, TaskTable};
 
 /// Targets below which a mean says too little to be drawn.
 const MANY: u64 = 64;
-
-/// Bands of more lines than these would hide each other.
-const BANDS: usize = 3;
 
 /// Picks the findings of one suite.
 type Pick<T> = fn(&Findings) -> Option<&T>;
@@ -43,20 +35,10 @@ impl<'a, T> Found<'a, T> {
     }
 
     /// A line per model.
-    fn series(&self, points: impl Fn(&T) -> Vec<(f64, f64, f64)>) -> Vec<Series> {
-        let banded = self.models.len() <= BANDS;
-        let series = self.models.iter().map(|(style, model, found)| {
-            let points = points(found);
-            Series {
-                name: model.name.clone(),
-                points: points.iter().map(|(x, y, _)| (*x, *y)).collect(),
-                band: if banded {
-                    points.iter().map(|(x, y, half)| (*x, y - half, y + half)).collect()
-                } else {
-                    Vec::new()
-                },
-                style: Some(*style),
-            }
+    fn series(&self, points: impl Fn(&T) -> Vec<(f64, f64)>) -> Vec<Series> {
+        let series = self.models.iter().map(|(style, model, found)| Series {
+            style: Some(*style),
+            ..Series::new(model.name.clone(), points(found))
         });
         series.collect()
     }
@@ -79,9 +61,9 @@ pub(super) fn position(report: &Report) -> String {
     };
     let Some(found) = Found::of(report, pick) else { return String::new() };
     let quality = Quality::of(&report.comparison);
-    let points = |buckets: &[PositionBucket], x: fn(&PositionBucket) -> f64| -> Vec<(f64, f64, f64)> {
+    let points = |buckets: &[PositionBucket], x: fn(&PositionBucket) -> f64| -> Vec<(f64, f64)> {
         let many = buckets.iter().filter(|bucket| bucket.loss.targets >= MANY);
-        many.map(|bucket| (x(bucket), measured(quality, &bucket.loss), 0.0)).collect()
+        many.map(|bucket| (x(bucket), quality.of_loss(&bucket.loss))).collect()
     };
     let doubling = found.series(|found| points(&found.logarithmic, |bucket| bucket.to as f64));
     let even = found.series(|found| points(&found.linear, |bucket| (bucket.from + bucket.to) as f64 / 2.0));
@@ -101,23 +83,19 @@ pub(super) fn context(report: &Report) -> String {
     let Some(found) = Found::of(report, pick) else { return String::new() };
     let quality = Quality::of(&report.comparison);
     let losses = found.series(|found| {
-        let points = found.points.iter().map(|point| (point.context as f64, measured(quality, &point.loss), 0.0));
+        let points = found.given().iter().map(|point| (point.context as f64, quality.of_loss(&point.loss)));
         points.collect()
     });
     let gains = found.series(|found| {
-        let points = found.points.iter().map(|point| {
-            let (gain, error) = match quality {
-                Quality::BitsPerByte => (point.gain_bits_per_byte, point.gain_bits_per_byte_standard_error),
-                Quality::NatsPerTarget => (Some(point.gain), point.gain_standard_error),
-            };
-            (point.context as f64, gain.unwrap_or(f64::NAN), INTERVAL * error.unwrap_or(0.0))
-        });
+        let Some(first) = found.given().first().map(|first| quality.of_loss(&first.loss)) else { return Vec::new() };
+        let points = found.given().iter().map(|point| (point.context as f64, first - quality.of_loss(&point.loss)));
         points.collect()
     });
     let gains = lines("Gain over the least context", tokens("tokens of context"), Axis::new(quality.name()), gains);
     let losses = lines("Loss of the same targets", tokens("tokens of context"), Axis::new(quality.name()), losses);
     let note = "The loss of the same targets given more and more of the text before them, and how much lower it is than with the \
-                least context (higher is better; of up to three models, bands show 95 % intervals). A line that turns flat uses no more context.";
+                least context (higher is better). A line that turns flat uses no more context. Targets without any context \
+                are in suites.json.";
     found.section("context", "Gain from context", note, &(found.legend() + &grid(&[&gains, &losses])))
 }
 
@@ -142,8 +120,8 @@ pub(super) fn copying(report: &Report) -> String {
         _ => None,
     };
     let Some(found) = Found::of(report, pick) else { return String::new() };
-    let points = |table: &TaskTable| -> Vec<(f64, f64, f64)> {
-        let points = table.by_distance.iter().map(|cell| (middle(cell), cell.accuracy.accuracy, 0.0));
+    let points = |table: &TaskTable| -> Vec<(f64, f64)> {
+        let points = table.by_distance.iter().map(|cell| (middle(cell), cell.accuracy.accuracy));
         points.collect()
     };
     let chance = found.models[0].2.chance;
@@ -171,14 +149,6 @@ pub(super) fn needle(report: &Report) -> String {
     let maps: Vec<HeatMap> = found.models.iter().map(|(_, model, found)| needle_map(&model.name, found)).collect();
     let note = "How often the true value is likelier than all distractors, by the length of the text and the depth of the needle in it.";
     found.section("needle", "Needle in a haystack", note, &heat_maps(&maps))
-}
-
-/// A loss in the unit of the report; not a number where it has none.
-fn measured(quality: Quality, loss: &MeanLoss) -> f64 {
-    match quality {
-        Quality::BitsPerByte => loss.bits_per_byte.unwrap_or(f64::NAN),
-        Quality::NatsPerTarget => loss.nll,
-    }
 }
 
 fn lines(title: &str, x: Axis, y: Axis, series: Vec<Series>) -> LineChart {
