@@ -219,14 +219,12 @@ fn context_gain(report: &Report) -> Option<String> {
     gains.retain(|gain| gain.2.is_finite());
     gains.sort_by(|a, b| b.2.total_cmp(&a.2));
     let (name, (from, to), gain) = *gains.first()?;
-    let mut sentence = format!(
-        "From {from} to {to} tokens of context, the loss of {name} falls most: by {} {}",
-        loss(gain),
-        quality.name()
-    );
+    let change = |gain: f64| format!("{} by {}", if gain < 0.0 { "rises" } else { "falls" }, loss(gain.abs()));
+    let (own, unit) = (change(gain), quality.name());
+    let mut sentence =
+        format!("From {from} to {to} tokens of context, the loss of {name} {own} {unit}: nobody gains more");
     if let [.., (last, _, least)] = gains[1..] {
-        let change = if least < 0.0 { "rises by" } else { "falls by" };
-        sentence.push_str(&format!("; that of {last} {change} {}", loss(least.abs())));
+        sentence.push_str(&format!("; that of {last} {}", change(least)));
     }
     Some(sentence + ".")
 }
