@@ -1,5 +1,7 @@
 //! What the page says, whatever the data are like.
 
+use std::collections::BTreeSet;
+
 use percept_eval::compare::{Comparison, State};
 use percept_eval::report::{Report, html, plain_words, terminal};
 use percept_eval::suites::Findings;
@@ -301,6 +303,25 @@ fn gains_are_over_the_least_context_above_none() {
     assert_eq!(change(0, 50.0), told, "how bad a model is without any context is no merit");
     let rising = change(5, 9.0);
     assert!(rising.contains(" rises by ") && !rising.contains('-') && !rising.contains(" falls by "), "{rising}");
+}
+
+/// The swatch and name of every model in the page's legends.
+fn legends(page: &str) -> BTreeSet<&str> {
+    page.split("<li>")
+        .skip(1)
+        .filter_map(|item| item.split("</li>").next())
+        .filter(|item| item.starts_with("<svg"))
+        .collect()
+}
+
+#[test]
+fn a_model_keeps_its_colour_when_places_change() {
+    let report = full();
+    let before = html(&report);
+    assert_eq!(legends(&before).len(), report.comparison.models.len(), "one style per model");
+    let mut reversed = report.clone();
+    reversed.comparison.models.reverse();
+    assert_eq!(legends(&html(&reversed)), legends(&before));
 }
 
 #[test]

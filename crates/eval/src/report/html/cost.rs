@@ -1,6 +1,6 @@
 //! Quality against cost.
 
-use super::{SMALL, grid, quality, section as framed};
+use super::{SMALL, grid, quality, section as framed, styled};
 use crate::chart::{Axis, Chart, Point, Scale, Scatter, Unit};
 use crate::compare::ModelResult;
 use crate::report::Report;
@@ -28,7 +28,7 @@ pub(super) fn section(report: &Report) -> String {
 }
 
 fn scatter(report: &Report, title: &str, axis: Axis, cost: impl Fn(&ModelResult) -> Option<f64>) -> Scatter {
-    let models = report.comparison.models.iter().enumerate();
+    let models = styled(&report.comparison);
     let points = models.filter_map(|(style, model)| {
         let value = judged(model)?;
         let interval = value.width().map(|_| (value.min, value.max));

@@ -1,6 +1,6 @@
 //! Curves of the validation loss against tokens, operations and time.
 
-use super::{SMALL, grid, legend, quality, section as framed};
+use super::{SMALL, grid, legend, quality, section as framed, styled};
 use crate::chart::{self, Chart, Legend, Level, LineChart, Scale, Series};
 use crate::compare::{Axis, ModelResult, Spread};
 use crate::report::Report;
@@ -17,7 +17,7 @@ pub(super) fn section(report: &Report) -> String {
         return String::new();
     }
     let charts: Vec<&dyn Chart> = charts.iter().map(|chart| chart as &dyn Chart).collect();
-    let drawn = report.comparison.models.iter().enumerate().filter(|(_, model)| !curve(model, Axis::Tokens).is_empty());
+    let drawn = styled(&report.comparison).filter(|(_, model)| !curve(model, Axis::Tokens).is_empty());
     let note = "Lower is better. Means over seeds; a band spans the seeds. The fall from chance at the start is cut off: the charts show \
                 what comes after the first quarter of every curve.";
     framed("curves", "Validation curves", note, &(legend(drawn) + &grid(&charts)))
@@ -28,10 +28,7 @@ type Curve<'a> = (usize, &'a ModelResult, Vec<(f64, Spread)>);
 
 fn chart(report: &Report, axis: Axis) -> LineChart {
     let comparison = &report.comparison;
-    let curves: Vec<Curve<'_>> = comparison
-        .models
-        .iter()
-        .enumerate()
+    let curves: Vec<Curve<'_>> = styled(comparison)
         .map(|(style, model)| (style, model, curve(model, axis)))
         .filter(|(_, _, points)| !points.is_empty())
         .collect();

@@ -1,7 +1,7 @@
 //! What was equal, where it ran, and every run by itself.
 
 use super::table::{Cell, Table, number, text};
-use super::{quality, section as framed};
+use super::{quality, section as framed, styled};
 use crate::chart::{Unit, escape, swatch};
 use crate::compare::{Fairness, LearningRate, Matching, ModelResult, RunResult};
 use crate::report::Report;
@@ -9,7 +9,7 @@ use crate::report::figures::{MISSING, amount, bytes, count, loss, seconds};
 
 /// One row per model and seed, and the sweeps.
 pub(super) fn runs(report: &Report) -> String {
-    let models = report.comparison.models.iter().enumerate();
+    let models = styled(&report.comparison);
     let rows: Vec<Vec<Cell>> =
         models.flat_map(|(style, model)| model.runs.iter().map(move |run| run_row(style, model, run))).collect();
     if rows.is_empty() {

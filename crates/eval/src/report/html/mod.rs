@@ -12,7 +12,7 @@ use super::Report;
 use super::figures::{Quality, amount};
 use super::words::plain_words;
 use crate::chart::{self, Chart, escape, swatch};
-use crate::compare::{ModelResult, State};
+use crate::compare::{Comparison, ModelResult, State};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -98,11 +98,18 @@ fn grid(charts: &[&dyn Chart]) -> String {
     format!("<div class=\"grid\">\n{figures}</div>\n")
 }
 
-/// Names the lines of the charts of a section. A model has the same style everywhere: that of its place in the report.
+/// Names the lines of the charts of a section. Styles are those of [`styled`].
 fn legend<'a>(models: impl Iterator<Item = (usize, &'a ModelResult)>) -> String {
     let items: String =
         models.map(|(style, model)| format!("<li>{}{}</li>\n", swatch(style), escape(&model.name))).collect();
     format!("<ul class=\"legend\" aria-label=\"models\">\n{items}</ul>\n")
+}
+
+/// The models in the order of the report, each with its style in all charts and tables. Styles go by the alphabet: a model keeps
+/// its colour when a further seed moves it to another place.
+fn styled(comparison: &Comparison) -> impl Iterator<Item = (usize, &ModelResult)> {
+    let models = &comparison.models;
+    models.iter().map(|model| (models.iter().filter(|other| other.name < model.name).count(), model))
 }
 
 /// The name of the quality figure of a report.

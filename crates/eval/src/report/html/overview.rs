@@ -1,7 +1,7 @@
 //! The summary table, and the curves read at equal cost.
 
 use super::table::{Cell, Column, Table, number, text};
-use super::{quality, section as framed};
+use super::{quality, section as framed, styled};
 use crate::chart::{escape, swatch};
 use crate::compare::{Axis, Baseline, ModelResult, Spread, StepTime};
 use crate::report::Report;
@@ -14,7 +14,7 @@ pub(super) fn section(report: &Report) -> String {
     let comparison = &report.comparison;
     let lowest = best(comparison).map(|(_, spread)| spread.mean);
     let step = |model: &ModelResult| comparison.timing.as_ref().and_then(|timing| timing.of(&model.name));
-    let models = comparison.models.iter().enumerate().map(|(style, model)| row(style, model, lowest, step(model)));
+    let models = styled(comparison).map(|(style, model)| row(style, model, lowest, step(model)));
     let baselines = comparison.baselines.iter().map(|baseline| baseline_row(baseline, lowest));
     let table = Table {
         caption: "Quality, cost, memory, state and speed".into(),
@@ -139,7 +139,7 @@ pub(super) fn readings(report: &Report) -> String {
         let name = if reading.axis == Axis::Seconds { format!("{at} of training") } else { at };
         number(name, format!("Validation value after equal {}", axis_name(reading.axis)))
     }));
-    let models = report.comparison.models.iter().enumerate();
+    let models = styled(&report.comparison);
     let rows = models
         .map(|(style, model)| {
             let name = Cell::html(format!("{}{}", swatch(style), escape(&model.name)), &model.name);

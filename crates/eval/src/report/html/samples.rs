@@ -1,12 +1,12 @@
 //! What the models write.
 
-use super::section as framed;
+use super::{section as framed, styled};
 use crate::chart::{escape, swatch};
 use crate::report::Report;
 
 /// The samples of all models after the same prompt.
 pub(super) fn section(report: &Report) -> String {
-    let models = report.comparison.models.iter().enumerate();
+    let models = styled(&report.comparison);
     let cards: String = models
         .filter_map(|(style, model)| {
             let sample = model.sample.as_ref()?;

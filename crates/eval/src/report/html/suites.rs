@@ -1,6 +1,6 @@
 //! What the suites found: loss by position, gain of context, recall, copying, needles.
 
-use super::{SMALL, grid, legend, section as framed};
+use super::{SMALL, grid, legend, section as framed, styled};
 use crate::chart::{Axis, Chart, HeatMap, Legend, Level, LineChart, Scale, Series, Unit};
 use crate::compare::ModelResult;
 use crate::report::Report;
@@ -25,7 +25,7 @@ impl<'a, T> Found<'a, T> {
             let results = report.suites.iter().filter(|result| result.model == model.name);
             results.filter_map(|result| Some((pick(&result.findings)?, result.protocol.as_str()))).next()
         };
-        let models = report.comparison.models.iter().enumerate();
+        let models = styled(&report.comparison);
         let found: Vec<_> = models.filter_map(|(style, model)| Some((style, model, own(model)?))).collect();
         let protocol = found.first()?.2.1;
         Some(Self {
