@@ -1,140 +1,17 @@
 //! Whole comparisons of very small models: fair, resumable, and with their budgets kept.
 
+mod place;
+mod timing;
+
 use std::cell::Cell;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use percept_eval::compare::{
-    Axis, Budget, Comparison, DataOrder, Ended, Event, Finalists, Lineup, ModelResult, ModelSpec, Parameters, REPORT,
-    Spec, State, Sweep,
+    Comparison, DataOrder, Ended, Event, Finalists, Lineup, Parameters, REPORT, Spec, State, Sweep,
 };
-use percept_fault::Result;
-use percept_train::{Override, RunFolder, RunStatus};
-use serde_json::Value;
+use percept_train::{RunFolder, RunStatus};
 
-/// A folder with text and room for comparisons.
-struct Place {
-    folder: tempfile::TempDir,
-}
-
-const CONTEXT: usize = 32;
-const BATCH: usize = 2;
-const LATENTS: usize = 16;
-const TOKENS_PER_STEP: u64 = (CONTEXT * BATCH) as u64;
-
-impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let texts = folder.path().join("texts");
-        std::fs::create_dir(&texts).unwrap();
-        for index in 0..12 {
-            let text: String =
-                (0..20).map(|line| format!("{} sheep and {} more\n", line * index, line + index)).collect();
-            std::fs::write(texts.join(format!("{index:02}.txt")), text).unwrap();
-        }
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn spec(&self, models: &[&str], budget: &str, changes: &[&str]) -> Spec {
-        let mut base = vec![
-            Override::flag("--data", "data.sources", vec![self.path("texts").display().to_string()]),
-            Override::flag("--cache", "data.cache", self.path("cache").display().to_string()),
-        ];
-        let small = [
-            "data.split.validation=0.2",
-            "data.split.test=0.2",
-            "model.dim=16",
-            "model.depth=2",
-            "model.heads=2",
-            "model.context=32",
-            "model.segment=8",
-            "model.latents=16",
-            "model.attention_dropout=0.1",
-            "train.batch=2",
-            "train.warmup=2",
-            "train.learning_rate=0.01",
-            "train.validation_targets=200",
-            "train.device=cpu",
-            "sample.tokens=4",
-        ];
-        base.extend(small.iter().chain(changes).map(|change| Override::set(change).unwrap()));
-        Spec {
-            name: "sheep".into(),
-            models: models.iter().map(|name| ModelSpec::named(name, "")).collect(),
-            base,
-            budget: Some(budget.parse::<Budget>().unwrap()),
-            points: 4,
-            ..Spec::default()
-        }
-    }
-
-    fn lineup(&self, spec: Spec, name: &str) -> Lineup {
-        Lineup::new(spec, &self.path(name), &mut |_| {}).unwrap()
-    }
-
-    /// Runs to the end and returns the report with the names of what was trained.
-    fn compare(&self, spec: Spec, name: &str) -> (Comparison, Vec<String>) {
-        let (comparison, trained, _) = self.compare_and_time(spec, name);
-        (comparison, trained)
-    }
-
-    /// The same with the number of steps that were timed.
-    fn compare_and_time(&self, spec: Spec, name: &str) -> (Comparison, Vec<String>, usize) {
-        let (mut trained, mut timed) = (Vec::new(), 0);
-        let ended = self.lineup(spec, name).run(&AtomicBool::new(false), &mut |event| match event {
-            Event::Run { label, .. } => trained.push(label),
-            Event::Timing { .. } => timed += 1,
-            _ => {}
-        });
-        (finished(ended), trained, timed)
-    }
-
-    /// The runs of sweeps whose folder holds a file or folder of this name.
-    fn sweep_runs_with(&self, name: &str, part: &str) -> Vec<PathBuf> {
-        let runs = std::fs::read_dir(self.path(name).join("sweep")).unwrap().map(|run| run.unwrap().path());
-        runs.filter(|run| run.join(part).exists()).collect()
-    }
-
-    /// Changes the file of the timing.
-    fn change_speed(&self, name: &str, change: impl FnOnce(&mut Value)) {
-        let path = self.path(name).join("speed.json");
-        let mut value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-        change(&mut value);
-        std::fs::write(&path, value.to_string()).unwrap();
-    }
-}
-
-fn finished(ended: Result<Ended>) -> Comparison {
-    match ended.unwrap() {
-        Ended::Finished(comparison) => comparison,
-        Ended::Interrupted(_) => panic!("nobody asked it to stop"),
-    }
-}
-
-fn find<'a>(comparison: &'a Comparison, name: &str) -> &'a ModelResult {
-    comparison.models.iter().find(|model| model.name == name).unwrap()
-}
-
-/// The report without what the clock and the memory say.
-fn timeless(mut comparison: Comparison) -> Comparison {
-    comparison.timing = None;
-    comparison.readings.retain(|reading| reading.axis != Axis::Seconds);
-    for model in &mut comparison.models {
-        if let Some(usage) = &mut model.usage {
-            (usage.seconds, usage.tokens_per_second, usage.targets_per_second) = (0.0, 0.0, 0.0);
-            usage.measured_peak_memory_bytes = None;
-        }
-        for run in &mut model.runs {
-            run.curve.iter_mut().for_each(|point| point.seconds = 0.0);
-            run.sweep.iter_mut().for_each(|point| point.seconds = 0.0);
-        }
-    }
-    comparison
-}
+use place::{BATCH, CONTEXT, LATENTS, Place, TOKENS_PER_STEP, find, timeless};
 
 #[test]
 fn models_of_every_kind_are_compared_under_equal_conditions() {
@@ -240,76 +117,6 @@ fn an_interrupted_comparison_equals_an_uninterrupted_one() {
     };
     assert!(sittings > 5, "{sittings}");
     assert_eq!(timeless(cut), timeless(whole));
-}
-
-#[test]
-fn seconds_are_steps_times_the_timed_step() {
-    let place = Place::new();
-    let spec = || place.spec(&["llp", "perceiver-ar"], "600 tokens", &[]);
-    let (first, _, timed) = place.compare_and_time(spec(), "out");
-    let timing = first.timing.as_ref().unwrap();
-    assert_eq!(timed, 2 * timing.rounds * (timing.steps / timing.rounds + 2), "steps of two models with their warm-up");
-    for (step, name) in timing.models.iter().zip(["llp", "perceiver-ar"]) {
-        assert_eq!(step.model, name);
-        assert!(0.0 < step.min && step.min <= step.seconds && step.seconds <= step.max, "{step:?}");
-    }
-    // Times that nobody measures, so that it is seen where the seconds come from.
-    place.change_speed("out", |speed| {
-        for (model, seconds) in [1000.0, 4000.0].into_iter().enumerate() {
-            speed["models"][model]["seconds"] = seconds.into();
-        }
-    });
-    let (told, trained, timed) = place.compare_and_time(spec(), "out");
-    assert!(trained.is_empty() && timed == 0, "both are reused");
-    for (name, seconds) in [("llp", 1000.0), ("perceiver-ar", 4000.0)] {
-        let model = find(&told, name);
-        let (run, usage) = (&model.runs[0], model.usage.as_ref().unwrap());
-        assert!(run.curve.iter().all(|point| point.seconds == point.step as f64 * seconds), "{:?}", run.curve);
-        assert_eq!(usage.seconds, run.steps as f64 * seconds);
-        assert_eq!(usage.tokens_per_second, TOKENS_PER_STEP as f64 / seconds);
-    }
-    let reading = told.readings.iter().find(|reading| reading.axis == Axis::Seconds).unwrap();
-    assert_eq!(reading.at % 1000.0, 0.0, "{reading:?}");
-    assert_eq!(timeless(told), timeless(first));
-}
-
-#[test]
-fn a_timing_is_reused_by_what_it_depends_on() {
-    let place = Place::new();
-    let spec = |models: &[&str]| place.spec(models, "300 tokens", &[]);
-    let (_, _, of_one) = place.compare_and_time(spec(&["llp"]), "out");
-    let (more, trained, of_two) = place.compare_and_time(spec(&["llp", "transformer"]), "out");
-    assert_eq!((trained.len(), of_two), (1, 2 * of_one), "another model: all are timed again, side by side");
-    assert_eq!(more.timing.unwrap().models.len(), 2);
-    let again = || place.compare_and_time(spec(&["llp", "transformer"]), "out");
-    assert_eq!(again().2, 0);
-    place.change_speed("out", |speed| speed["fingerprint"] = "of another machine".into());
-    assert_eq!(again().2, of_two);
-    // Trained without a timing, as by a version that had none.
-    std::fs::remove_file(place.path("out/speed.json")).unwrap();
-    let (added, trained, timed) = again();
-    assert!(trained.is_empty() && timed == of_two && added.timing.is_some());
-}
-
-#[test]
-fn a_timing_that_is_stopped_leaves_nothing() {
-    let place = Place::new();
-    let spec = || place.spec(&["llp"], "300 tokens", &[]);
-    let stop = AtomicBool::new(false);
-    let mut timed = 0;
-    let ended = place.lineup(spec(), "out").run(&stop, &mut |event| match event {
-        Event::Timing { done, .. } => {
-            timed = done;
-            stop.store(done == 3, Ordering::Relaxed);
-        }
-        Event::Scoring { .. } => panic!("the test text is scored after the timing"),
-        _ => {}
-    });
-    let Ended::Interrupted(comparison) = ended.unwrap() else { panic!("it was asked to stop") };
-    assert_eq!((comparison.state, comparison.timing, timed), (State::Unfinished, None, 3));
-    assert!(!place.path("out/speed.json").exists());
-    let (comparison, trained) = place.compare(spec(), "out");
-    assert!(trained.is_empty() && comparison.timing.is_some() && comparison.state == State::Finished);
 }
 
 #[test]
