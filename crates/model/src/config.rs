@@ -7,6 +7,7 @@ use percept_fault::{Fault, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::channel::ChannelKind;
 use crate::schedule::{self, LayerSpec};
 
 /// Which normalisation the blocks use.
@@ -17,16 +18,6 @@ pub enum NormKind {
     Rms,
     /// (x - mean) / std * gamma + beta.
     Layer,
-}
-
-/// The feed-forward sublayer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum FeedForwardKind {
-    /// down(silu(gate(x)) * up(x)).
-    Swiglu,
-    /// down(gelu(up(x))) with the exact (erf) GELU.
-    Gelu,
 }
 
 /// Which linear layers have a bias.
@@ -138,7 +129,7 @@ pub struct ModelConfig {
     /// Epsilon of the normalisations.
     pub norm_eps: f64,
     /// Feed-forward sublayer.
-    pub feed_forward: FeedForwardKind,
+    pub feed_forward: ChannelKind,
     /// Hidden width; 0 means 8d/3 rounded up to 64 for SwiGLU and 4d for GELU.
     pub feed_forward_dim: usize,
     /// Which linear layers have a bias.
@@ -193,7 +184,7 @@ impl Default for ModelConfig {
             compression_residual: CompressionResidual::Aligned,
             norm: NormKind::Rms,
             norm_eps: 1e-6,
-            feed_forward: FeedForwardKind::Swiglu,
+            feed_forward: ChannelKind::Swiglu,
             feed_forward_dim: 0,
             biases: Biases::None,
             key_value: KeyValue::Separate,
@@ -221,7 +212,7 @@ impl ModelConfig {
         Self {
             norm: NormKind::Layer,
             norm_eps: 1e-5,
-            feed_forward: FeedForwardKind::Gelu,
+            feed_forward: ChannelKind::Gelu,
             biases: Biases::Paper,
             key_value: KeyValue::Shared,
             qk_norm: false,
@@ -249,8 +240,8 @@ impl ModelConfig {
     /// Hidden width of the feed-forward sublayer, resolved.
     pub fn hidden_dim(&self) -> usize {
         match (self.feed_forward_dim, self.feed_forward) {
-            (0, FeedForwardKind::Swiglu) => (8 * self.dim).div_ceil(3).next_multiple_of(64),
-            (0, FeedForwardKind::Gelu) => 4 * self.dim,
+            (0, ChannelKind::Swiglu) => (8 * self.dim).div_ceil(3).next_multiple_of(64),
+            (0, ChannelKind::Gelu) => 4 * self.dim,
             (hidden, _) => hidden,
         }
     }
@@ -299,7 +290,8 @@ impl ModelConfig {
             }
         }
         for layer in self.layer_specs()? {
-            layer.kind.validate(self, &layer)?;
+            (layer.kind.contract().validate)(self, &layer)?;
+            (layer.channel.contract().validate)(self, &layer)?;
         }
         Ok(())
     }

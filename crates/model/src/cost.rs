@@ -4,6 +4,22 @@ use percept_kernels::{Attention, AttentionShape, Visibility};
 
 pub use percept_kernels::Cost;
 
+/// Work of a pass over one window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// A linear map.
+    Linear(LinearCall),
+    /// Attention.
+    Attention(AttentionCall),
+    /// Anything else that multiplies (scans, convolutions): what its passes over one window cost.
+    Other {
+        /// The forward pass.
+        forward: Cost,
+        /// The backward pass.
+        backward: Cost,
+    },
+}
+
 /// A linear map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinearCall {
@@ -24,8 +40,21 @@ pub struct AttentionCall {
     pub keys: usize,
     /// Query heads that take part.
     pub heads: usize,
+    /// Channels of a head.
+    pub width: usize,
     /// Who sees whom.
     pub visibility: Visibility,
+}
+
+impl Call {
+    /// What the forward and the backward pass over `batch` windows cost.
+    pub fn costs(&self, batch: usize) -> (Cost, Cost) {
+        match self {
+            Self::Linear(call) => (call.cost(batch), call.cost(batch) * 2),
+            Self::Attention(call) => call.costs(batch),
+            Self::Other { forward, backward } => (*forward * batch as u64, *backward * batch as u64),
+        }
+    }
 }
 
 impl LinearCall {
@@ -36,12 +65,24 @@ impl LinearCall {
 }
 
 impl AttentionCall {
-    /// The products of the forward and of the backward pass over `batch` windows; a head has `width` channels.
-    pub fn costs(&self, width: usize, batch: usize) -> (Cost, Cost) {
-        let Self { queries, keys, heads, visibility } = *self;
+    /// The products of the forward and of the backward pass over `batch` windows.
+    pub fn costs(&self, batch: usize) -> (Cost, Cost) {
+        let Self { queries, keys, heads, width, visibility } = *self;
         // The number of key heads moves no product: each query head meets its own.
         let shape = AttentionShape { batch, queries, keys, heads, groups: heads, width };
         let attention = Attention { shape, visibility, scale: 1.0, dropout: None };
         (attention.forward_cost(), attention.backward_cost())
+    }
+}
+
+impl From<LinearCall> for Call {
+    fn from(call: LinearCall) -> Self {
+        Self::Linear(call)
+    }
+}
+
+impl From<AttentionCall> for Call {
+    fn from(call: AttentionCall) -> Self {
+        Self::Attention(call)
     }
 }

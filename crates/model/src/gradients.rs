@@ -8,8 +8,8 @@ use percept_fault::{Fault, Result};
 
 use crate::batch::{Batch, Loss};
 use crate::language_model::{LanguageModel, number};
+use crate::layer::{BlockContext, Carry, Mode, Rows};
 use crate::parameters::Path;
-use crate::rows::{LayerContext, Mode, Rows};
 
 /// What the backward pass keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,8 +108,8 @@ impl LanguageModel {
         (number(loss.clone().inner()), loss)
     }
 
-    /// Walks back block by block: each runs again from its kept input `x`, and (y * dy).sum() takes the
-    /// gradient dy of its output through it.
+    /// Walks back block by block: each runs again from its kept input x, and (y * dy).sum() takes the gradient dy of its
+    /// output through it; so do the gradients of what it found in the carry, which add up over the layers that read it.
     fn backward_by_block(
         &self,
         batch: &Batch,
@@ -119,37 +119,76 @@ impl LanguageModel {
         scale: f32,
     ) -> (f64, Gradients) {
         let embedded = self.embed(&batch.tokens, batch.rows);
-        let inference = self.for_inference();
-        let mut x = embedded.clone().inner();
-        let mut inputs = Vec::with_capacity(self.blocks.len());
-        let mut layer_rows = rows;
-        for (index, (block, layer)) in inference.blocks.iter().zip(self.layers()).enumerate() {
-            let context = LayerContext { mode, layer: index, rows: layer_rows };
-            inputs.push((x.clone(), context));
-            x = block.forward(x, None, &context);
-            layer_rows = layer.kind.rows_after(self.config(), layer, layer_rows);
-        }
+        let (inputs, last, last_rows) = self.block_inputs(embedded.clone().inner(), rows, mode);
         let mut gradients = Gradients::default();
-        let leaf = Tensor::<3>::from_inner(x).require_grad();
-        let latents = leaf.clone().narrow(1, layer_rows.history, layer_rows.latents);
+        let leaf = Tensor::<3>::from_inner(last).require_grad();
+        let latents = leaf.clone().narrow(1, last_rows.history, last_rows.latents);
         let (nll, loss) = self.loss_of(latents, targets);
         let mut graph = (loss * scale).backward();
-        let mut upstream = leaf.grad_remove(&mut graph);
+        let mut upstream = Upstream { rows: leaf.grad_remove(&mut graph), carry: Carry::default() };
         gradients.collect(&self.norm, "norm", &mut graph);
         gradients.collect(&self.head, "head", &mut graph);
         gradients.collect(&self.embedding, "embedding", &mut graph);
-        for (index, (input, context)) in inputs.into_iter().enumerate().rev() {
-            let Some(dy) = upstream.take() else { break };
-            let leaf = Tensor::<3>::from_inner(input).require_grad();
-            let y = self.blocks[index].forward(leaf.clone(), None, &context);
-            let mut graph = (y * Tensor::from_inner(dy)).sum().backward();
-            upstream = leaf.grad_remove(&mut graph);
-            gradients.collect(&self.blocks[index], &format!("blocks.{index}"), &mut graph);
+        for (index, input) in inputs.into_iter().enumerate().rev() {
+            upstream = self.backward_of_block(index, input, upstream, &mut gradients);
         }
-        if let Some(dx) = upstream {
+        if let Some(dx) = upstream.rows {
             let mut graph = (embedded * Tensor::from_inner(dx)).sum().backward();
             gradients.collect(&self.embedding, "embedding", &mut graph);
         }
         (nll, gradients)
     }
+
+    /// What enters every block, and what leaves the last one with its rows; without autodiff.
+    fn block_inputs(&self, mut x: Tensor<3>, mut rows: Rows, mode: Mode) -> (Vec<BlockInput>, Tensor<3>, Rows) {
+        let inference = self.for_inference();
+        let (mut inputs, mut carry) = (Vec::with_capacity(self.blocks.len()), Carry::default());
+        for (block, layer) in inference.blocks.iter().zip(self.layers()) {
+            let (context, after) = layer.context(self.config(), rows, mode);
+            inputs.push(BlockInput { x: x.clone(), carry: carry.clone(), context });
+            x = block.forward(x, None, &mut carry, &context);
+            rows = after;
+        }
+        (inputs, x, rows)
+    }
+
+    /// The gradients of a block's weights are added to `gradients`, those of its input returned.
+    fn backward_of_block(
+        &self,
+        index: usize,
+        input: BlockInput,
+        upstream: Upstream,
+        gradients: &mut Gradients,
+    ) -> Upstream {
+        let leaf = Tensor::<3>::from_inner(input.x).require_grad();
+        let carried = input.carry.map(|value| Tensor::from_inner(value).require_grad());
+        let mut carry = carried.clone();
+        let y = self.blocks[index].forward(leaf.clone(), None, &mut carry, &input.context);
+        let after = carry.iter().filter_map(|(name, value)| Some((value.clone(), upstream.carry.get(name)?.clone())));
+        let products = after.chain(upstream.rows.map(|dy| (y, dy))).map(|(y, dy)| (y * Tensor::from_inner(dy)).sum());
+        let Some(sum) = products.reduce(|a, b| a + b) else { return Upstream::default() };
+        let mut graph = sum.backward();
+        let mut below = Upstream { rows: leaf.grad_remove(&mut graph), carry: Carry::default() };
+        for (name, value) in carried.iter() {
+            if let Some(gradient) = value.grad_remove(&mut graph) {
+                below.carry.set(name, gradient);
+            }
+        }
+        gradients.collect(&self.blocks[index], &format!("blocks.{index}"), &mut graph);
+        below
+    }
+}
+
+/// What enters a block.
+struct BlockInput {
+    x: Tensor<3>,
+    carry: Carry,
+    context: BlockContext,
+}
+
+/// Gradients of the loss with respect to what leaves a block.
+#[derive(Default)]
+struct Upstream {
+    rows: Option<Tensor<3>>,
+    carry: Carry,
 }

@@ -9,13 +9,11 @@ use percept_kernels::WeightOrder;
 use percept_kernels::decode::WeightPrecision;
 
 use crate::batch::{Batch, Loss, check_tokens};
-use crate::block::Block;
 use crate::config::{Biases, Head, ModelConfig};
 use crate::decoder::{Decoder, HEAD_ORDER, is_exact};
+use crate::layer::{Block, BlockFacts, BlockState, Carry, Mode, Rows, elements};
 use crate::layers::Norm;
-use crate::rows::{LayerContext, Mode, Rows};
 use crate::schedule::LayerSpec;
-use crate::state::{MixerState, numbers};
 use crate::{init, ops, parameters};
 
 /// Rows whose logits are held at a time when scoring.
@@ -171,6 +169,11 @@ impl LanguageModel {
         window_rows(&self.config, &self.layers, length)
     }
 
+    /// What each layer declares for the rows that enter the stack.
+    pub fn facts(&self, rows: Rows) -> Vec<BlockFacts> {
+        block_facts(&self.config, &self.layers, rows)
+    }
+
     /// `[B, T]` tokens to `[B, T, d]`.
     pub fn embed(&self, tokens: &[u32], batch: usize) -> Tensor<3> {
         let weight = self.embedding.weight.val();
@@ -184,15 +187,15 @@ impl LanguageModel {
     pub fn run_blocks(
         &self,
         mut x: Tensor<3>,
-        mut states: Option<&mut [MixerState]>,
-        rows: Rows,
+        mut states: Option<&mut [BlockState]>,
+        mut rows: Rows,
         mode: Mode,
     ) -> Tensor<3> {
-        let mut rows = rows;
+        let mut carry = Carry::default();
         for (index, (block, layer)) in self.blocks.iter().zip(self.layers.iter()).enumerate() {
-            let context = LayerContext { mode, layer: index, rows };
-            x = block.forward(x, states.as_deref_mut().map(|states| &mut states[index]), &context);
-            rows = layer.kind.rows_after(&self.config, layer, rows);
+            let (context, after) = layer.context(&self.config, rows, mode);
+            x = block.forward(x, states.as_deref_mut().map(|states| &mut states[index]), &mut carry, &context);
+            rows = after;
         }
         if rows.history == 0 { x } else { x.narrow(1, rows.history, rows.latents) }
     }
@@ -298,15 +301,25 @@ fn round(tensor: Tensor<1>, precision: WeightPrecision, inputs: usize, order: We
         return tensor;
     }
     let device = tensor.device();
-    let mut numbers = numbers(tensor);
-    precision.round(&mut numbers, inputs, order);
-    let size = numbers.len();
-    Tensor::from_data(TensorData::new(numbers, [size]), &device)
+    let mut elements = elements(tensor);
+    precision.round(&mut elements, inputs, order);
+    let size = elements.len();
+    Tensor::from_data(TensorData::new(elements, [size]), &device)
+}
+
+/// See [`LanguageModel::facts`]; from the configuration alone.
+pub fn block_facts(config: &ModelConfig, layers: &[LayerSpec], mut rows: Rows) -> Vec<BlockFacts> {
+    let facts = layers.iter().map(|layer| {
+        let facts = layer.facts(config, rows);
+        rows = facts.rows_after();
+        facts
+    });
+    facts.collect()
 }
 
 /// See [`LanguageModel::window_rows`]; from the configuration alone.
 pub fn window_rows(config: &ModelConfig, layers: &[LayerSpec], length: usize) -> Rows {
-    let history = match layers.iter().any(|layer| layer.kind.has_history()) {
+    let history = match layers.iter().any(|layer| layer.has_history(config)) {
         true => length.saturating_sub(config.latents),
         false => 0,
     };

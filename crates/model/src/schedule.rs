@@ -5,6 +5,7 @@
 
 use percept_fault::{Fault, Result, nearest};
 
+use crate::channel::ChannelKind;
 use crate::config::ModelConfig;
 use crate::mixer::MixerKind;
 
@@ -13,6 +14,8 @@ use crate::mixer::MixerKind;
 pub struct LayerSpec {
     /// The mixer.
     pub kind: MixerKind,
+    /// The channel sublayer.
+    pub channel: ChannelKind,
     /// Layer index, from 0.
     pub index: usize,
     /// Segment length m of this layer, in tokens.
@@ -34,7 +37,7 @@ pub fn resolve(config: &ModelConfig) -> Result<Vec<LayerSpec>> {
     let mut layers: Vec<LayerSpec> = Vec::with_capacity(config.depth);
     for (index, (kind, segment)) in pattern.into_iter().cycle().take(config.depth).enumerate() {
         let first_of_kind = !layers.iter().any(|layer| layer.kind == kind);
-        layers.push(LayerSpec { kind, index, segment, first_of_kind });
+        layers.push(LayerSpec { kind, channel: config.feed_forward, index, segment, first_of_kind });
     }
     Ok(layers)
 }

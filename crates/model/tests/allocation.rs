@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::Device;
-use percept_model::config::{Biases, FeedForwardKind, KeyValue, NormKind};
+use percept_model::channel::ChannelKind;
+use percept_model::config::{Biases, KeyValue, NormKind};
 use percept_model::{LanguageModel, ModelConfig, Session};
 
 const VOCAB: usize = 70;
@@ -48,7 +49,7 @@ fn a_token_allocates_nothing() {
     };
     let paper = ModelConfig {
         norm: NormKind::Layer,
-        feed_forward: FeedForwardKind::Gelu,
+        feed_forward: ChannelKind::Gelu,
         biases: Biases::Paper,
         key_value: KeyValue::Shared,
         first_segment_output: true,

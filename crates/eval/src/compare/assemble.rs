@@ -172,7 +172,7 @@ fn cost(lineup: &Lineup, contender: &Contender) -> Result<Cost> {
         score_entries: plan.score_entries,
         targets_per_window: plan.targets_per_window,
         reach: plan.reach,
-        usable_context: plan.reach.min(lineup.protocol.window - 1),
+        usable_context: plan.reach.unwrap_or(usize::MAX).min(lineup.protocol.window - 1),
         state_bytes: properties.state_bytes(model.context, NUMBER) as u64,
         state_bytes_1m: properties.state_bytes(LONG, NUMBER) as u64,
         peak_memory_bytes: plan.peak_memory_bytes,

@@ -17,7 +17,7 @@ pub(super) fn model(name: &str, runs: Vec<RunResult>) -> ModelResult {
             training_flops_per_token: 3.0,
             score_entries: 1,
             targets_per_window: 1,
-            reach: 1,
+            reach: Some(1),
             usable_context: 1,
             state_bytes: 1,
             state_bytes_1m: 1,

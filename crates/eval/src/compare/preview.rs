@@ -68,7 +68,7 @@ impl Lineup {
                 feed_forward_dim: contender.config.model.hidden_dim(),
                 training_flops_per_token: plan.training_flops_per_token,
                 targets_per_window: plan.targets_per_window,
-                usable_context: plan.reach.min(self.protocol.window - 1),
+                usable_context: plan.reach.unwrap_or(usize::MAX).min(self.protocol.window - 1),
                 steps,
                 tokens: steps * plan.tokens_per_step,
                 seconds,

@@ -1,7 +1,7 @@
 //! Memory of training, estimated from the shapes of what it holds at its peak.
 
-use percept_model::Rows;
-use percept_model::config::{FeedForwardKind, KeyValue, ModelConfig};
+use percept_model::ModelConfig;
+use percept_model::layer::Facts;
 use percept_model::properties::Properties;
 use percept_train::{Recompute, TrainConfig};
 use serde::Serialize;
@@ -65,71 +65,26 @@ impl Memory {
     }
 }
 
-/// Numbers per window: the most that is kept and flows back at one time. The backward pass frees what it has passed, so
+/// Elements per window: the most that is kept and flows back at one time. The backward pass frees what it has passed, so
 /// the peak lies where it enters a sublayer: the last one, or one that reads many more rows than those after it.
 fn activations(model: &ModelConfig, train: &TrainConfig, properties: &Properties, attention: Attention) -> u64 {
-    let entering = properties.rows_by_layer(properties.window_rows(model.context));
-    let (mut below, mut inputs, mut peak) = (0, 0, 0);
-    for (layer, &rows) in properties.layers().iter().zip(&entering) {
-        let after = layer.kind.rows_after(model, layer, rows);
-        let copied = layer.kind.copied(model, layer, rows);
-        let scores = match attention {
-            Attention::Fused => 0,
-            Attention::Composed => 3 * model.heads as u64 * layer.kind.score_entries(model, layer, rows),
-        };
-        let mixer = (mixer_kept(model, rows, after) + copied) as u64 + scores;
-        let block = mixer + feed_forward_kept(model, after, attention) as u64;
-        let in_mixer = mixer + mixer_flow(model, rows, after, copied) as u64;
-        let in_feed_forward = block + (after.len() * (2 * model.dim + branches(model) * model.hidden_dim())) as u64;
-        peak = peak.max(below + in_mixer.max(in_feed_forward));
+    let kept = |facts: &Facts| match attention {
+        Attention::Fused => facts.activations.kept,
+        Attention::Composed => facts.activations.kept + facts.activations.unfused,
+    };
+    let (mut rows, mut below, mut inputs, mut peak) = (properties.window_rows(model.context), 0, 0, 0);
+    for facts in properties.facts(rows) {
+        let mixer = kept(&facts.mixer);
+        let block = mixer + kept(&facts.channel);
+        let in_mixer = mixer + facts.mixer.activations.flow;
+        let in_channel = block + facts.channel.activations.flow;
+        peak = peak.max(below + in_mixer.max(in_channel));
         inputs += (rows.len() * model.dim) as u64;
         below = match train.recompute {
             Recompute::Nothing => below + block,
             Recompute::Blocks => inputs,
         };
+        rows = facts.rows_after();
     }
     peak
-}
-
-/// Channels of queries, and of keys or values.
-fn widths(model: &ModelConfig) -> (usize, usize) {
-    (model.heads * model.head_dim(), model.key_value_heads() * model.head_dim())
-}
-
-/// Numbers that a mixer keeps for its backward pass: per row the input, its norm, keys and values (with their
-/// unnormalised form), and per query row the query (likewise) and the attention's output.
-fn mixer_kept(model: &ModelConfig, rows: Rows, after: Rows) -> usize {
-    let (width, narrow) = widths(model);
-    let forms = 1 + usize::from(model.qk_norm);
-    let key_value = match model.key_value {
-        KeyValue::Separate => (1 + forms) * narrow,
-        KeyValue::Shared => (1 + usize::from(model.key_value_norm)) * narrow,
-    };
-    rows.len() * (2 * model.dim + key_value) + after.len() * (forms + 1) * width
-}
-
-/// Gradients inside a mixer: of queries, keys and values, their contributions to the normalised rows, and that of the
-/// residual; where attention reads parts of the tensors, those of the parts, each as long as the whole.
-fn mixer_flow(model: &ModelConfig, rows: Rows, after: Rows, copied: usize) -> usize {
-    let (width, narrow) = widths(model);
-    let of_parts = if copied > 0 { width + 2 * narrow } else { 0 };
-    rows.len() * (4 * model.dim + 2 * narrow + of_parts) + after.len() * width
-}
-
-/// Numbers that a feed-forward sublayer keeps for its backward pass: per row the input, and the hidden rows before the
-/// activation. Where nothing is fused, the normalised and the activated rows too.
-fn feed_forward_kept(model: &ModelConfig, after: Rows, attention: Attention) -> usize {
-    let again = match attention {
-        Attention::Fused => 0,
-        Attention::Composed => model.dim + model.hidden_dim(),
-    };
-    after.len() * (model.dim + branches(model) * model.hidden_dim() + again)
-}
-
-/// Maps that lead into the activation.
-fn branches(model: &ModelConfig) -> usize {
-    match model.feed_forward {
-        FeedForwardKind::Swiglu => 2,
-        FeedForwardKind::Gelu => 1,
-    }
 }

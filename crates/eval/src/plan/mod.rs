@@ -66,8 +66,8 @@ pub struct Plan {
     pub memory: Memory,
     /// Most bytes that a session's state takes, at any length.
     pub state_bytes: u64,
-    /// How far back, in tokens, an input can influence an output of one pass.
-    pub reach: usize,
+    /// How far back, in tokens, an input can influence an output of one pass; `None`: as far as the stream goes.
+    pub reach: Option<usize>,
     /// Tokens of a training window.
     pub context: usize,
     /// Targets that a training window scores.

@@ -2,7 +2,8 @@
 
 use burn::tensor::Device;
 use percept_model::LanguageModel;
-use percept_model::config::{FeedForwardKind, Head, NormKind};
+use percept_model::channel::ChannelKind;
+use percept_model::config::{Head, NormKind};
 use percept_model::mixer::MixerKind;
 use percept_train::{presets, resolve_preset};
 use proptest::prelude::*;
@@ -39,7 +40,7 @@ fn the_paper_model_has_its_published_size() {
     // L (2 S - 1) m^2 with L 24, S 8, m 256.
     assert_eq!(plan.score_entries, 24 * 15 * 256 * 256);
     // A token of segment j reaches back to the start of segment j - L.
-    assert_eq!(plan.reach, 25 * 256 - 1);
+    assert_eq!(plan.reach, Some(25 * 256 - 1));
     let weights = 4 * plan.parameters;
     assert_eq!((plan.memory.weights, plan.memory.optimizer), (weights, 2 * weights));
 }
@@ -112,7 +113,7 @@ proptest! {
             depth,
             kv_heads: [0, 2, 4][kv_heads],
             norm: if norm { NormKind::Layer } else { base.norm },
-            feed_forward: if gelu { FeedForwardKind::Gelu } else { base.feed_forward },
+            feed_forward: if gelu { ChannelKind::Gelu } else { base.feed_forward },
             head: if tied { Head::Tied } else { Head::Untied },
             qk_norm: qk_norm || base.qk_norm,
             ..base

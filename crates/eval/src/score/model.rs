@@ -5,7 +5,7 @@ use std::sync::Arc;
 use percept_fault::Result;
 use percept_model::language_model::window_rows;
 use percept_model::schedule::LayerSpec;
-use percept_model::{Batch, LanguageModel, ModelConfig, Session, WindowSchedule};
+use percept_model::{Batch, LanguageModel, ModelConfig, Rows, Session, WindowSchedule};
 
 use super::{Protocol, Scorer, Stream};
 
@@ -68,8 +68,7 @@ impl Stream for Session {
 
 /// Whether the state of a layer stays the same however long the context is.
 pub(crate) fn is_bounded(config: &ModelConfig, layer: &LayerSpec) -> bool {
-    let longer = ModelConfig { context: 2 * config.context, ..config.clone() };
-    layer.kind.state_limit(config, layer) == layer.kind.state_limit(&longer, layer)
+    layer.facts(config, Rows::plain(1, 0)).both().iter().all(|facts| facts.reach.is_constant())
 }
 
 impl Protocol {
@@ -79,7 +78,7 @@ impl Protocol {
     /// # Errors
     /// A usage fault where the configuration is wrong.
     pub fn suited_to(config: &ModelConfig) -> Result<Self> {
-        let streams = config.layer_specs()?.iter().all(|layer| layer.kind.has_history() || is_bounded(config, layer));
+        let streams = config.layer_specs()?.iter().all(|layer| layer.has_history(config) || is_bounded(config, layer));
         Ok(if streams {
             Self::Stream
         } else {

@@ -2,12 +2,10 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use percept_model::cost::{AttentionCall, LinearCall};
-use percept_model::mixer::Mixer;
+use percept_model::layer::{Carry, Facts, LayerContext, LayerState, Reach, StateTensor, Sublayer, with_residual};
+use percept_model::layers::Norm;
 use percept_model::ops::{self, Pattern, Rotary, RotaryLayout, Visibility};
-use percept_model::rows::LayerContext;
 use percept_model::schedule::LayerSpec;
-use percept_model::state::MixerState;
 use percept_model::{ModelConfig, Rows};
 
 use super::*;
@@ -81,20 +79,11 @@ impl<const FAULT: u8> Attention<FAULT> {
     }
 }
 
-impl<const FAULT: u8> Mixer for Attention<FAULT> {
-    fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
-        let matrix = || Param::from_tensor(Tensor::zeros([config.dim, config.dim], device));
-        Self { query: matrix(), key: matrix(), value: matrix(), heads: config.heads, segment: layer.segment }
-    }
-
-    fn validate(_config: &ModelConfig, _layer: &LayerSpec) -> Result<()> {
-        Ok(())
-    }
-
-    fn mix(&self, x: Tensor<3>, state: Option<&mut MixerState>, context: &LayerContext) -> Tensor<3> {
+impl<const FAULT: u8> Attention<FAULT> {
+    fn mix(&self, x: Tensor<3>, state: Option<&mut LayerState>, context: &LayerContext) -> Tensor<3> {
         let (start, [batch, rows, dim]) = (context.rows.start, x.dims());
         let offset = match &state {
-            Some(state) if FAULT == ROTARY_OFFSET => state.key_rows(),
+            Some(state) if FAULT == ROTARY_OFFSET => state.row_count("key"),
             _ => start,
         };
         let q = self.rotate(self.heads(&x, &self.query), offset);
@@ -102,47 +91,46 @@ impl<const FAULT: u8> Mixer for Attention<FAULT> {
         let v = self.heads(&x, &self.value);
         let (mut k, mut v, mut key_start) = (k, v, start);
         if let Some(state) = state {
-            key_start -= state.key_rows();
-            let old = (state.get("key").cloned(), state.get("value").cloned());
-            (k, v) = state.append(k, v);
+            key_start -= state.row_count("key");
+            let old = (state.get::<4>("key"), state.get::<4>("value"));
+            let end = start + rows;
+            let keep = if FAULT == LEAKING_STATE { usize::MAX } else { end - first_key(end, self.segment) };
+            (k, v) = (state.push_rows("key", k, keep), state.push_rows("value", v, keep));
             if let (STALE_CACHE, 0, 1, (Some(key), Some(value))) = (FAULT, start % self.segment, rows, old) {
                 (k, v) = (key, value);
-            }
-            let end = start + rows;
-            if FAULT != LEAKING_STATE {
-                state.keep_last(end - first_key(end, self.segment));
             }
         }
         let pattern = Pattern::SegmentPair { length: self.segment };
         self.attend([q, k, v], pattern, [start, key_start]).reshape([batch, rows, dim])
     }
+}
 
-    fn score_entries(_config: &ModelConfig, _layer: &LayerSpec, _rows: Rows) -> u64 {
-        0
+impl<const FAULT: u8> Sublayer for Attention<FAULT> {
+    fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
+        let matrix = || Param::from_tensor(Tensor::zeros([config.dim, config.dim], device));
+        Self { query: matrix(), key: matrix(), value: matrix(), heads: config.heads, segment: layer.segment }
     }
 
-    fn parameters(config: &ModelConfig, _layer: &LayerSpec) -> u64 {
-        3 * (config.dim * config.dim) as u64
+    fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts {
+        let (kept, most) = (rows.len() - first_key(rows.len(), layer.segment), 2 * layer.segment);
+        let row = [config.heads, config.head_dim()];
+        Facts {
+            parameters: 3 * (config.dim * config.dim) as u64,
+            state: ["key", "value"].map(|name| StateTensor::rows(name, (kept, most), row)).into(),
+            reach: Reach::Patterns(vec![Pattern::SegmentPair { length: layer.segment }]),
+            ..Facts::of(rows)
+        }
     }
 
-    fn linears(_config: &ModelConfig, _layer: &LayerSpec, _rows: Rows) -> Vec<LinearCall> {
-        Vec::new()
-    }
-
-    fn attention(_config: &ModelConfig, _layer: &LayerSpec, _rows: Rows) -> Vec<AttentionCall> {
-        Vec::new()
-    }
-
-    fn state_elements(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> usize {
-        (rows.len() - first_key(rows.len(), layer.segment)) * 2 * config.dim
-    }
-
-    fn state_limit(config: &ModelConfig, layer: &LayerSpec) -> usize {
-        2 * layer.segment * 2 * config.dim
-    }
-
-    fn earliest(_config: &ModelConfig, layer: &LayerSpec, position: usize) -> usize {
-        first_key(position, layer.segment)
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        norm: &Norm,
+        state: Option<&mut LayerState>,
+        _carry: &mut Carry,
+        context: &LayerContext,
+    ) -> Tensor<3> {
+        with_residual(x, norm, |x| self.mix(x, state, context))
     }
 }
 

@@ -6,21 +6,22 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use percept_fault::{Fault, Result};
-use percept_model::mixer::Mixer;
-use percept_model::rows::LayerContext;
+use percept_model::config::NormKind;
+use percept_model::layer::{Carry, Direction, Facts, LayerContext, LayerState, Sublayer, Windowing};
+use percept_model::layers::Norm;
 use percept_model::schedule::LayerSpec;
-use percept_model::state::MixerState;
 use percept_model::{Mode, ModelConfig, Rows, ops};
 use serde::{Deserialize, Serialize};
 
 use super::{Row, Subject, SubjectStream};
 
-/// L layers of one mixer: x = x + mix(norm(x)), in f64, with random weights. The mixer must score every row
+/// L layers of one mixer, with its norm and residual, in f64, with random weights. The mixer must score every row
 /// (no history) and may have windows of any length.
 pub struct MixerSubject<M> {
     name: String,
     config: ModelConfig,
     layers: Vec<(LayerSpec, M)>,
+    norm: Norm,
     /// `[V, d]`, embedding and head.
     embedding: Tensor<2>,
     device: Device,
@@ -56,20 +57,23 @@ impl ModuleMapper for Randomise {
     }
 }
 
-impl<M: Mixer + Module> MixerSubject<M> {
+impl<M: Sublayer + Module> MixerSubject<M> {
     /// A stack of `config.depth` layers. The schedule of the configuration only gives the segment lengths.
     ///
     /// # Errors
     /// A configuration that the mixer refuses, or a mixer with a history.
     pub fn new(name: impl Into<String>, config: &ModelConfig, seed: u64) -> Result<Self> {
-        if M::has_history() {
-            return Err(Fault::usage("a mixer with a history cannot be checked by itself")
-                .hint("register it, and check a configuration that uses it"));
-        }
         let device = Device::flex();
         let mut random = Randomise { state: seed };
         let build = |layer: LayerSpec| {
             M::validate(config, &layer)?;
+            if M::windowing(config, &layer) != Windowing::Carried {
+                return Err(Fault::usage("a mixer with a history cannot be checked by itself")
+                    .hint("register it, and check a configuration that uses it"));
+            }
+            if M::facts(config, &layer, Rows::plain(1, 0)).direction == Direction::Bidirectional {
+                return Err(Fault::usage("a mixer that reads what comes after has no stream to check"));
+            }
             let mixer = M::new(config, &layer, &device).map(&mut random);
             Ok((layer, mixer))
         };
@@ -77,36 +81,38 @@ impl<M: Mixer + Module> MixerSubject<M> {
         let shape = [config.vocab, config.dim];
         let values = random.values(config.vocab * config.dim, 1.0);
         let embedding = Tensor::from_data(TensorData::new(values, shape), (&device, DType::F64));
-        Ok(Self { name: name.into(), config: config.clone(), layers, embedding, device })
+        let norm = Norm::new(NormKind::Rms, config.dim, 1e-6, &device).map(&mut random);
+        Ok(Self { name: name.into(), config: config.clone(), layers, norm, embedding, device })
     }
 
     /// `[B, T]` tokens after what `states` have seen, to ln p `[B, T, V]`.
-    fn run(&self, tokens: &[u32], batch: usize, start: usize, mut states: Option<&mut [MixerState]>) -> Tensor<3> {
+    fn run(&self, tokens: &[u32], batch: usize, start: usize, mut states: Option<&mut [LayerState]>) -> Tensor<3> {
         let length = tokens.len() / batch;
         let ids: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
         let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [tokens.len()]), &self.device);
         let mut x = self.embedding.clone().select(0, ids).reshape([batch, length, self.config.dim]);
         let ones = Tensor::<1>::ones([self.config.dim], (&self.device, DType::F64));
-        let rows = Rows::plain(length, start);
+        let (rows, mut carry) = (Rows::plain(length, start), Carry::default());
         for (index, (_, mixer)) in self.layers.iter().enumerate() {
             let context = LayerContext { mode: Mode::Evaluation, layer: index, rows };
             let state = states.as_deref_mut().map(|states| &mut states[index]);
-            x = x.clone() + mixer.mix(ops::rms_norm(x, ones.clone(), 1e-6), state, &context);
+            x = mixer.forward(x, &self.norm, state, &mut carry, &context);
         }
         let head = self.embedding.clone().transpose().unsqueeze();
         log_softmax(ops::rms_norm(x, ones, 1e-6).matmul(head) * (self.config.dim as f64).powf(-0.5), 2)
     }
 
-    fn stream_from(&self, states: Vec<MixerState>, position: usize) -> MixerStream<'_, M> {
+    fn stream_from(&self, states: Vec<LayerState>, position: usize) -> MixerStream<'_, M> {
         MixerStream { subject: self, states, position }
     }
 
-    fn elements(&self, of: impl Fn(&LayerSpec) -> usize) -> usize {
-        self.layers.iter().map(|(layer, _)| of(layer)).sum::<usize>() * size_of::<f64>()
+    fn bytes(&self, rows: Rows, of: impl Fn(&Facts) -> usize) -> usize {
+        let facts = self.layers.iter().map(|(layer, _)| M::facts(&self.config, layer, rows));
+        facts.map(|facts| of(&facts)).sum::<usize>() * size_of::<f64>()
     }
 }
 
-impl<M: Mixer + Module> Subject for MixerSubject<M> {
+impl<M: Sublayer + Module> Subject for MixerSubject<M> {
     fn name(&self) -> String {
         self.name.clone()
     }
@@ -140,17 +146,18 @@ impl<M: Mixer + Module> Subject for MixerSubject<M> {
     }
 
     fn stream(&self) -> Result<Box<dyn SubjectStream<'_> + '_>> {
-        Ok(Box::new(self.stream_from(vec![MixerState::default(); self.layers.len()], 0)))
+        Ok(Box::new(self.stream_from(vec![LayerState::default(); self.layers.len()], 0)))
     }
 
     fn load(&self, saved: &[u8]) -> Result<Box<dyn SubjectStream<'_> + '_>> {
         let saved: Saved =
             serde_json::from_slice(saved).map_err(|error| Fault::internal("not a saved stream").because(error))?;
         let restore = |tensors: SavedState| {
-            let mut state = MixerState::default();
+            let mut state = LayerState::default();
             for (name, (shape, bits)) in tensors {
                 let values: Vec<f64> = bits.into_iter().map(f64::from_bits).collect();
-                state.set(&name, Tensor::from_data(TensorData::new(values, shape), (&self.device, DType::F64)));
+                let data = TensorData::new(values, [shape.iter().product::<usize>()]);
+                state.set_flat(&name, shape, Tensor::from_data(data, (&self.device, DType::F64)));
             }
             state
         };
@@ -158,15 +165,17 @@ impl<M: Mixer + Module> Subject for MixerSubject<M> {
     }
 
     fn state_bytes(&self, tokens: usize) -> usize {
-        self.elements(|layer| M::state_elements(&self.config, layer, Rows::plain(tokens, 0)))
+        self.bytes(Rows::plain(tokens, 0), Facts::state_elements)
     }
 
     fn state_limit(&self) -> usize {
-        self.elements(|layer| M::state_limit(&self.config, layer))
+        self.bytes(Rows::plain(self.config.context, 0), Facts::state_limit)
     }
 
     fn earliest(&self, position: usize) -> usize {
-        self.layers.iter().rev().fold(position, |at, (layer, _)| M::earliest(&self.config, layer, at))
+        let rows = Rows::plain(self.config.context, 0);
+        let facts = self.layers.iter().rev().map(|(layer, _)| M::facts(&self.config, layer, rows));
+        facts.fold(position, |at, facts| facts.reach.earliest(at))
     }
 
     fn tolerance(&self) -> f64 {
@@ -176,12 +185,12 @@ impl<M: Mixer + Module> Subject for MixerSubject<M> {
 
 struct MixerStream<'a, M> {
     subject: &'a MixerSubject<M>,
-    states: Vec<MixerState>,
+    states: Vec<LayerState>,
     position: usize,
 }
 
 /// Tensors of one layer's state, with their shapes; numbers as their bits, so that none is rounded.
-type SavedState = BTreeMap<String, ([usize; 4], Vec<u64>)>;
+type SavedState = BTreeMap<String, (Vec<usize>, Vec<u64>)>;
 
 /// A stream as JSON.
 #[derive(Serialize, Deserialize)]
@@ -190,7 +199,7 @@ struct Saved {
     layers: Vec<SavedState>,
 }
 
-impl<'a, M: Mixer + Module> SubjectStream<'a> for MixerStream<'a, M> {
+impl<'a, M: Sublayer + Module> SubjectStream<'a> for MixerStream<'a, M> {
     fn feed(&mut self, tokens: &[u32]) -> Result<Row> {
         let output = self.subject.run(tokens, 1, self.position, Some(&mut self.states));
         self.position += tokens.len();
@@ -202,15 +211,15 @@ impl<'a, M: Mixer + Module> SubjectStream<'a> for MixerStream<'a, M> {
     }
 
     fn save(&self) -> Result<Vec<u8>> {
-        let bits = |tensor: &Tensor<4>| tensor.clone().into_data().iter::<f64>().map(f64::to_bits).collect();
-        let layer = |state: &MixerState| {
-            state.tensors().map(|(name, tensor)| (name.to_string(), (tensor.dims(), bits(tensor)))).collect()
+        let bits = |flat: &Tensor<1>| flat.clone().into_data().iter::<f64>().map(f64::to_bits).collect();
+        let layer = |state: &LayerState| {
+            state.tensors().map(|(name, dims, flat)| (name.to_string(), (dims.to_vec(), bits(flat)))).collect()
         };
         let saved = Saved { position: self.position, layers: self.states.iter().map(layer).collect() };
         serde_json::to_vec(&saved).map_err(|error| Fault::internal("cannot save a stream").because(error))
     }
 
     fn state_bytes(&self) -> usize {
-        self.states.iter().map(MixerState::bytes).sum()
+        self.states.iter().map(LayerState::bytes).sum()
     }
 }

@@ -163,7 +163,7 @@ fn model(index: usize, recipe: &Recipe) -> ModelResult {
             training_flops_per_token: 3.0 * flops,
             score_entries: 4_000_000,
             targets_per_window: targets,
-            reach: usable * 3,
+            reach: Some(usable * 3),
             usable_context: usable,
             state_bytes: 1_480_000 + 300_000 * index as u64,
             state_bytes_1m: (state * 1_048_576.0) as u64,

@@ -1,22 +1,30 @@
 //! Decoding without a framework: one token of one or several streams is one pass over packed weights.
 //!
-//! A [`Decoder`] is built once per model and shared by its sessions. It runs the layers whose mixer describes its
-//! [`DecodeStep`](crate::mixer::DecodeStep), on the CPU, in f32; everything else goes through the tensors of
-//! [`crate::session`]. A [`Stream`] holds what one text has left behind: a ring of keys and values per layer.
+//! A [`Decoder`] is built once per model and shared by its sessions. It runs a [`Step`] for each sublayer, which that brings
+//! itself ([`crate::layer::Sublayer::step`]), on the CPU, in f32; a sublayer that brings none runs through its tensors, one
+//! position at a time. A [`Stream`] holds what one text has left behind: the declared state of each sublayer in plain memory.
 
 mod build;
-mod layer;
+mod packer;
+mod step;
 mod stream;
+mod tensor_step;
 mod workspace;
 
 use std::sync::{Mutex, PoisonError};
 
+use burn::tensor::Device;
 use percept_kernels::WeightOrder;
 use percept_kernels::decode::{Epilogue, PackedLinear, Pages, Team, WeightPrecision, log_softmax};
 
-use layer::{Layer, RowNorm};
-pub use stream::{Ring, Stream};
+pub use packer::{Packer, RowNorm, elements};
+pub use step::{BuildStep, Pass, Step, Streams, parts};
+use stream::StepState;
+pub use stream::{Buffer, Stream};
 use workspace::Workspace;
+pub use workspace::{Angles, RowCarry};
+
+use crate::layer::{BlockFacts, BlockState, StateTensor};
 
 /// A model's weights, packed for decoding.
 #[derive(Debug)]
@@ -24,13 +32,24 @@ pub struct Decoder {
     pages: Pages,
     /// `[V, d]`.
     embedding: Vec<f32>,
-    layers: Vec<Layer>,
+    /// One for each sublayer: mixer and channel sublayer of each layer in turn.
+    slots: Vec<Slot>,
+    /// Elements of scratch that the steps need per row.
+    scratch: usize,
     norm: RowNorm,
     head: PackedLinear,
-    /// What the rotated pairs turn by per position; empty where no layer rotates.
-    frequencies: Vec<f64>,
     /// Buffers of calls that are over, for the next ones.
     workspaces: Mutex<Vec<Workspace>>,
+}
+
+/// A step in its place.
+#[derive(Debug)]
+struct Slot {
+    step: Box<dyn Step>,
+    /// Its state as declared; how much of it is kept depends on the position.
+    state: Vec<StateTensor>,
+    /// See [`Streams`].
+    shift: usize,
 }
 
 impl Decoder {
@@ -46,30 +65,59 @@ impl Decoder {
 
     /// Bytes of weights that one token reads, whatever the number of streams.
     pub fn bytes_per_token(&self) -> usize {
-        self.layers.iter().map(Layer::bytes).sum::<usize>() + self.head.bytes()
+        self.slots.iter().map(|slot| slot.step.bytes()).sum::<usize>() + self.head.bytes()
     }
 
     /// A stream that has seen nothing.
     pub fn stream(&self) -> Stream {
-        Stream::new(self.layers.iter().map(|layer| (layer.ring, layer.values)), self.dim())
+        let states = self.slots.iter().map(|slot| StepState::new(&slot.state, slot.step.keeps_tensors()));
+        Stream::new(states.collect(), self.dim())
+    }
+
+    /// The stream that goes on at `position` from the states of the layers; `hidden` was the last one.
+    pub fn resume(&self, states: &[BlockState], position: usize, hidden: &[f32]) -> Stream {
+        let mut stream = self.stream();
+        stream.resume(position, hidden);
+        let states = states.iter().flat_map(|state| [&state.mixer, &state.channel]);
+        for (index, (slot, state)) in self.slots.iter().zip(states).enumerate() {
+            stream.state_mut(index).load(state, &slot.state, position + slot.shift);
+        }
+        stream
+    }
+
+    /// The states of the layers as tensors, with the rows that `facts` declare for them.
+    pub fn export(&self, stream: &Stream, facts: &[BlockFacts], device: &Device) -> Vec<BlockState> {
+        let export = |index: usize, declared: &[StateTensor]| {
+            stream.state(index).export(declared, stream.position() + self.slots[index].shift, device)
+        };
+        let layer = |(layer, facts): (usize, &BlockFacts)| BlockState {
+            mixer: export(2 * layer, &facts.mixer.state),
+            channel: export(2 * layer + 1, &facts.channel.state),
+        };
+        facts.iter().enumerate().map(layer).collect()
     }
 
     /// Feeds one token to each stream, all in one pass over the weights; allocates nothing once it has run for as many
-    /// streams. What a stream computes does not depend on the others.
+    /// streams, unless a sublayer runs through tensors. What a stream computes does not depend on the others.
     ///
     /// # Panics
     /// If the numbers of streams and tokens differ, a token is outside the vocabulary, or a stream is another model's.
     pub fn step(&self, streams: &mut [&mut Stream], tokens: &[u32]) {
         assert_eq!(streams.len(), tokens.len(), "a token for each stream");
+        if streams.is_empty() {
+            return;
+        }
         self.with_workspace(streams.len(), |work| {
             let mut crew = Team::global().crew();
-            for (row, (stream, token)) in streams.iter().zip(tokens).enumerate() {
+            for (row, token) in tokens.iter().enumerate() {
                 let at = *token as usize * self.dim();
                 work.x_row(row).copy_from_slice(&self.embedding[at..at + self.dim()]);
-                work.turn(row, stream.position(), &self.frequencies);
             }
-            for (index, layer) in self.layers.iter().enumerate() {
-                layer.run(index, &mut crew, &self.pages, streams, work);
+            for (step, slot) in self.slots.iter().enumerate() {
+                let (x, scratch, angles, carry) = work.split();
+                let streams = Streams { streams, step, shift: slot.shift };
+                let mut pass = Pass { crew: &mut crew, pages: &self.pages, scratch, streams, angles, carry };
+                slot.step.run(&mut pass, x);
             }
             let (x, normalised) = work.residual_and_normalised();
             self.norm.apply(x, normalised);
@@ -103,7 +151,7 @@ impl Decoder {
     fn with_workspace<R>(&self, rows: usize, body: impl FnOnce(&mut Workspace) -> R) -> R {
         let kept = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut work = kept.unwrap_or_default();
-        work.prepare(rows, self.dim(), self.frequencies.len(), &self.layers);
+        work.prepare(rows, self.dim(), self.scratch);
         let result = body(&mut work);
         self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).push(work);
         result

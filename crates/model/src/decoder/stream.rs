@@ -1,69 +1,128 @@
 //! What one text has left behind.
 
-use percept_kernels::decode::RingAttention;
+use burn::tensor::{Device, Tensor, TensorData};
 
-/// Whether a layer keeps values beside its keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Values {
-    /// It does.
-    Separate,
-    /// Its keys are its values.
-    AreKeys,
-}
+use crate::layer::{Extent, LayerState, StateTensor, elements};
 
-/// The keys and values of the last positions, in a layer: `[capacity, G, e]`, position p in row `p % capacity`.
+/// A declared tensor of a state ([`StateTensor`]) in plain memory: its last rows in a ring, position p in row
+/// `p % capacity`; a fixed tensor is a ring of one row.
 #[derive(Debug, Clone)]
-pub struct Ring {
-    pub(super) shape: RingAttention,
-    pub(super) keys: Vec<f32>,
-    /// Empty where the keys serve as values.
-    pub(super) values: Vec<f32>,
+pub struct Buffer {
+    data: Vec<f32>,
+    width: usize,
+    capacity: usize,
+    /// The first position whose row was ever written.
+    first: usize,
 }
 
-impl Ring {
-    fn new(shape: RingAttention, values: Values) -> Self {
-        let values = if values == Values::Separate { vec![0.0; shape.len()] } else { Vec::new() };
-        Self { shape, keys: vec![0.0; shape.len()], values }
+impl Buffer {
+    fn new(tensor: &StateTensor) -> Self {
+        let (width, capacity) = (tensor.width(), tensor.capacity());
+        Self { data: vec![0.0; capacity * width], width, capacity, first: 0 }
     }
 
-    /// Keys and values.
-    pub(super) fn pair(&self) -> (&[f32], &[f32]) {
-        (&self.keys, if self.values.is_empty() { &self.keys } else { &self.values })
+    /// All rows, `[capacity, width]`.
+    pub fn all(&self) -> &[f32] {
+        &self.data
     }
 
-    /// The rows of one position, to be written.
-    pub(super) fn row_mut(&mut self, position: usize) -> (&mut [f32], Option<&mut [f32]>) {
-        let (at, width) = (self.shape.row(position), self.shape.groups * self.shape.width);
-        let values = (!self.values.is_empty()).then(|| &mut self.values[at..at + width]);
-        (&mut self.keys[at..at + width], values)
+    /// The first position that has a row: after a latent reset, the first latent of a layer that sees only those.
+    pub fn first(&self) -> usize {
+        self.first
     }
 
-    /// Heads G and channels e of a row.
-    pub fn heads(&self) -> [usize; 2] {
-        [self.shape.groups, self.shape.width]
+    /// The row of a position.
+    pub fn row(&self, position: usize) -> &[f32] {
+        &self.data[self.at(position)..][..self.width]
     }
 
-    /// Takes the rows `[T, G, e]` of the last T positions before `end`.
-    pub fn load(&mut self, end: usize, keys: &[f32], values: &[f32]) {
-        let width = self.shape.groups * self.shape.width;
-        let start = end.saturating_sub(keys.len() / width);
-        for (position, (k, v)) in (start..end).zip(keys.chunks_exact(width).zip(values.chunks_exact(width))) {
-            let (keys, values) = self.row_mut(position);
-            keys.copy_from_slice(k);
-            if let Some(values) = values {
-                values.copy_from_slice(v);
+    /// The row of a position, to be written.
+    pub fn row_mut(&mut self, position: usize) -> &mut [f32] {
+        let at = self.at(position);
+        &mut self.data[at..][..self.width]
+    }
+
+    fn at(&self, position: usize) -> usize {
+        position % self.capacity.max(1) * self.width
+    }
+
+    /// Takes the rows of the last positions before `end`.
+    fn load(&mut self, end: usize, rows: &[f32]) {
+        let count = rows.len() / self.width.max(1);
+        self.first = end.saturating_sub(count);
+        for (position, row) in (self.first..end).zip(rows.chunks_exact(self.width.max(1))) {
+            self.row_mut(position).copy_from_slice(row);
+        }
+    }
+
+    /// The rows of the last `count` positions before `end`.
+    fn last(&self, end: usize, count: usize) -> Vec<f32> {
+        (end - count..end).flat_map(|position| self.row(position).iter().copied()).collect()
+    }
+}
+
+/// The state of a step.
+#[derive(Debug, Clone)]
+pub(super) enum StepState {
+    /// One buffer for each declared tensor.
+    Buffers(Vec<Buffer>),
+    /// Where the step runs on tensors.
+    Tensors(LayerState),
+}
+
+impl StepState {
+    pub(super) fn new(declared: &[StateTensor], keeps_tensors: bool) -> Self {
+        match keeps_tensors {
+            true => Self::Tensors(LayerState::default()),
+            false => Self::Buffers(declared.iter().map(Buffer::new).collect()),
+        }
+    }
+
+    pub(super) fn buffers(&self) -> &[Buffer] {
+        match self {
+            Self::Buffers(buffers) => buffers,
+            Self::Tensors(_) => &[],
+        }
+    }
+
+    pub(super) fn buffers_mut(&mut self) -> &mut [Buffer] {
+        match self {
+            Self::Buffers(buffers) => buffers,
+            Self::Tensors(_) => &mut [],
+        }
+    }
+
+    /// Takes what a state holds after the position `end`; `declared` names its tensors.
+    pub(super) fn load(&mut self, state: &LayerState, declared: &[StateTensor], end: usize) {
+        match self {
+            Self::Tensors(own) => *own = state.clone(),
+            Self::Buffers(buffers) => {
+                for (buffer, tensor) in buffers.iter_mut().zip(declared) {
+                    if let Some(flat) = state.flat(tensor.name) {
+                        let end = if tensor.extent == Extent::Fixed { 1 } else { end };
+                        buffer.load(end, &elements(flat.clone()));
+                    }
+                }
             }
         }
     }
 
-    /// The keys and values `[rows, G, e]` of the last positions before `end`.
-    pub fn last(&self, end: usize, rows: usize) -> (Vec<f32>, Vec<f32>) {
-        let width = self.shape.groups * self.shape.width;
-        let read = |data: &[f32]| -> Vec<f32> {
-            (end - rows..end).flat_map(|position| data[self.shape.row(position)..][..width].iter().copied()).collect()
+    /// What it holds after the position `end`, as the tensors that are declared for that position.
+    pub(super) fn export(&self, declared: &[StateTensor], end: usize, device: &Device) -> LayerState {
+        let buffers = match self {
+            Self::Tensors(own) => return own.clone(),
+            Self::Buffers(buffers) => buffers,
         };
-        let (keys, values) = self.pair();
-        (read(keys), read(values))
+        let mut state = LayerState::default();
+        for (buffer, tensor) in buffers.iter().zip(declared) {
+            let values = match tensor.extent {
+                Extent::Fixed => buffer.all().to_vec(),
+                Extent::Rows { kept, .. } => buffer.last(end, kept),
+            };
+            let size = values.len();
+            state.set_flat(tensor.name, tensor.dims(), Tensor::from_data(TensorData::new(values, [size]), device));
+        }
+        state
     }
 }
 
@@ -71,15 +130,14 @@ impl Ring {
 #[derive(Debug, Clone)]
 pub struct Stream {
     position: usize,
-    rings: Vec<Ring>,
+    states: Vec<StepState>,
     /// After the last norm, `[d]`.
     hidden: Vec<f32>,
 }
 
 impl Stream {
-    pub(super) fn new(rings: impl Iterator<Item = (RingAttention, Values)>, dim: usize) -> Self {
-        let rings = rings.map(|(shape, values)| Ring::new(shape, values)).collect();
-        Self { position: 0, rings, hidden: vec![0.0; dim] }
+    pub(super) fn new(states: Vec<StepState>, dim: usize) -> Self {
+        Self { position: 0, states, hidden: vec![0.0; dim] }
     }
 
     /// Tokens seen; the next one has this position.
@@ -92,20 +150,17 @@ impl Stream {
         &self.hidden
     }
 
-    /// One ring per layer.
-    pub fn rings(&self) -> &[Ring] {
-        &self.rings
-    }
-
-    /// Goes on at `position`, where `hidden` was the last state; `load` fills the ring of each layer.
-    pub fn resume(&mut self, position: usize, hidden: &[f32], load: impl FnMut((usize, &mut Ring))) {
+    pub(super) fn resume(&mut self, position: usize, hidden: &[f32]) {
         self.position = position;
         self.hidden.copy_from_slice(hidden);
-        self.rings.iter_mut().enumerate().for_each(load);
     }
 
-    pub(super) fn ring_mut(&mut self, layer: usize) -> &mut Ring {
-        &mut self.rings[layer]
+    pub(super) fn state(&self, step: usize) -> &StepState {
+        &self.states[step]
+    }
+
+    pub(super) fn state_mut(&mut self, step: usize) -> &mut StepState {
+        &mut self.states[step]
     }
 
     pub(super) fn advance(&mut self, hidden: &[f32]) {

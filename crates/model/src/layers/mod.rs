@@ -1,9 +1,7 @@
-//! The layers that every block shares.
+//! The layers that sublayers are made of.
 
-mod feed_forward;
 mod linear;
 mod norm;
 
-pub use feed_forward::FeedForward;
 pub use linear::{Bias, Linear};
 pub use norm::Norm;

@@ -13,7 +13,7 @@ pub struct Norm {
     pub gamma: Param<Tensor<1>>,
     /// `[width]`; its presence makes this a LayerNorm.
     pub beta: Option<Param<Tensor<1>>>,
-    pub(super) eps: f64,
+    eps: f64,
 }
 
 impl Norm {

@@ -6,12 +6,11 @@
 use burn::tensor::Tensor;
 use percept_fault::{Fault, Result};
 
-use super::projection::Projection;
+use super::projection::{Projection, extend};
 use crate::config::{KeyValue, ModelConfig};
-use crate::cost::AttentionCall;
+use crate::cost::{AttentionCall, Call};
+use crate::layer::{Facts, LayerContext, LayerState, Reach, Rows};
 use crate::ops::{Dropout, Pattern, Visibility};
-use crate::rows::{LayerContext, Rows};
-use crate::state::MixerState;
 
 /// Attention outputs, heads joined, before the output projection.
 pub(super) struct Attended {
@@ -33,7 +32,7 @@ pub(super) struct HistoryRule {
 pub(super) fn attend(
     projection: &Projection,
     x: Tensor<3>,
-    state: Option<&mut MixerState>,
+    state: Option<&mut LayerState>,
     context: &LayerContext,
     rule: HistoryRule,
     dropout: Option<Dropout>,
@@ -54,13 +53,11 @@ pub(super) fn attend(
 pub(super) fn attend_causally(
     projection: &Projection,
     q: Tensor<4>,
-    mut pair: (Tensor<4>, Tensor<4>),
-    state: Option<&mut MixerState>,
+    pair: (Tensor<4>, Tensor<4>),
+    state: Option<&mut LayerState>,
     dropout: Option<Dropout>,
 ) -> Tensor<3> {
-    if let Some(state) = state {
-        pair = state.append(pair.0, pair.1);
-    }
+    let (pair, _) = extend(pair, state, usize::MAX);
     let before = pair.0.dims()[1] - q.dims()[1];
     let visibility = Visibility { pattern: Pattern::Causal, query_start: before, key_start: 0 };
     projection.attend(q, pair, &visibility, dropout)
@@ -93,26 +90,45 @@ pub(super) fn validate_latents(config: &ModelConfig) -> Result<()> {
     Ok(())
 }
 
-/// Scores of the history rule plus those of the latents: `history_scores + l (h + l)`.
-pub(super) fn score_entries(history_scores: usize, rows: Rows) -> u64 {
-    (history_scores + rows.latents * rows.len()) as u64
-}
-
-/// The calls of attention: history by its rule, latents over everything before them.
-pub(super) fn calls(config: &ModelConfig, rows: Rows, pattern: Pattern) -> Vec<AttentionCall> {
+/// The facts of a mixer whose latents see everything before them and whose history attends by `pattern`, with
+/// `history_scores` entries; `most` rows are kept at any length, `joined` rows leave the attention. Work and parameters are
+/// those of the projections.
+pub(super) fn facts(
+    config: &ModelConfig,
+    rows: Rows,
+    (pattern, history_scores): (Pattern, usize),
+    most: usize,
+    after: Rows,
+) -> Facts {
+    let score_entries = (history_scores + rows.latents * rows.len()) as u64;
     let visibility = Visibility::new(pattern);
-    let history = AttentionCall { queries: rows.history, keys: rows.history, heads: config.heads, visibility };
-    (rows.history > 0).then_some(history).into_iter().chain([latent_call(config, rows)]).collect()
+    let (heads, width) = (config.heads, config.head_dim());
+    let history = AttentionCall { queries: rows.history, keys: rows.history, heads, width, visibility };
+    let mut work = Projection::input_calls(config, rows.len(), rows.len());
+    work.push(Projection::output_call(config, after.len()).into());
+    work.extend((rows.history > 0).then_some(Call::from(history)));
+    work.push(latent_call(config, rows));
+    Facts {
+        parameters: Projection::parameters(config),
+        rows_after: after,
+        work,
+        score_entries,
+        activations: Projection::activations(config, (rows, after), score_entries, parts(config, rows, after.len())),
+        state: Projection::state(config, rows.len(), most),
+        reach: Reach::Window,
+        ..Facts::of(rows)
+    }
 }
 
 /// The latents' call of attention.
-pub(super) fn latent_call(config: &ModelConfig, rows: Rows) -> AttentionCall {
+pub(super) fn latent_call(config: &ModelConfig, rows: Rows) -> Call {
     let visibility = Visibility { pattern: Pattern::Causal, query_start: rows.history, key_start: 0 };
-    AttentionCall { queries: rows.latents, keys: rows.len(), heads: config.heads, visibility }
+    let (heads, width) = (config.heads, config.head_dim());
+    AttentionCall { queries: rows.latents, keys: rows.len(), heads, width, visibility }.into()
 }
 
-/// Numbers that are copied: keys and values of the history for its own attention, and the outputs, joined to `joined` rows.
-pub(super) fn copied(config: &ModelConfig, rows: Rows, joined: usize) -> usize {
+/// Elements of parts: keys and values of the history for its own attention, and the outputs, joined to `joined` rows.
+pub(super) fn parts(config: &ModelConfig, rows: Rows, joined: usize) -> usize {
     if rows.history == 0 {
         return 0;
     }

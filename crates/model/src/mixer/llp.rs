@@ -13,15 +13,15 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use percept_fault::{Fault, Result};
 
-use super::projection::Projection;
-use super::{DecodeStep, Mixer};
+use super::attention_step::{self, FirstOutput};
+use super::projection::{Projection, extend};
 use crate::config::ModelConfig;
-use crate::cost::{AttentionCall, LinearCall};
-use crate::layers::Linear;
+use crate::cost::{AttentionCall, Call};
+use crate::decoder::BuildStep;
+use crate::layer::{Carry, Facts, LayerContext, LayerState, Place, Reach, Rows, Sublayer, Windowing, with_residual};
+use crate::layers::{Linear, Norm};
 use crate::ops::{self, Pattern, Visibility};
-use crate::rows::{LayerContext, Place, Rows};
 use crate::schedule::LayerSpec;
-use crate::state::MixerState;
 
 /// Pairwise overlapping segment attention.
 #[derive(Module, Debug)]
@@ -40,6 +40,17 @@ fn first_key(position: usize, segment: usize) -> usize {
 }
 
 impl Llp {
+    fn mix(&self, x: Tensor<3>, state: Option<&mut LayerState>, context: &LayerContext) -> Tensor<3> {
+        let (start, end) = (context.rows.start, context.rows.end());
+        let q = self.projection.queries(x.clone(), start);
+        let pair = self.projection.keys_values(x, start);
+        let (pair, before) = extend(pair, state, end - first_key(end, self.segment));
+        let pattern = Pattern::SegmentPair { length: self.segment };
+        let visibility = Visibility { pattern, query_start: start, key_start: start - before };
+        let y = self.projection.attend(q, pair, &visibility, context.dropout(self.dropout, Place::Attention));
+        self.output(y, start)
+    }
+
     fn output(&self, y: Tensor<3>, start: usize) -> Tensor<3> {
         let rows = y.dims()[1];
         let Some(first_output) = &self.first_output else { return self.projection.output.forward(y) };
@@ -52,7 +63,15 @@ impl Llp {
     }
 }
 
-impl Mixer for Llp {
+/// Scores of whole segment pairs.
+fn score_entries(segment: usize, rows: usize) -> u64 {
+    let (m, full, rest) = (segment, rows / segment, rows % segment);
+    let pairs = (2 * full).saturating_sub(1) * m * m;
+    let partial = if full == 0 { rest * rest } else { rest * (m + rest) };
+    (pairs + partial) as u64
+}
+
+impl Sublayer for Llp {
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
         Self {
             projection: Projection::new(config, layer, device),
@@ -76,68 +95,47 @@ impl Mixer for Llp {
         Ok(())
     }
 
-    fn mix(&self, x: Tensor<3>, state: Option<&mut MixerState>, context: &LayerContext) -> Tensor<3> {
-        let (start, end) = (context.rows.start, context.rows.start + context.rows.len());
-        let q = self.projection.queries(x.clone(), start);
-        let mut pair = self.projection.keys_values(x, start);
-        let mut key_start = start;
-        if let Some(state) = state {
-            key_start -= state.key_rows();
-            pair = state.append(pair.0, pair.1);
-            state.keep_last(end - first_key(end, self.segment));
-        }
-        let pattern = Pattern::SegmentPair { length: self.segment };
-        let visibility = Visibility { pattern, query_start: start, key_start };
-        let y = self.projection.attend(q, pair, &visibility, context.dropout(self.dropout, Place::Attention));
-        self.output(y, start)
-    }
-
-    fn decode_step(&self) -> Option<DecodeStep<'_>> {
-        Some(DecodeStep {
-            projection: &self.projection,
-            patterns: vec![Pattern::SegmentPair { length: self.segment }],
-            first_output: self.first_output.as_ref().map(|linear| (linear, self.segment)),
-        })
-    }
-
-    fn score_entries(_config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> u64 {
-        let (m, n) = (layer.segment, rows.len());
-        let (full, rest) = (n / m, n % m);
-        let pairs = (2 * full).saturating_sub(1) * m * m;
-        let partial = if full == 0 { rest * rest } else { rest * (m + rest) };
-        (pairs + partial) as u64
-    }
-
-    fn parameters(config: &ModelConfig, _layer: &LayerSpec) -> u64 {
-        let first = if config.first_segment_output { Projection::output_parameters(config) } else { 0 };
-        Projection::parameters(config) + first
-    }
-
-    fn linears(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Vec<LinearCall> {
-        let mut calls = Projection::linears(config, rows.len(), rows.len());
-        if config.first_segment_output {
-            let first = layer.segment.min(rows.len());
-            calls.pop();
-            calls.extend([first, rows.len() - first].map(|rows| Projection::output_call(config, rows)));
-        }
-        calls
-    }
-
-    fn attention(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Vec<AttentionCall> {
+    fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts {
         let (count, pattern) = (rows.len(), Pattern::SegmentPair { length: layer.segment });
-        vec![AttentionCall { queries: count, keys: count, heads: config.heads, visibility: Visibility::new(pattern) }]
+        let kept = (rows.end() - first_key(rows.end(), layer.segment)).min(count);
+        let score_entries = score_entries(layer.segment, count);
+        let mut work = Projection::input_calls(config, count, count);
+        let first = if config.first_segment_output { layer.segment.min(count) } else { 0 };
+        let outputs = [first, count - first].into_iter().filter(|&rows| rows > 0);
+        work.extend(outputs.map(|rows| Call::from(Projection::output_call(config, rows))));
+        let visibility = Visibility::new(pattern);
+        let (heads, width) = (config.heads, config.head_dim());
+        work.push(AttentionCall { queries: count, keys: count, heads, width, visibility }.into());
+        let second = if config.first_segment_output { Projection::output_parameters(config) } else { 0 };
+        Facts {
+            parameters: Projection::parameters(config) + second,
+            work,
+            score_entries,
+            activations: Projection::activations(config, (rows, rows), score_entries, 0),
+            state: Projection::state(config, kept, 2 * layer.segment),
+            reach: Reach::Patterns(vec![pattern]),
+            ..Facts::of(rows)
+        }
     }
 
-    fn state_elements(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> usize {
-        let end = rows.start + rows.len();
-        (end - first_key(end, layer.segment)).min(rows.len()) * Projection::state_row(config)
+    fn windowing(config: &ModelConfig, layer: &LayerSpec) -> Windowing {
+        Projection::windowing(config, layer)
     }
 
-    fn state_limit(config: &ModelConfig, layer: &LayerSpec) -> usize {
-        2 * layer.segment * Projection::state_row(config)
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        norm: &Norm,
+        state: Option<&mut LayerState>,
+        _carry: &mut Carry,
+        context: &LayerContext,
+    ) -> Tensor<3> {
+        with_residual(x, norm, |x| self.mix(x, state, context))
     }
 
-    fn earliest(_config: &ModelConfig, layer: &LayerSpec, position: usize) -> usize {
-        first_key(position, layer.segment)
+    fn step<'a>(&'a self, norm: &'a Norm) -> Option<BuildStep<'a>> {
+        let patterns = vec![Pattern::SegmentPair { length: self.segment }];
+        let first = self.first_output.as_ref().map(|linear| FirstOutput { linear, limit: self.segment });
+        Some(attention_step::build(norm, &self.projection, patterns, first))
     }
 }

@@ -12,14 +12,17 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use percept_fault::{Fault, Result};
 
-use super::projection::Projection;
-use super::{DecodeStep, Mixer};
+use super::attention_step;
+use super::projection::{Projection, extend};
 use crate::config::ModelConfig;
-use crate::cost::{AttentionCall, LinearCall};
+use crate::cost::{AttentionCall, Call};
+use crate::decoder::BuildStep;
+use crate::layer::{
+    Carry, Facts, LayerContext, LayerState, Place, Reach, Rows, Sublayer, Windowing, mix, with_residual,
+};
+use crate::layers::Norm;
 use crate::ops::{Dropout, Pattern, Visibility};
-use crate::rows::{LayerContext, Place, Rows, mix};
 use crate::schedule::LayerSpec;
-use crate::state::MixerState;
 
 /// Shifted sparse attention.
 #[derive(Module, Debug)]
@@ -41,7 +44,30 @@ fn first_key(position: usize, group: usize) -> usize {
     straight.min(shifted)
 }
 
-impl Mixer for LongLora {
+/// What the two halves of the heads see.
+fn halves(group: usize) -> [Pattern; 2] {
+    [0, group / 2].map(|shift| Pattern::CausalBlocks { length: group, shift })
+}
+
+impl LongLora {
+    fn mix(&self, x: Tensor<3>, state: Option<&mut LayerState>, context: &LayerContext) -> Tensor<3> {
+        let (start, end) = (context.rows.start, context.rows.end());
+        let q = self.projection.queries(x.clone(), start);
+        let pair = self.projection.keys_values(x, start);
+        let ((k, v), before) = extend(pair, state, end - first_key(end, self.group));
+        let dropout = context.dropout(self.dropout, Place::Attention);
+        let attend = |(index, pattern): (usize, Pattern)| {
+            let part = |t: &Tensor<4>| t.clone().narrow(2, index * t.dims()[2] / 2, t.dims()[2] / 2);
+            let visibility = Visibility { pattern, query_start: start, key_start: start - before };
+            let dropout = dropout.map(|d| Dropout { rate: d.rate, seed: mix(d.seed ^ index as u64) });
+            self.projection.attend(part(&q), (part(&k), part(&v)), &visibility, dropout)
+        };
+        let y = Tensor::cat(halves(self.group).into_iter().enumerate().map(attend).collect(), 2);
+        self.projection.output.forward(y)
+    }
+}
+
+impl Sublayer for LongLora {
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
         Self {
             projection: Projection::new(config, layer, device),
@@ -62,69 +88,44 @@ impl Mixer for LongLora {
         Ok(())
     }
 
-    fn mix(&self, x: Tensor<3>, state: Option<&mut MixerState>, context: &LayerContext) -> Tensor<3> {
-        let (start, end) = (context.rows.start, context.rows.start + context.rows.len());
-        let q = self.projection.queries(x.clone(), start);
-        let (mut k, mut v) = self.projection.keys_values(x, start);
-        let mut key_start = start;
-        if let Some(state) = state {
-            key_start -= state.key_rows();
-            (k, v) = state.append(k, v);
-            state.keep_last(end - first_key(end, self.group));
-        }
-        let dropout = context.dropout(self.dropout, Place::Attention);
-        let half = |index: usize, shift: usize| {
-            let part = |t: &Tensor<4>| t.clone().narrow(2, index * t.dims()[2] / 2, t.dims()[2] / 2);
-            let pattern = Pattern::CausalBlocks { length: self.group, shift };
-            let visibility = Visibility { pattern, query_start: start, key_start };
-            let dropout = dropout.map(|d| Dropout { rate: d.rate, seed: mix(d.seed ^ index as u64) });
-            self.projection.attend(part(&q), (part(&k), part(&v)), &visibility, dropout)
-        };
-        let y = Tensor::cat(vec![half(0, 0), half(1, self.group / 2)], 2);
-        self.projection.output.forward(y)
-    }
-
-    fn decode_step(&self) -> Option<DecodeStep<'_>> {
-        let half = |shift| Pattern::CausalBlocks { length: self.group, shift };
-        let patterns = vec![half(0), half(self.group / 2)];
-        Some(DecodeStep { projection: &self.projection, patterns, first_output: None })
-    }
-
-    fn score_entries(_config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> u64 {
-        (rows.len() * layer.segment.min(rows.len())) as u64
-    }
-
-    fn parameters(config: &ModelConfig, _layer: &LayerSpec) -> u64 {
-        Projection::parameters(config)
-    }
-
-    fn linears(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Vec<LinearCall> {
-        Projection::linears(config, rows.len(), rows.len())
-    }
-
-    fn attention(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Vec<AttentionCall> {
-        let half = |shift: usize| {
-            let pattern = Pattern::CausalBlocks { length: layer.segment, shift };
+    fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts {
+        let (count, group) = (rows.len(), layer.segment);
+        let kept = (rows.end() - first_key(rows.end(), group)).min(count);
+        let score_entries = (count * group.min(count)) as u64;
+        let half = |pattern| -> Call {
             let visibility = Visibility::new(pattern);
-            AttentionCall { queries: rows.len(), keys: rows.len(), heads: config.heads / 2, visibility }
+            let (heads, width) = (config.heads / 2, config.head_dim());
+            AttentionCall { queries: count, keys: count, heads, width, visibility }.into()
         };
-        vec![half(0), half(layer.segment / 2)]
+        let mut work = Projection::calls(config, count, count);
+        work.extend(halves(group).map(half));
+        Facts {
+            parameters: Projection::parameters(config),
+            work,
+            score_entries,
+            activations: Projection::activations(config, (rows, rows), score_entries, count * config.dim),
+            state: Projection::state(config, kept, group),
+            reach: Reach::Patterns(halves(group).into()),
+            ..Facts::of(rows)
+        }
     }
 
-    fn copied(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {
-        rows.len() * config.dim
+    fn windowing(config: &ModelConfig, layer: &LayerSpec) -> Windowing {
+        Projection::windowing(config, layer)
     }
 
-    fn state_elements(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> usize {
-        let end = rows.start + rows.len();
-        (end - first_key(end, layer.segment)).min(rows.len()) * Projection::state_row(config)
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        norm: &Norm,
+        state: Option<&mut LayerState>,
+        _carry: &mut Carry,
+        context: &LayerContext,
+    ) -> Tensor<3> {
+        with_residual(x, norm, |x| self.mix(x, state, context))
     }
 
-    fn state_limit(config: &ModelConfig, layer: &LayerSpec) -> usize {
-        layer.segment * Projection::state_row(config)
-    }
-
-    fn earliest(_config: &ModelConfig, layer: &LayerSpec, position: usize) -> usize {
-        first_key(position, layer.segment)
+    fn step<'a>(&'a self, norm: &'a Norm) -> Option<BuildStep<'a>> {
+        Some(attention_step::build(norm, &self.projection, halves(self.group).into(), None))
     }
 }

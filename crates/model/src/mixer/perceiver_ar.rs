@@ -10,15 +10,13 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use percept_fault::Result;
 
-use super::Mixer;
 use super::history;
 use super::projection::{Projection, latents};
 use crate::config::ModelConfig;
-use crate::cost::{AttentionCall, LinearCall};
-use crate::ops::Dropout;
-use crate::rows::{LayerContext, Place, Rows, mix};
+use crate::layer::{Carry, Facts, LayerContext, LayerState, Place, Reach, Rows, Sublayer, Windowing, mix};
+use crate::layers::Norm;
+use crate::ops::{self, Dropout};
 use crate::schedule::LayerSpec;
-use crate::state::MixerState;
 
 /// Cross-attention to the history once, then causal attention among the latents.
 #[derive(Module, Debug)]
@@ -39,6 +37,21 @@ fn visible_history(history: usize, example: usize, dropout: Dropout) -> Vec<i32>
 }
 
 impl PerceiverAr {
+    fn mix(&self, x: Tensor<3>, state: Option<&mut LayerState>, context: &LayerContext) -> Tensor<3> {
+        let rows = context.rows;
+        let q = self.projection.queries(latents(x.clone(), rows), rows.first_latent());
+        let pair = self.projection.keys_values(x, rows.start);
+        let hide = context.dropout(self.cross_attend_dropout, Place::CrossAttend).filter(|_| rows.history > 0);
+        let y = match hide {
+            Some(hide) => self.attend_dropped(q, pair, rows, context, hide),
+            None => {
+                let dropout = context.dropout(self.dropout, Place::Attention);
+                history::attend_causally(&self.projection, q, pair, state, dropout)
+            }
+        };
+        self.projection.output.forward(y)
+    }
+
     /// Attention with some history positions hidden, example by example since each hides its own.
     fn attend_dropped(
         &self,
@@ -62,7 +75,7 @@ impl PerceiverAr {
     }
 }
 
-impl Mixer for PerceiverAr {
+impl Sublayer for PerceiverAr {
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
         Self {
             projection: Projection::new(config, layer, device),
@@ -75,60 +88,38 @@ impl Mixer for PerceiverAr {
         history::validate_latents(config)
     }
 
-    fn mix(&self, x: Tensor<3>, state: Option<&mut MixerState>, context: &LayerContext) -> Tensor<3> {
-        let rows = context.rows;
-        let q = self.projection.queries(latents(x.clone(), rows), rows.first_latent());
-        let pair = self.projection.keys_values(x, rows.start);
-        let hide = context.dropout(self.cross_attend_dropout, Place::CrossAttend).filter(|_| rows.history > 0);
-        let y = match hide {
-            Some(hide) => self.attend_dropped(q, pair, rows, context, hide),
-            None => {
-                let dropout = context.dropout(self.dropout, Place::Attention);
-                history::attend_causally(&self.projection, q, pair, state, dropout)
-            }
-        };
-        self.projection.output.forward(y)
-    }
-
-    fn residual(&self, x: Tensor<3>, rows: Rows) -> Tensor<3> {
-        latents(x, rows)
-    }
-
-    fn rows_after(_config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Rows {
-        Rows::plain(rows.latents, rows.first_latent())
-    }
-
-    fn has_history() -> bool {
-        true
-    }
-
-    fn score_entries(_config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> u64 {
-        history::score_entries(0, rows)
-    }
-
-    fn parameters(config: &ModelConfig, _layer: &LayerSpec) -> u64 {
-        Projection::parameters(config)
-    }
-
-    fn linears(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Vec<LinearCall> {
-        Projection::linears(config, rows.latents, rows.len())
-    }
-
     /// Without the cross-attention's dropout, which hides a share of the history in training.
-    fn attention(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Vec<AttentionCall> {
-        vec![history::latent_call(config, rows)]
+    fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts {
+        let after = Rows::plain(rows.latents, rows.first_latent());
+        let score_entries = (rows.latents * rows.len()) as u64;
+        let most = if layer.first_of_kind { config.context } else { config.latents };
+        let mut work = Projection::calls(config, rows.latents, rows.len());
+        work.push(history::latent_call(config, rows));
+        Facts {
+            parameters: Projection::parameters(config),
+            rows_after: after,
+            work,
+            score_entries,
+            activations: Projection::activations(config, (rows, after), score_entries, 0),
+            state: Projection::state(config, rows.len(), most),
+            reach: Reach::Window,
+            ..Facts::of(rows)
+        }
     }
 
-    fn state_elements(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {
-        rows.len() * Projection::state_row(config)
+    fn windowing(_config: &ModelConfig, _layer: &LayerSpec) -> Windowing {
+        Windowing::Latents
     }
 
-    fn state_limit(config: &ModelConfig, layer: &LayerSpec) -> usize {
-        let rows = if layer.first_of_kind { config.context } else { config.latents };
-        rows * Projection::state_row(config)
-    }
-
-    fn earliest(_config: &ModelConfig, _layer: &LayerSpec, _position: usize) -> usize {
-        0
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        norm: &Norm,
+        state: Option<&mut LayerState>,
+        _carry: &mut Carry,
+        context: &LayerContext,
+    ) -> Tensor<3> {
+        let mixed = self.mix(norm.forward(x.clone()), state, context);
+        ops::add(mixed, latents(x, context.rows))
     }
 }

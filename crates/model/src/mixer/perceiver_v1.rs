@@ -8,15 +8,13 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use percept_fault::Result;
 
-use super::Mixer;
 use super::history::{self, HistoryRule};
 use super::projection::Projection;
 use crate::config::ModelConfig;
-use crate::cost::{AttentionCall, LinearCall};
+use crate::layer::{Carry, Facts, LayerContext, LayerState, Place, Rows, Sublayer, Windowing, with_residual};
+use crate::layers::Norm;
 use crate::ops::Pattern;
-use crate::rows::{LayerContext, Place, Rows};
 use crate::schedule::LayerSpec;
-use crate::state::MixerState;
 
 /// History in every layer.
 #[derive(Module, Debug)]
@@ -26,7 +24,16 @@ pub struct PerceiverV1 {
     dropout: f32,
 }
 
-impl Mixer for PerceiverV1 {
+impl PerceiverV1 {
+    fn mix(&self, x: Tensor<3>, state: Option<&mut LayerState>, context: &LayerContext) -> Tensor<3> {
+        let rule = HistoryRule { pattern: Pattern::Everything, dropout: context.dropout(self.dropout, Place::History) };
+        let dropout = context.dropout(self.dropout, Place::Attention);
+        let attended = history::attend(&self.projection, x, state, context, rule, dropout);
+        self.projection.output.forward(history::join(attended))
+    }
+}
+
+impl Sublayer for PerceiverV1 {
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
         Self { projection: Projection::new(config, layer, device), dropout: config.attention_dropout }
     }
@@ -35,46 +42,23 @@ impl Mixer for PerceiverV1 {
         history::validate_latents(config)
     }
 
-    fn mix(&self, x: Tensor<3>, state: Option<&mut MixerState>, context: &LayerContext) -> Tensor<3> {
-        let rule = HistoryRule { pattern: Pattern::Everything, dropout: context.dropout(self.dropout, Place::History) };
-        let dropout = context.dropout(self.dropout, Place::Attention);
-        let attended = history::attend(&self.projection, x, state, context, rule, dropout);
-        self.projection.output.forward(history::join(attended))
+    fn facts(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Facts {
+        let scores = rows.history * rows.history;
+        history::facts(config, rows, (Pattern::Everything, scores), config.context, rows)
     }
 
-    fn has_history() -> bool {
-        true
+    fn windowing(_config: &ModelConfig, _layer: &LayerSpec) -> Windowing {
+        Windowing::Latents
     }
 
-    fn score_entries(_config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> u64 {
-        history::score_entries(rows.history * rows.history, rows)
-    }
-
-    fn parameters(config: &ModelConfig, _layer: &LayerSpec) -> u64 {
-        Projection::parameters(config)
-    }
-
-    fn linears(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Vec<LinearCall> {
-        Projection::linears(config, rows.len(), rows.len())
-    }
-
-    fn attention(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Vec<AttentionCall> {
-        history::calls(config, rows, Pattern::Everything)
-    }
-
-    fn copied(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {
-        history::copied(config, rows, rows.len())
-    }
-
-    fn state_elements(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {
-        rows.len() * Projection::state_row(config)
-    }
-
-    fn state_limit(config: &ModelConfig, _layer: &LayerSpec) -> usize {
-        config.context * Projection::state_row(config)
-    }
-
-    fn earliest(_config: &ModelConfig, _layer: &LayerSpec, _position: usize) -> usize {
-        0
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        norm: &Norm,
+        state: Option<&mut LayerState>,
+        _carry: &mut Carry,
+        context: &LayerContext,
+    ) -> Tensor<3> {
+        with_residual(x, norm, |x| self.mix(x, state, context))
     }
 }

@@ -9,15 +9,13 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use percept_fault::{Fault, Result};
 
-use super::Mixer;
 use super::history::{self, HistoryRule};
 use super::projection::Projection;
 use crate::config::ModelConfig;
-use crate::cost::{AttentionCall, LinearCall};
+use crate::layer::{Carry, Facts, LayerContext, LayerState, Place, Rows, Sublayer, Windowing, with_residual};
+use crate::layers::Norm;
 use crate::ops::Pattern;
-use crate::rows::{LayerContext, Place, Rows};
 use crate::schedule::LayerSpec;
-use crate::state::MixerState;
 
 /// Segmented history.
 #[derive(Module, Debug)]
@@ -33,7 +31,19 @@ fn block(config: &ModelConfig) -> usize {
     (config.context - config.latents).div_ceil(config.history_segments).max(1)
 }
 
-impl Mixer for PerceiverV2 {
+impl PerceiverV2 {
+    fn mix(&self, x: Tensor<3>, state: Option<&mut LayerState>, context: &LayerContext) -> Tensor<3> {
+        let rule = HistoryRule {
+            pattern: Pattern::Blocks { length: self.block },
+            dropout: context.dropout(self.dropout, Place::History),
+        };
+        let dropout = context.dropout(self.dropout, Place::Attention);
+        let attended = history::attend(&self.projection, x, state, context, rule, dropout);
+        self.projection.output.forward(history::join(attended))
+    }
+}
+
+impl Sublayer for PerceiverV2 {
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
         Self {
             projection: Projection::new(config, layer, device),
@@ -49,51 +59,25 @@ impl Mixer for PerceiverV2 {
         history::validate_latents(config)
     }
 
-    fn mix(&self, x: Tensor<3>, state: Option<&mut MixerState>, context: &LayerContext) -> Tensor<3> {
-        let rule = HistoryRule {
-            pattern: Pattern::Blocks { length: self.block },
-            dropout: context.dropout(self.dropout, Place::History),
-        };
-        let dropout = context.dropout(self.dropout, Place::Attention);
-        let attended = history::attend(&self.projection, x, state, context, rule, dropout);
-        self.projection.output.forward(history::join(attended))
-    }
-
-    fn has_history() -> bool {
-        true
-    }
-
-    fn score_entries(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> u64 {
+    fn facts(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Facts {
         let block = block(config);
         let (full, rest) = (rows.history / block, rows.history % block);
-        history::score_entries(full * block * block + rest * rest, rows)
+        let scores = full * block * block + rest * rest;
+        history::facts(config, rows, (Pattern::Blocks { length: block }, scores), config.context, rows)
     }
 
-    fn parameters(config: &ModelConfig, _layer: &LayerSpec) -> u64 {
-        Projection::parameters(config)
+    fn windowing(_config: &ModelConfig, _layer: &LayerSpec) -> Windowing {
+        Windowing::Latents
     }
 
-    fn linears(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Vec<LinearCall> {
-        Projection::linears(config, rows.len(), rows.len())
-    }
-
-    fn attention(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Vec<AttentionCall> {
-        history::calls(config, rows, Pattern::Blocks { length: block(config) })
-    }
-
-    fn copied(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {
-        history::copied(config, rows, rows.len())
-    }
-
-    fn state_elements(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {
-        rows.len() * Projection::state_row(config)
-    }
-
-    fn state_limit(config: &ModelConfig, _layer: &LayerSpec) -> usize {
-        config.context * Projection::state_row(config)
-    }
-
-    fn earliest(_config: &ModelConfig, _layer: &LayerSpec, _position: usize) -> usize {
-        0
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        norm: &Norm,
+        state: Option<&mut LayerState>,
+        _carry: &mut Carry,
+        context: &LayerContext,
+    ) -> Tensor<3> {
+        with_residual(x, norm, |x| self.mix(x, state, context))
     }
 }

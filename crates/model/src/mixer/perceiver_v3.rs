@@ -12,15 +12,14 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use percept_fault::{Fault, Result};
 
-use super::Mixer;
 use super::history::{self, Attended, HistoryRule};
 use super::projection::{Projection, latents};
 use crate::config::{CompressionResidual, ModelConfig};
-use crate::cost::{AttentionCall, LinearCall};
+use crate::cost::LinearCall;
+use crate::layer::{Carry, Facts, LayerContext, LayerState, Place, Rows, Sublayer, Windowing};
+use crate::layers::Norm;
 use crate::ops::{self, Pattern};
-use crate::rows::{LayerContext, Place, Rows};
 use crate::schedule::LayerSpec;
-use crate::state::MixerState;
 
 /// Linear(h -> p) along the sequence.
 #[derive(Module, Debug)]
@@ -53,7 +52,46 @@ pub struct PerceiverV3 {
     dropout: f32,
 }
 
-impl Mixer for PerceiverV3 {
+impl PerceiverV3 {
+    fn mix(&self, x: Tensor<3>, state: Option<&mut LayerState>, context: &LayerContext) -> Tensor<3> {
+        let rule = HistoryRule { pattern: Pattern::Everything, dropout: None };
+        let dropout = context.dropout(self.dropout, Place::Attention);
+        let attended = history::attend(&self.projection, x, state, context, rule, dropout);
+        let history = match &self.compression {
+            Some(compression) => attended.history.map(|history| compression.forward(history)),
+            None => attended.history,
+        };
+        self.projection.output.forward(history::join(Attended { history, latents: attended.latents }))
+    }
+
+    fn residual(&self, x: Tensor<3>, rows: Rows) -> Tensor<3> {
+        if self.compression.is_none() || rows.history == 0 {
+            return x;
+        }
+        let [batch, _, dim] = x.dims();
+        match self.residual {
+            // With a history shorter than p there are no such rows; a short prompt is aligned.
+            CompressionResidual::FirstRows if rows.history >= self.compressed => {
+                x.narrow(1, 0, self.compressed + rows.latents)
+            }
+            _ => {
+                let none = Tensor::zeros([batch, self.compressed, dim], (&x.device(), x.dtype()));
+                Tensor::cat(vec![none, latents(x, rows)], 1)
+            }
+        }
+    }
+}
+
+/// Compressed rows have no positions of their own: they take the p before the latents, for which the latents move up by p.
+fn rows_after(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Rows {
+    match (layer.first_of_kind, rows.history) {
+        (false, _) => rows,
+        (true, 0) => Rows { start: rows.start + config.compressed, ..rows },
+        (true, _) => Rows { history: config.compressed, latents: rows.latents, start: rows.first_latent() },
+    }
+}
+
+impl Sublayer for PerceiverV3 {
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
         let capacity = config.context - config.latents;
         let compression = (layer.first_of_kind && capacity > 0).then(|| Compression {
@@ -82,95 +120,43 @@ impl Mixer for PerceiverV3 {
         Ok(())
     }
 
-    fn mix(&self, x: Tensor<3>, state: Option<&mut MixerState>, context: &LayerContext) -> Tensor<3> {
-        let rule = HistoryRule { pattern: Pattern::Everything, dropout: None };
-        let dropout = context.dropout(self.dropout, Place::Attention);
-        let attended = history::attend(&self.projection, x, state, context, rule, dropout);
-        let history = match &self.compression {
-            Some(compression) => attended.history.map(|history| compression.forward(history)),
-            None => attended.history,
-        };
-        self.projection.output.forward(history::join(Attended { history, latents: attended.latents }))
-    }
-
-    fn residual(&self, x: Tensor<3>, rows: Rows) -> Tensor<3> {
-        if self.compression.is_none() || rows.history == 0 {
-            return x;
+    /// The compression's rows are the channels: it reads the history's outputs as columns. The output projection runs on
+    /// the compressed rows.
+    fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts {
+        let after = rows_after(config, layer, rows);
+        let most = if layer.first_of_kind { config.context } else { config.compressed + config.latents };
+        let scores = rows.history * rows.history;
+        let mut facts = history::facts(config, rows, (Pattern::Everything, scores), most, after);
+        let capacity = config.context - config.latents;
+        if layer.first_of_kind && capacity > 0 {
+            facts.parameters += ((capacity + 1) * config.compressed) as u64;
         }
-        let [batch, _, dim] = x.dims();
-        match self.residual {
-            // With a history shorter than p there are no such rows; a short prompt is aligned.
-            CompressionResidual::FirstRows if rows.history >= self.compressed => {
-                x.narrow(1, 0, self.compressed + rows.latents)
-            }
-            _ => {
-                let none = Tensor::zeros([batch, self.compressed, dim], (&x.device(), x.dtype()));
-                Tensor::cat(vec![none, latents(x, rows)], 1)
-            }
+        if layer.first_of_kind && rows.history > 0 {
+            let channels = config.heads * config.head_dim();
+            let compression = LinearCall { rows: channels, input: rows.history, output: config.compressed };
+            facts.work.push(compression.into());
+            facts.activations.kept += (rows.history * config.dim) as u64;
         }
-    }
-
-    /// Compressed rows have no positions of their own: they take the p before the latents, for which
-    /// the latents move up by p.
-    fn rows_after(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Rows {
-        match (layer.first_of_kind, rows.history) {
-            (false, _) => rows,
-            (true, 0) => Rows { start: rows.start + config.compressed, ..rows },
-            (true, _) => Rows { history: config.compressed, latents: rows.latents, start: rows.first_latent() },
-        }
-    }
-
-    fn has_history() -> bool {
-        true
+        facts
     }
 
     /// The authors' residual adds to each latent an input row that a stream has not kept.
-    fn is_incremental(config: &ModelConfig, _layer: &LayerSpec) -> bool {
-        config.compression_residual == CompressionResidual::Aligned
-    }
-
-    fn score_entries(_config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> u64 {
-        history::score_entries(rows.history * rows.history, rows)
-    }
-
-    fn parameters(config: &ModelConfig, layer: &LayerSpec) -> u64 {
-        let capacity = config.context - config.latents;
-        let compression = if layer.first_of_kind && capacity > 0 { (capacity + 1) * config.compressed } else { 0 };
-        Projection::parameters(config) + compression as u64
-    }
-
-    /// The compression's rows are the channels; the output projection runs on the compressed rows.
-    fn linears(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Vec<LinearCall> {
-        let mut calls = Projection::linears(config, rows.len(), rows.len());
-        if layer.first_of_kind && rows.history > 0 {
-            let output = Projection::output_call(config, config.compressed + rows.latents);
-            calls.pop();
-            calls.extend([LinearCall { rows: output.input, input: rows.history, output: config.compressed }, output]);
+    fn windowing(config: &ModelConfig, _layer: &LayerSpec) -> Windowing {
+        match config.compression_residual {
+            CompressionResidual::Aligned => Windowing::Latents,
+            CompressionResidual::FirstRows => Windowing::LatentsAnew,
         }
-        calls
     }
 
-    fn attention(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Vec<AttentionCall> {
-        history::calls(config, rows, Pattern::Everything)
-    }
-
-    fn copied(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> usize {
-        let after = Self::rows_after(config, layer, rows);
-        // The compression reads the history's outputs as columns.
-        let columns = if layer.first_of_kind { rows.history * config.dim } else { 0 };
-        history::copied(config, rows, after.len()) + columns
-    }
-
-    fn state_elements(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {
-        rows.len() * Projection::state_row(config)
-    }
-
-    fn state_limit(config: &ModelConfig, layer: &LayerSpec) -> usize {
-        let rows = if layer.first_of_kind { config.context } else { config.compressed + config.latents };
-        rows * Projection::state_row(config)
-    }
-
-    fn earliest(_config: &ModelConfig, _layer: &LayerSpec, _position: usize) -> usize {
-        0
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        norm: &Norm,
+        state: Option<&mut LayerState>,
+        _carry: &mut Carry,
+        context: &LayerContext,
+    ) -> Tensor<3> {
+        let mixed = self.mix(norm.forward(x.clone()), state, context);
+        ops::add(mixed, self.residual(x, context.rows))
     }
 }

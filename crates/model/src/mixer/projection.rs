@@ -4,11 +4,16 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::config::{Biases, KeyValue, ModelConfig, NormKind, RotaryLayers, RotaryLayout};
-use crate::cost::LinearCall;
+use crate::cost::{Call, LinearCall};
+use crate::layer::{Activations, LayerState, Rows, StateTensor, Windowing};
 use crate::layers::{Bias, Linear, Norm};
 use crate::ops::{self, Dropout, Rotary, Visibility};
-use crate::rows::Rows;
 use crate::schedule::LayerSpec;
+
+/// Name of the keys in a state.
+const KEY: &str = "key";
+/// Name of the values in a state.
+const VALUE: &str = "value";
 
 /// q = x Wq, k = x Wk, v = x Wv (or one projection for key and value), with optional norms and rotation.
 #[derive(Module, Debug)]
@@ -124,13 +129,12 @@ impl Projection {
         Linear::new(config.heads * config.head_dim(), config.dim, output_bias(config), device)
     }
 
-    /// Its linear maps for `queries` query rows and `keys` key rows.
-    pub fn linears(config: &ModelConfig, queries: usize, keys: usize) -> Vec<LinearCall> {
+    /// The linear maps of queries, keys and values, for `queries` query rows and `keys` key rows.
+    pub fn input_calls(config: &ModelConfig, queries: usize, keys: usize) -> Vec<Call> {
         let (input, e) = (config.dim, config.head_dim());
         let key = LinearCall { rows: keys, input, output: config.key_value_heads() * e };
-        let mut calls = vec![LinearCall { rows: queries, input, output: config.heads * e }, key];
-        calls.extend((config.key_value == KeyValue::Separate).then_some(key));
-        calls.push(Self::output_call(config, queries));
+        let mut calls = vec![LinearCall { rows: queries, input, output: config.heads * e }.into(), key.into()];
+        calls.extend((config.key_value == KeyValue::Separate).then_some(Call::from(key)));
         calls
     }
 
@@ -139,9 +143,49 @@ impl Projection {
         LinearCall { rows, input: config.heads * config.head_dim(), output: config.dim }
     }
 
-    /// Numbers that one row of keys and values takes in a state.
-    pub fn state_row(config: &ModelConfig) -> usize {
-        2 * config.key_value_heads() * config.head_dim()
+    /// All of its linear maps.
+    pub fn calls(config: &ModelConfig, queries: usize, keys: usize) -> Vec<Call> {
+        let mut calls = Self::input_calls(config, queries, keys);
+        calls.push(Self::output_call(config, queries).into());
+        calls
+    }
+
+    /// The state of keys and values: `kept` rows now, `most` at any length.
+    pub fn state(config: &ModelConfig, kept: usize, most: usize) -> Vec<StateTensor> {
+        let row = [config.key_value_heads(), config.head_dim()];
+        [KEY, VALUE].map(|name| StateTensor::rows(name, (kept, most), row)).into()
+    }
+
+    /// How a stream goes on: rotated values (authors' code) carry absolute positions and were trained on 0 .. n only.
+    pub fn windowing(config: &ModelConfig, layer: &LayerSpec) -> Windowing {
+        match config.key_value == KeyValue::Shared && config.rotary != RotaryLayers::None {
+            true => Windowing::Sliding { stride: layer.segment },
+            false => Windowing::Carried,
+        }
+    }
+
+    /// What training holds: per row the input, its norm, keys and values (with their unnormalised form), and per query row
+    /// the query (likewise) and the attention's output; `parts` are elements of copies of parts, and of parts joined.
+    /// Gradients flow back to queries, keys and values, their contributions to the normalised rows, and the residual;
+    /// where attention reads parts of the tensors, to those of the parts, each as long as the whole.
+    pub fn activations(
+        config: &ModelConfig,
+        (rows, after): (Rows, Rows),
+        score_entries: u64,
+        parts: usize,
+    ) -> Activations {
+        let (width, narrow) = (config.heads * config.head_dim(), config.key_value_heads() * config.head_dim());
+        let forms = 1 + usize::from(config.qk_norm);
+        let key_value = match config.key_value {
+            KeyValue::Separate => (1 + forms) * narrow,
+            KeyValue::Shared => (1 + usize::from(config.key_value_norm)) * narrow,
+        };
+        let of_parts = if parts > 0 { width + 2 * narrow } else { 0 };
+        Activations {
+            kept: (rows.len() * (2 * config.dim + key_value) + after.len() * (forms + 1) * width + parts) as u64,
+            unfused: 3 * config.heads as u64 * score_entries,
+            flow: (rows.len() * (4 * config.dim + 2 * narrow + of_parts) + after.len() * width) as u64,
+        }
     }
 }
 
@@ -159,6 +203,18 @@ fn rotary(config: &ModelConfig, layer: &LayerSpec) -> Option<Rotary> {
             RotaryLayout::Interleaved => ops::RotaryLayout::Interleaved,
         },
     })
+}
+
+/// Joins new keys and values `[1, T, G, e]` to those of the state, which keeps the last `keep`; returns all of them, and how
+/// many came from the state.
+pub(super) fn extend(
+    (keys, values): (Tensor<4>, Tensor<4>),
+    state: Option<&mut LayerState>,
+    keep: usize,
+) -> ((Tensor<4>, Tensor<4>), usize) {
+    let Some(state) = state else { return ((keys, values), 0) };
+    let before = state.row_count(KEY);
+    ((state.push_rows(KEY, keys, keep), state.push_rows(VALUE, values, keep)), before)
 }
 
 fn split(x: Tensor<3>, heads: usize) -> Tensor<4> {

@@ -7,16 +7,16 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use percept_fault::Result;
 
-use super::projection::Projection;
-use super::{DecodeStep, Mixer};
+use super::attention_step;
+use super::projection::{Projection, extend};
 use crate::config::ModelConfig;
-use crate::cost::{AttentionCall, LinearCall};
+use crate::cost::AttentionCall;
+use crate::decoder::BuildStep;
+use crate::layer::{Carry, Facts, LayerContext, LayerState, Place, Reach, Rows, Sublayer, Windowing, with_residual};
+use crate::layers::Norm;
 use crate::ops::{Pattern, Visibility};
-use crate::rows::{LayerContext, Place, Rows};
 use crate::schedule::LayerSpec;
-use crate::state::MixerState;
 
 /// Full causal attention.
 #[derive(Module, Debug)]
@@ -27,7 +27,19 @@ pub struct Transformer {
     dropout: f32,
 }
 
-impl Mixer for Transformer {
+impl Transformer {
+    fn mix(&self, x: Tensor<3>, state: Option<&mut LayerState>, context: &LayerContext) -> Tensor<3> {
+        let start = context.rows.start;
+        let q = self.projection.queries(x.clone(), start);
+        let (pair, before) = extend(self.projection.keys_values(x, start), state, self.context);
+        let pattern = Pattern::Band { width: self.context };
+        let visibility = Visibility { pattern, query_start: start, key_start: start - before };
+        let y = self.projection.attend(q, pair, &visibility, context.dropout(self.dropout, Place::Attention));
+        self.projection.output.forward(y)
+    }
+}
+
+impl Sublayer for Transformer {
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
         Self {
             projection: Projection::new(config, layer, device),
@@ -36,56 +48,41 @@ impl Mixer for Transformer {
         }
     }
 
-    fn validate(_config: &ModelConfig, _layer: &LayerSpec) -> Result<()> {
-        Ok(())
-    }
-
-    fn mix(&self, x: Tensor<3>, state: Option<&mut MixerState>, context: &LayerContext) -> Tensor<3> {
-        let start = context.rows.start;
-        let q = self.projection.queries(x.clone(), start);
-        let mut pair = self.projection.keys_values(x, start);
-        let mut key_start = start;
-        if let Some(state) = state {
-            key_start -= state.key_rows();
-            pair = state.append(pair.0, pair.1);
-            state.keep_last(self.context);
+    fn facts(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Facts {
+        let (count, kept) = (rows.len(), rows.len().min(config.context));
+        let score_entries = (count * kept) as u64;
+        let visibility = Visibility::new(Pattern::Band { width: config.context });
+        let (heads, width) = (config.heads, config.head_dim());
+        let mut work = Projection::calls(config, count, count);
+        work.push(AttentionCall { queries: count, keys: count, heads, width, visibility }.into());
+        Facts {
+            parameters: Projection::parameters(config),
+            work,
+            score_entries,
+            activations: Projection::activations(config, (rows, rows), score_entries, 0),
+            state: Projection::state(config, kept, config.context),
+            reach: Reach::Context(config.context),
+            ..Facts::of(rows)
         }
-        let visibility = Visibility { pattern: Pattern::Band { width: self.context }, query_start: start, key_start };
-        let y = self.projection.attend(q, pair, &visibility, context.dropout(self.dropout, Place::Attention));
-        self.projection.output.forward(y)
     }
 
-    fn decode_step(&self) -> Option<DecodeStep<'_>> {
+    fn windowing(config: &ModelConfig, layer: &LayerSpec) -> Windowing {
+        Projection::windowing(config, layer)
+    }
+
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        norm: &Norm,
+        state: Option<&mut LayerState>,
+        _carry: &mut Carry,
+        context: &LayerContext,
+    ) -> Tensor<3> {
+        with_residual(x, norm, |x| self.mix(x, state, context))
+    }
+
+    fn step<'a>(&'a self, norm: &'a Norm) -> Option<BuildStep<'a>> {
         let patterns = vec![Pattern::Band { width: self.context }];
-        Some(DecodeStep { projection: &self.projection, patterns, first_output: None })
-    }
-
-    fn score_entries(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> u64 {
-        (rows.len() * rows.len().min(config.context)) as u64
-    }
-
-    fn parameters(config: &ModelConfig, _layer: &LayerSpec) -> u64 {
-        Projection::parameters(config)
-    }
-
-    fn linears(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Vec<LinearCall> {
-        Projection::linears(config, rows.len(), rows.len())
-    }
-
-    fn attention(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Vec<AttentionCall> {
-        let (count, pattern) = (rows.len(), Pattern::Band { width: config.context });
-        vec![AttentionCall { queries: count, keys: count, heads: config.heads, visibility: Visibility::new(pattern) }]
-    }
-
-    fn state_elements(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> usize {
-        rows.len().min(config.context) * Projection::state_row(config)
-    }
-
-    fn state_limit(config: &ModelConfig, _layer: &LayerSpec) -> usize {
-        config.context * Projection::state_row(config)
-    }
-
-    fn earliest(config: &ModelConfig, _layer: &LayerSpec, position: usize) -> usize {
-        (position + 1).saturating_sub(config.context)
+        Some(attention_step::build(norm, &self.projection, patterns, None))
     }
 }

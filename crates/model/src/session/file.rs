@@ -14,6 +14,10 @@ use crate::language_model::LanguageModel;
 
 const FORMAT: &str = "percept-session-1";
 const FINGERPRINT: &str = "model_fingerprint";
+const LAST: &str = "last";
+const TOKENS: &str = "tokens";
+/// Of the names of a layer's tensors: the mixer's stand by themselves.
+const HALVES: [&str; 2] = ["", "channel."];
 
 /// What a state file says about itself.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -63,7 +67,7 @@ impl Session {
     pub fn inspect(path: &Path) -> Result<StateSummary> {
         let bytes = std::fs::read(path).at("read", path)?;
         let (tensors, metadata) = parse(&bytes)?;
-        let state_bytes = tensors.iter().filter(|(name, _)| name != "last").map(|(_, view)| view.data().len()).sum();
+        let state_bytes = tensors.iter().filter(|(name, _)| name != LAST).map(|(_, view)| view.data().len()).sum();
         let mut shapes: Vec<_> = tensors.iter().map(|(name, view)| (name.clone(), view.shape().to_vec())).collect();
         shapes.sort();
         Ok(StateSummary {
@@ -77,17 +81,19 @@ impl Session {
     /// The state as the bytes of a safetensors file.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut parts: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
-        let running::Tensors { states, last } = self.running.to_tensors(&self.model);
+        let running::Tensors { states, last } = self.running.to_tensors(&self.model, self.rows());
         for (layer, state) in states.iter().enumerate() {
-            for (name, tensor) in state.tensors() {
-                parts.push(part(format!("layers.{layer}.{name}"), tensor.clone()));
+            for (half, state) in HALVES.into_iter().zip([&state.mixer, &state.channel]) {
+                for (name, dims, flat) in state.tensors() {
+                    parts.push(part(format!("layers.{layer}.{half}{name}"), dims.to_vec(), flat.clone()));
+                }
             }
         }
         if let Some(last) = last {
-            parts.push(part("last".into(), last));
+            parts.push(part(LAST.into(), last.dims().to_vec(), last.flatten(0, 2)));
         }
         let tokens = self.tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
-        parts.push(("tokens".into(), Dtype::U32, vec![self.tokens.len()], tokens));
+        parts.push((TOKENS.into(), Dtype::U32, vec![self.tokens.len()], tokens));
         let views = parts
             .iter()
             .map(|(name, dtype, shape, data)| Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), data)?)))
@@ -111,35 +117,31 @@ impl Session {
                 .hint("load it with the run and checkpoint that wrote it"));
         }
         session.position = number(&metadata, "position")?;
-        let (model, position) = (session.model.clone(), session.position);
-        let (device, heads) = (model.device(), [model.config().key_value_heads(), model.config().head_dim()]);
-        // A window can hold more rows than tokens: V3 compresses any history to p rows.
-        let most_rows = if session.windows.is_some() { usize::MAX } else { position };
-        let running = session.running.tensors(&model);
-        for (name, view) in tensors {
-            match name.split('.').collect::<Vec<_>>()[..] {
-                ["tokens"] => {
-                    session.tokens = view
-                        .data()
-                        .chunks_exact(4)
-                        .map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-                        .collect();
-                }
-                ["last"] if *view.shape() == [1, 1, model.config().dim] => running.last = Some(tensor(&view, &device)?),
-                ["layers", layer, key] => {
-                    let tensor: Tensor<4> = tensor(&view, &device)?;
-                    let state = layer.parse::<usize>().ok().and_then(|layer| running.states.get_mut(layer));
-                    match (state, tensor.dims()) {
-                        (Some(state), [1, rows, h, e]) if [h, e] == heads && rows <= most_rows => {
-                            state.set(key, tensor)
-                        }
-                        _ => return Err(damaged()),
+        let rows = session.rows();
+        let (model, device) = (session.model.clone(), session.model.device());
+        let running = session.running.tensors(&model, rows);
+        let mut tensors: HashMap<String, TensorView<'_>> = tensors.into_iter().collect();
+        session.tokens = tensors.remove(TOKENS).map(|view| tokens(&view)).unwrap_or_default();
+        if session.position > 0 {
+            let mut take = |name: &str, dims: &[usize]| match tensors.remove(name) {
+                Some(view) if view.shape() == dims => tensor(&view, &device),
+                _ => Err(damaged()),
+            };
+            let dim = model.config().dim;
+            running.last = Some(take(LAST, &[1, 1, dim])?.reshape([1, 1, dim]));
+            for (layer, (facts, state)) in model.facts(rows).iter().zip(&mut running.states).enumerate() {
+                for ((half, facts), state) in
+                    HALVES.into_iter().zip(facts.both()).zip([&mut state.mixer, &mut state.channel])
+                {
+                    for declared in &facts.state {
+                        let (name, dims) = (format!("layers.{layer}.{half}{}", declared.name), declared.dims());
+                        let flat = take(&name, &dims)?;
+                        state.set_flat(declared.name, dims, flat);
                     }
                 }
-                _ => return Err(damaged()),
             }
         }
-        Ok(session)
+        if tensors.is_empty() { Ok(session) } else { Err(damaged()) }
     }
 }
 
@@ -155,26 +157,30 @@ fn parse(bytes: &[u8]) -> Result<(Tensors<'_>, HashMap<String, String>)> {
     Ok((tensors.tensors(), metadata))
 }
 
-fn part<const D: usize>(name: String, tensor: Tensor<D>) -> (String, Dtype, Vec<usize>, Vec<u8>) {
-    let dtype = if tensor.dtype() == DType::F64 { Dtype::F64 } else { Dtype::F32 };
-    (name, dtype, tensor.dims().to_vec(), tensor.into_data().as_bytes().to_vec())
+fn part(name: String, dims: Vec<usize>, flat: Tensor<1>) -> (String, Dtype, Vec<usize>, Vec<u8>) {
+    let dtype = if flat.dtype() == DType::F64 { Dtype::F64 } else { Dtype::F32 };
+    (name, dtype, dims, flat.into_data().as_bytes().to_vec())
 }
 
-fn tensor<const D: usize>(view: &TensorView<'_>, device: &burn::tensor::Device) -> Result<Tensor<D>> {
-    let shape: [usize; D] = view.shape().try_into().map_err(|_| damaged())?;
-    let data = view.data();
+/// The elements of a tensor, in order.
+fn tensor(view: &TensorView<'_>, device: &burn::tensor::Device) -> Result<Tensor<1>> {
+    let (data, size) = (view.data(), view.shape().iter().product::<usize>());
     match view.dtype() {
         Dtype::F32 => {
             let values: Vec<f32> = data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-            Ok(Tensor::from_data(TensorData::new(values, shape), (device, DType::F32)))
+            Ok(Tensor::from_data(TensorData::new(values, [size]), (device, DType::F32)))
         }
         Dtype::F64 => {
             let read = |b: &[u8]| b.try_into().map(f64::from_le_bytes).map_err(|_| damaged());
             let values = data.chunks_exact(8).map(read).collect::<Result<Vec<f64>>>()?;
-            Ok(Tensor::from_data(TensorData::new(values, shape), (device, DType::F64)))
+            Ok(Tensor::from_data(TensorData::new(values, [size]), (device, DType::F64)))
         }
         _ => Err(damaged()),
     }
+}
+
+fn tokens(view: &TensorView<'_>) -> Vec<u32> {
+    view.data().chunks_exact(4).map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect()
 }
 
 fn field<'a>(metadata: &'a HashMap<String, String>, key: &str) -> Result<&'a str> {

@@ -17,8 +17,7 @@ pub use schedule::{Window, WindowSchedule};
 use crate::batch::check_tokens;
 use crate::decoder::Decoder;
 use crate::language_model::LanguageModel;
-use crate::rows::{Mode, Rows};
-use crate::state::numbers;
+use crate::layer::{Mode, Rows, elements};
 use running::Running;
 
 /// Longest run of tokens that goes through the blocks at once.
@@ -88,7 +87,7 @@ impl Session {
         if precision == self.model.weight_precision() {
             return Ok(self);
         }
-        let running = Running::Tensors(Box::new(self.running.to_tensors(&self.model)));
+        let running = Running::Tensors(Box::new(self.running.to_tensors(&self.model, self.rows())));
         let model = Arc::new((*self.model).clone().with_weight_precision(precision)?);
         Ok(Self { model, running, ..self })
     }
@@ -105,7 +104,7 @@ impl Session {
 
     /// Bytes of keys, values and kept tokens.
     pub fn state_bytes(&self) -> usize {
-        self.running.bytes(&self.model) + self.tokens.len() * size_of::<u32>()
+        self.running.bytes(&self.model, self.rows()) + self.tokens.len() * size_of::<u32>()
     }
 
     /// A second stream that goes on from here by itself.
@@ -172,7 +171,7 @@ impl Session {
         let Some(last) = self.running.last() else {
             return Err(Fault::usage("nothing was fed yet").hint("feed the document token or a prompt first"));
         };
-        out.copy_from_slice(&numbers(log_softmax(self.model.logits(last), 2)));
+        out.copy_from_slice(&elements(log_softmax(self.model.logits(last), 2)));
         Ok(())
     }
 
@@ -211,7 +210,8 @@ impl Session {
     }
 
     fn score_run(&mut self, tokens: &[u32], run: Run, nll: &mut Vec<f32>) {
-        let before = self.running.tensors(&self.model).last.clone();
+        let rows = self.rows();
+        let before = self.running.tensors(&self.model, rows).last.clone();
         let hidden = self.run_tensors(tokens, run);
         let others = (tokens.len() > 1).then(|| hidden.narrow(1, 0, tokens.len() - 1));
         let predicting = Tensor::cat(before.into_iter().chain(others).collect(), 1);
@@ -244,6 +244,14 @@ impl Session {
         rest
     }
 
+    /// The rows that the state holds.
+    fn rows(&self) -> Rows {
+        match self.windows {
+            None => Rows::plain(self.position, 0),
+            Some(windows) => windows.window(self.position.max(1)).rows(self.position),
+        }
+    }
+
     /// The next token's position, counted from the start of its window.
     fn window_position(&self) -> usize {
         self.position - self.windows.map_or(0, |windows| windows.window(self.position + 1).start)
@@ -257,16 +265,14 @@ impl Session {
 
     /// Runs tokens through the model's tensors; returns their hidden rows `[1, t, d]`.
     fn run_tensors(&mut self, tokens: &[u32], run: Run) -> Tensor<3> {
-        let start = self.window_position();
-        let tensors = self.running.tensors(&self.model);
+        let (start, held) = (self.window_position(), self.rows());
+        let tensors = self.running.tensors(&self.model, held);
         let (rows, before) = match run {
             Run::Extend(_) => (Rows::plain(tokens.len(), start), Vec::new()),
             Run::Reset(window) => {
                 tensors.states.iter_mut().for_each(|state| state.clear());
                 let kept = self.position - window.start;
-                let rows =
-                    Rows { history: window.split - window.start, latents: self.position + 1 - window.split, start: 0 };
-                (rows, self.tokens[self.tokens.len() - kept..].to_vec())
+                (window.rows(self.position + 1), self.tokens[self.tokens.len() - kept..].to_vec())
             }
         };
         let x = self.model.embed(&[&before, tokens].concat(), 1);

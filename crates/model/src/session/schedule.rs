@@ -6,7 +6,8 @@
 //! section 5). With the stride s = l - fill + 1, after t tokens the split lies at s ceil((t - l) / s),
 //! or 0 for t <= l, and the window starts n - l tokens before it.
 
-use crate::config::{KeyValue, ModelConfig, RotaryLayers};
+use crate::config::ModelConfig;
+use crate::layer::{Rows, Windowing};
 use crate::schedule::LayerSpec;
 
 /// The windows of a stream.
@@ -31,21 +32,31 @@ pub struct Window {
     pub full: usize,
 }
 
+impl Window {
+    /// Its rows after `tokens` tokens of the stream, counted from its start.
+    pub fn rows(&self, tokens: usize) -> Rows {
+        Rows { history: self.split - self.start, latents: tokens - self.split, start: 0 }
+    }
+}
+
 impl WindowSchedule {
     /// The schedule of a model; none where the state is carried on for ever.
     ///
-    /// Beside the models with a history it has those whose values are rotated (authors' code): they
-    /// carry absolute positions and were trained on 0 .. n only, so past n the last n - m .. n tokens are run again.
+    /// A history and latents in any layer decide it; else the layers that know the positions 0 .. n only: past n the last
+    /// n - stride .. n tokens are run again, with the shortest of their strides.
     pub fn of(config: &ModelConfig, layers: &[LayerSpec]) -> Option<Self> {
         let context = config.context;
-        if layers.iter().any(|layer| layer.kind.has_history()) {
-            let incremental = layers.iter().all(|layer| layer.kind.is_incremental(config, layer));
-            let fill = if incremental { config.latent_fill() } else { config.latents };
+        let windowing: Vec<Windowing> = layers.iter().flat_map(|layer| layer.windowing(config)).collect();
+        if layers.iter().any(|layer| layer.has_history(config)) {
+            let anew = windowing.contains(&Windowing::LatentsAnew);
+            let fill = if anew { config.latents } else { config.latent_fill() };
             return Some(Self { context, latents: config.latents, stride: config.latents - fill + 1 });
         }
-        let rotated_values = config.key_value == KeyValue::Shared && config.rotary != RotaryLayers::None;
-        let stride = layers.iter().map(|layer| layer.segment).min().unwrap_or(1).clamp(1, context);
-        rotated_values.then_some(Self { context, latents: context, stride })
+        let strides = windowing.iter().filter_map(|windowing| match windowing {
+            Windowing::Sliding { stride } => Some(*stride),
+            _ => None,
+        });
+        strides.min().map(|stride| Self { context, latents: context, stride: stride.clamp(1, context) })
     }
 
     /// The window after `tokens` >= 1 tokens.

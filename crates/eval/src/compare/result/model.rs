@@ -63,7 +63,7 @@ pub struct Cost {
     /// Targets that a training window trains.
     pub targets_per_window: usize,
     /// How far back, in tokens, an input can influence an output of one pass.
-    pub reach: usize,
+    pub reach: Option<usize>,
     /// Tokens of context that the test protocol lets it use: the lesser of reach and window.
     pub usable_context: usize,
     /// Bytes of a session's state after a training window.

@@ -100,7 +100,7 @@ fn print(terminal: &Terminal, plan: &Plan) -> Result<()> {
     row("parameters", human::grouped(plan.parameters))?;
     let context = human::grouped(plan.context as u64);
     row("window", format!("{context} tokens, {} of them scored", human::grouped(plan.targets_per_window as u64)))?;
-    row("reach", human::plural(plan.reach as u64, "token"))?;
+    row("reach", plan.reach.map_or_else(|| "everything before".into(), |reach| human::plural(reach as u64, "token")))?;
     row("forward", format!("{} FLOP per token", human::short(plan.flops_per_token)))?;
     row("training", format!("{} FLOP per token", human::short(plan.training_flops_per_token)))?;
     row("score entries", format!("{} per window, all layers", human::grouped(plan.score_entries)))?;

@@ -32,6 +32,11 @@ impl Rows {
         self.len() == 0
     }
 
+    /// The position after the last row.
+    pub fn end(&self) -> usize {
+        self.start + self.len()
+    }
+
     /// Position of the first latent.
     pub fn first_latent(&self) -> usize {
         self.start + self.history

@@ -1,0 +1,16 @@
+//! Channel sublayers, which work inside each position: the registry, by the names of `model.feed_forward`.
+
+mod feed_forward;
+
+pub use feed_forward::FeedForward;
+
+use crate::layer::sublayers;
+
+sublayers! {
+    /// The registered channel sublayers.
+    ChannelKind,
+    /// The weights of one registered channel sublayer. The variant's name stays out of weight paths.
+    AnyChannel:
+    Swiglu(FeedForward) = "swiglu": "down(silu(gate(x)) * up(x)).",
+    Gelu(FeedForward) = "gelu": "down(gelu(up(x))) with the exact (erf) GELU.",
+}

@@ -1,0 +1,87 @@
+//! A layer of the stack: two sublayers, a mixer and a channel sublayer, behind one contract.
+//!
+//! [`Sublayer`] is what a model's file implements; [`Facts`] is what it declares about itself; [`LayerState`] is what a
+//! stream has left behind in it; [`Carry`] takes values from one layer to later ones; [`Block`] puts the two together.
+
+mod block;
+mod carry;
+mod context;
+mod facts;
+mod registry;
+mod state;
+
+use burn::tensor::{Device, Tensor};
+use percept_fault::Result;
+
+pub use block::{Block, BlockContext, BlockFacts, BlockState};
+pub use carry::Carry;
+pub(crate) use context::mix;
+pub use context::{LayerContext, Mode, Place, Rows};
+pub use facts::{Activations, Direction, Facts, Reach, Windowing};
+pub use registry::Contract;
+pub(crate) use registry::sublayers;
+pub(crate) use state::elements;
+pub use state::{Extent, LayerState, StateTensor};
+
+use crate::config::ModelConfig;
+use crate::decoder::BuildStep;
+use crate::layers::Norm;
+use crate::ops;
+use crate::schedule::LayerSpec;
+
+/// One half of a layer: a mixer, which moves information between positions, or a channel sublayer, which works inside
+/// each. Positions are counted from the start of the window or stream.
+pub trait Sublayer {
+    /// Allocates the weights (zeros; [`crate::init`] fills them).
+    fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self
+    where
+        Self: Sized;
+
+    /// Checks the keys that it reads.
+    ///
+    /// # Errors
+    /// A usage fault that names the key.
+    fn validate(_config: &ModelConfig, _layer: &LayerSpec) -> Result<()>
+    where
+        Self: Sized,
+    {
+        Ok(())
+    }
+
+    /// What it promises for `rows`: the rows of a window, or all that a stream has seen.
+    fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts
+    where
+        Self: Sized;
+
+    /// How a stream goes on past the training window.
+    fn windowing(_config: &ModelConfig, _layer: &LayerSpec) -> Windowing
+    where
+        Self: Sized,
+    {
+        Windowing::Carried
+    }
+
+    /// `x`: `[B, rows, d]`; returns `[B, rows_after, d]`, the residual included: most often x + f(norm(x))
+    /// ([`with_residual`]).
+    ///
+    /// Without a state the rows are a whole window. With one they follow whatever it has seen, and it is updated; from the
+    /// empty state the result is that of the whole window. Only an empty state may be given history rows.
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        norm: &Norm,
+        state: Option<&mut LayerState>,
+        carry: &mut Carry,
+        context: &LayerContext,
+    ) -> Tensor<3>;
+
+    /// How [`crate::decoder`] runs one new position from packed weights; `None`: it runs [`Sublayer::forward`].
+    fn step<'a>(&'a self, _norm: &'a Norm) -> Option<BuildStep<'a>> {
+        None
+    }
+}
+
+/// x + f(norm(x)).
+pub fn with_residual(x: Tensor<3>, norm: &Norm, f: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Tensor<3> {
+    ops::add(f(norm.forward(x.clone())), x)
+}

@@ -1,0 +1,96 @@
+//! The registries: a name for each sublayer, and its contract behind the name.
+
+use percept_fault::Result;
+
+use super::{Facts, Rows, Sublayer, Windowing};
+use crate::config::ModelConfig;
+use crate::schedule::LayerSpec;
+
+/// What a kind of sublayer declares without weights; see [`Sublayer`].
+#[derive(Debug, Clone, Copy)]
+pub struct Contract {
+    /// [`Sublayer::validate`].
+    pub validate: fn(&ModelConfig, &LayerSpec) -> Result<()>,
+    /// [`Sublayer::facts`].
+    pub facts: fn(&ModelConfig, &LayerSpec, Rows) -> Facts,
+    /// [`Sublayer::windowing`].
+    pub windowing: fn(&ModelConfig, &LayerSpec) -> Windowing,
+}
+
+impl Contract {
+    /// The contract of a type.
+    pub fn of<S: Sublayer>() -> Self {
+        Self { validate: S::validate, facts: S::facts, windowing: S::windowing }
+    }
+}
+
+/// Makes a registry: an enum of kinds (a name in a configuration) and one of weights, from a line per sublayer.
+macro_rules! sublayers {
+    (
+        $(#[$kind_doc:meta])* $kind:ident, $(#[$any_doc:meta])* $any:ident:
+        $($variant:ident($type:ty) = $name:literal $(| $alias:literal)*: $summary:literal,)*
+    ) => {
+        $(#[$kind_doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        pub enum $kind {
+            $(#[doc = $summary] #[serde(rename = $name $(, alias = $alias)*)] $variant,)*
+        }
+
+        $(#[$any_doc])*
+        #[derive(burn::module::Module, Debug)]
+        pub enum $any {
+            $(#[doc = $summary] $variant($type),)*
+        }
+
+        impl $kind {
+            /// All of them, in the order of the registry.
+            pub const ALL: &[$kind] = &[$($kind::$variant,)*];
+
+            /// The one of that name or alias.
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($name $(| $alias)* => Some(Self::$variant),)* _ => None }
+            }
+
+            /// Every name and alias.
+            pub fn all_names() -> impl Iterator<Item = &'static str> {
+                [$($name, $($alias,)*)*].into_iter()
+            }
+
+            /// The name used in configurations.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What it does, in a line.
+            pub fn summary(self) -> &'static str {
+                match self { $(Self::$variant => $summary,)* }
+            }
+
+            /// What it declares.
+            pub fn contract(self) -> $crate::layer::Contract {
+                match self { $(Self::$variant => $crate::layer::Contract::of::<$type>(),)* }
+            }
+
+            /// Allocates the weights.
+            pub fn build(
+                self,
+                config: &$crate::config::ModelConfig,
+                layer: &$crate::schedule::LayerSpec,
+                device: &burn::tensor::Device,
+            ) -> $any {
+                match self {
+                    $(Self::$variant => $any::$variant(<$type as $crate::layer::Sublayer>::new(config, layer, device)),)*
+                }
+            }
+        }
+
+        impl std::ops::Deref for $any {
+            type Target = dyn $crate::layer::Sublayer;
+
+            fn deref(&self) -> &Self::Target {
+                match self { $(Self::$variant(sublayer) => sublayer,)* }
+            }
+        }
+    };
+}
+pub(crate) use sublayers;

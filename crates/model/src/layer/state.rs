@@ -1,0 +1,189 @@
+//! The running state of a sublayer: named tensors of the shapes that it declares.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
+
+/// The elements of a tensor of f32 in order.
+pub(crate) fn elements<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    let data = tensor.into_data();
+    data.as_slice::<f32>().map_or_else(|_| data.iter::<f32>().collect(), <[f32]>::to_vec)
+}
+
+/// How a tensor of a state grows with the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// It does not.
+    Fixed,
+    /// A row per position, of which the last ones are kept.
+    Rows {
+        /// Rows kept after the positions that the declaration is for.
+        kept: usize,
+        /// The most that are ever kept.
+        most: usize,
+    },
+}
+
+/// A tensor of a state, as declared in [`super::Facts::state`]: `[1, ..shape]` where it is fixed, else
+/// `[1, kept, ..shape]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateTensor {
+    /// Its name within the sublayer.
+    pub name: &'static str,
+    /// How it grows.
+    pub extent: Extent,
+    /// Its shape, without the batch and the rows.
+    pub shape: Vec<usize>,
+}
+
+impl StateTensor {
+    /// A tensor `[1, ..shape]`.
+    pub fn fixed(name: &'static str, shape: impl Into<Vec<usize>>) -> Self {
+        Self { name, extent: Extent::Fixed, shape: shape.into() }
+    }
+
+    /// A tensor of the last rows, `[1, kept, ..shape]`.
+    pub fn rows(name: &'static str, (kept, most): (usize, usize), shape: impl Into<Vec<usize>>) -> Self {
+        Self { name, extent: Extent::Rows { kept, most }, shape: shape.into() }
+    }
+
+    /// Elements of a row, or of the whole tensor where it is fixed.
+    pub fn width(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Its dimensions.
+    pub fn dims(&self) -> Vec<usize> {
+        let kept = match self.extent {
+            Extent::Fixed => None,
+            Extent::Rows { kept, .. } => Some(kept),
+        };
+        [1].into_iter().chain(kept).chain(self.shape.iter().copied()).collect()
+    }
+
+    /// Its elements.
+    pub fn elements(&self) -> usize {
+        self.dims().iter().product()
+    }
+
+    /// The most rows that are kept; 1 where it is fixed.
+    pub fn capacity(&self) -> usize {
+        match self.extent {
+            Extent::Fixed => 1,
+            Extent::Rows { most, .. } => most,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Kept {
+    flat: Tensor<1>,
+    dims: Vec<usize>,
+}
+
+/// The tensors that a sublayer has kept. Cloning is cheap: tensors are shared until written.
+#[derive(Debug, Clone, Default)]
+pub struct LayerState {
+    tensors: BTreeMap<String, Kept>,
+}
+
+impl LayerState {
+    /// True before anything was seen.
+    pub fn is_empty(&self) -> bool {
+        self.tensors.is_empty()
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.tensors.clear();
+    }
+
+    /// The tensor of that name, if it is there and has D dimensions.
+    pub fn get<const D: usize>(&self, name: &str) -> Option<Tensor<D>> {
+        let kept = self.tensors.get(name)?;
+        let dims: [usize; D] = kept.dims.as_slice().try_into().ok()?;
+        Some(kept.flat.clone().reshape(dims))
+    }
+
+    /// The elements of the tensor of that name, in order.
+    pub fn flat(&self, name: &str) -> Option<&Tensor<1>> {
+        self.tensors.get(name).map(|kept| &kept.flat)
+    }
+
+    /// The dimensions of the tensor of that name.
+    pub fn dims(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.get(name).map(|kept| kept.dims.as_slice())
+    }
+
+    /// Stores a tensor under a name.
+    pub fn set<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) {
+        let dims = tensor.dims().to_vec();
+        let size = dims.iter().product::<usize>();
+        self.set_flat(name, dims, tensor.reshape([size]));
+    }
+
+    /// Stores a tensor by its elements in order.
+    pub fn set_flat(&mut self, name: &str, dims: Vec<usize>, flat: Tensor<1>) {
+        self.tensors.insert(name.to_owned(), Kept { flat, dims });
+    }
+
+    /// Every tensor in the order of the names: name, dimensions, elements.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &[usize], &Tensor<1>)> {
+        self.tensors.iter().map(|(name, kept)| (name.as_str(), kept.dims.as_slice(), &kept.flat))
+    }
+
+    /// Bytes that the state holds.
+    pub fn bytes(&self) -> usize {
+        self.tensors.values().map(|kept| kept.flat.shape().num_elements() * kept.flat.dtype().size()).sum()
+    }
+
+    /// Rows (dimension 1) of the tensor of that name; 0 where there is none.
+    pub fn row_count(&self, name: &str) -> usize {
+        self.dims(name).map_or(0, |dims| dims[1])
+    }
+
+    /// Appends rows `[1, t, ..]` to those kept under `name`, returns all of them, and keeps the last `keep`.
+    pub fn push_rows<const D: usize>(&mut self, name: &str, rows: Tensor<D>, keep: usize) -> Tensor<D> {
+        let all = match self.get::<D>(name) {
+            Some(old) => Tensor::cat(vec![old, rows], 1),
+            None => rows,
+        };
+        let have = all.dims()[1];
+        let kept = if have <= keep {
+            all.clone()
+        } else {
+            let kept = all.clone().narrow(1, have - keep, keep);
+            let (device, dtype) = (kept.device(), kept.dtype());
+            // A narrowed tensor would keep the whole buffer alive.
+            Tensor::from_data(kept.into_data(), (&device, dtype))
+        };
+        self.set(name, kept);
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_appended_and_the_last_ones_kept() {
+        let device = Default::default();
+        let rows = |from: i64, to: i64| Tensor::<1, burn::tensor::Int>::arange(from..to, &device).float();
+        let mut state = LayerState::default();
+        let all = state.push_rows("key", rows(0, 4).reshape([1, 2, 2]), 3);
+        assert_eq!((all.dims(), state.row_count("key")), ([1, 2, 2], 2));
+        let all = state.push_rows("key", rows(4, 8).reshape([1, 2, 2]), 3);
+        assert_eq!((all.dims(), state.bytes()), ([1, 4, 2], 3 * 2 * 4));
+        assert_eq!(elements(state.get::<3>("key").unwrap()), [2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+        assert!(state.get::<4>("key").is_none() && state.get::<3>("value").is_none());
+    }
+
+    #[test]
+    fn a_declared_tensor_knows_its_sizes() {
+        let keys = StateTensor::rows("key", (3, 8), [2, 5]);
+        assert_eq!((keys.dims(), keys.elements(), keys.capacity()), (vec![1, 3, 2, 5], 30, 8));
+        let fixed = StateTensor::fixed("sum", [7]);
+        assert_eq!((fixed.dims(), fixed.elements(), fixed.capacity(), fixed.width()), (vec![1, 7], 7, 1, 7));
+    }
+}
