@@ -160,21 +160,12 @@ impl LanguageModel {
         upstream: Upstream,
         gradients: &mut Gradients,
     ) -> Upstream {
-        let leaf = Tensor::<3>::from_inner(input.x).require_grad();
-        let carried = input.carry.map(|value| Tensor::from_inner(value).require_grad());
-        let mut carry = carried.clone();
-        let y = self.blocks[index].forward(leaf.clone(), None, &mut carry, &input.context);
-        let after = carry.iter().filter_map(|(name, value)| Some((value.clone(), upstream.carry.get(name)?.clone())));
-        let products = after.chain(upstream.rows.map(|dy| (y, dy))).map(|(y, dy)| (y * Tensor::from_inner(dy)).sum());
-        let Some(sum) = products.reduce(|a, b| a + b) else { return Upstream::default() };
-        let mut graph = sum.backward();
-        let mut below = Upstream { rows: leaf.grad_remove(&mut graph), carry: Carry::default() };
-        for (name, value) in carried.iter() {
-            if let Some(gradient) = value.grad_remove(&mut graph) {
-                below.carry.set(name, gradient);
-            }
-        }
-        gradients.collect(&self.blocks[index], &format!("blocks.{index}"), &mut graph);
+        let block = &self.blocks[index];
+        let forward = |x: Tensor<3>, carry: &mut Carry| block.forward(x, None, carry, &input.context);
+        let Some((below, mut graph)) = backward_through((input.x, input.carry), upstream, forward) else {
+            return Upstream::default();
+        };
+        gradients.collect(block, &format!("blocks.{index}"), &mut graph);
         below
     }
 }
@@ -191,4 +182,72 @@ struct BlockInput {
 struct Upstream {
     rows: Option<Tensor<3>>,
     carry: Carry,
+}
+
+/// Runs `forward` again on what entered a block (without autodiff), and takes the gradients of what left it through it: those
+/// of the rows, and those of every value in the carry, which reach the layer that put it in through all that read it.
+fn backward_through(
+    (x, carry): (Tensor<3>, Carry),
+    upstream: Upstream,
+    forward: impl FnOnce(Tensor<3>, &mut Carry) -> Tensor<3>,
+) -> Option<(Upstream, Graph)> {
+    let leaf = Tensor::<3>::from_inner(x).require_grad();
+    let entered = carry.map(|value| Tensor::from_inner(value).require_grad());
+    let mut left = entered.clone();
+    let y = forward(leaf.clone(), &mut left);
+    let carried = left.iter().filter_map(|(name, value)| Some((value.clone(), upstream.carry.get(name)?.clone())));
+    let pairs = upstream.rows.map(|dy| (y, dy)).into_iter().chain(carried);
+    let sum = pairs.map(|(y, dy)| (y * Tensor::from_inner(dy)).sum()).reduce(|a, b| a + b)?;
+    let mut graph = sum.backward();
+    let mut below = Upstream { rows: leaf.grad_remove(&mut graph), carry: Carry::default() };
+    for (name, value) in entered.iter() {
+        if let Some(gradient) = value.grad_remove(&mut graph) {
+            below.carry.set(name, gradient);
+        }
+    }
+    Some((below, graph))
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    /// Layer 0 puts a value in, layer 1 only passes it, layers 2 and 3 read it.
+    fn layer(index: usize, x: Tensor<3>, carry: &mut Carry) -> Tensor<3> {
+        match index {
+            0 => {
+                carry.set("value", x.clone() * x.clone());
+                x * 2.0
+            }
+            1 => x.clone() * x,
+            _ => match carry.get("value") {
+                Some(value) => x.clone() * value.clone() + x,
+                None => x,
+            },
+        }
+    }
+
+    #[test]
+    fn gradients_of_carried_values_add_up_over_the_layers_that_read_them() {
+        let device = Device::default().autodiff();
+        let x = Tensor::<3>::from_data([[[0.5f32, -1.5], [2.0, 0.25]]], &device).require_grad();
+        let at_once = (0..4).fold((x.clone(), Carry::default()), |(x, mut carry), index| (layer(index, x, &mut carry), carry));
+        let expected = x.grad(&at_once.0.sum().backward()).expect("a gradient");
+
+        let (mut inputs, mut now, mut carry) = (Vec::new(), x.clone().inner(), Carry::default());
+        for index in 0..4 {
+            inputs.push((now.clone(), carry.clone()));
+            now = layer(index, now, &mut carry);
+        }
+        let mut upstream = Upstream { rows: Some(Tensor::ones_like(&now)), carry: Carry::default() };
+        for (index, input) in inputs.into_iter().enumerate().rev() {
+            let forward = |x: Tensor<3>, carry: &mut Carry| layer(index, x, carry);
+            (upstream, _) = backward_through(input, upstream, forward).expect("a gradient to take through");
+        }
+        let by_block = upstream.rows.expect("a gradient");
+        let distance: f32 = (by_block - expected).abs().max().into_scalar();
+        assert!(distance < 1e-5, "{distance}");
+    }
 }

@@ -118,4 +118,6 @@ pub fn verify(subject: &dyn Subject, effort: Effort, progress: &mut dyn FnMut(&C
 #[cfg(test)]
 mod broken;
 #[cfg(test)]
+mod recurrent;
+#[cfg(test)]
 mod tests;

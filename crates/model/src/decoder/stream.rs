@@ -168,3 +168,32 @@ impl Stream {
         self.position += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(device: &Device) -> LayerState {
+        let mut state = LayerState::default();
+        let values = |from: usize, count: usize| (from..from + count).map(|x| x as f32).collect::<Vec<f32>>();
+        state.set_flat("key", vec![1, 3, 2], Tensor::from_data(TensorData::new(values(10, 6), [6]), device));
+        state.set_flat("sum", vec![1, 2, 2], Tensor::from_data(TensorData::new(values(50, 4), [4]), device));
+        state
+    }
+
+    #[test]
+    fn a_state_of_rows_and_of_a_fixed_tensor_comes_back_from_plain_memory() {
+        let device = Device::default();
+        let declared = [StateTensor::rows("key", (3, 4), [2]), StateTensor::fixed("sum", [2, 2])];
+        let mut plain = StepState::new(&declared, false);
+        plain.load(&state(&device), &declared, 6);
+        assert_eq!((plain.buffers()[0].first(), plain.buffers()[0].row(5)), (3, [14.0, 15.0].as_slice()));
+        assert_eq!(plain.buffers()[1].all(), [50.0, 51.0, 52.0, 53.0]);
+        plain.buffers_mut()[0].row_mut(6).copy_from_slice(&[16.0, 17.0]);
+        let later = [StateTensor::rows("key", (4, 4), [2]), StateTensor::fixed("sum", [2, 2])];
+        let exported = plain.export(&later, 7, &device);
+        let values = |name| elements(exported.flat(name).expect("a tensor").clone());
+        assert_eq!(values("key"), [10.0, 11.0, 12.0, 13.0, 14.0, 15.0, 16.0, 17.0]);
+        assert_eq!((values("sum"), exported.dims("sum")), (vec![50.0, 51.0, 52.0, 53.0], Some([1, 2, 2].as_slice())));
+    }
+}
