@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 static MACS: AtomicU64 = AtomicU64::new(0);
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
-/// The cost of matrix products. Nothing else is counted: norms, activations and the optimizer are bound by memory.
+/// The cost of matrix products and convolutions. Nothing else is counted: norms, activations and the optimizer are bound by memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Multiply-accumulates; each is two floating-point operations.
@@ -39,7 +39,11 @@ impl Cost {
 
 /// Counts a product that is executed.
 pub(crate) fn count(m: usize, n: usize, k: usize) {
-    let cost = Cost::of_product(m, n, k);
+    count_cost(Cost::of_product(m, n, k));
+}
+
+/// Counts work that is executed.
+pub(crate) fn count_cost(cost: Cost) {
     MACS.fetch_add(cost.macs, Ordering::Relaxed);
     NUMBERS.fetch_add(cost.numbers, Ordering::Relaxed);
 }

@@ -10,6 +10,7 @@ mod attention;
 pub mod bench;
 #[cfg(target_arch = "x86_64")]
 mod bf16;
+mod convolution;
 mod cost;
 pub mod decode;
 mod dropout;
@@ -32,6 +33,7 @@ mod visibility;
 pub use activation::{gelu, gelu_backward, swiglu, swiglu_backward};
 pub use adamw::{AdamW, squared_norm};
 pub use attention::{Attention, AttentionSaved, AttentionShape};
+pub use convolution::{Convolution, multiply_add};
 pub use cost::Cost;
 pub use dropout::Dropout;
 pub use head::{Head, HeadGradients, IGNORED};

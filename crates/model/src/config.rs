@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::channel::ChannelKind;
+use crate::mixer::MixerOptions;
 use crate::schedule::{self, LayerSpec};
 
 /// Which normalisation the blocks use.
@@ -164,6 +165,9 @@ pub struct ModelConfig {
     pub initialisation: Initialisation,
     /// Standard deviation of the normal initialisation.
     pub init_std: f64,
+    /// The tables of single mixers, e.g. `[model.conv]`.
+    #[serde(flatten)]
+    pub own: MixerOptions,
 }
 
 impl Default for ModelConfig {
@@ -202,6 +206,7 @@ impl Default for ModelConfig {
             z_loss: 0.0,
             initialisation: Initialisation::Normal,
             init_std: 0.02,
+            own: MixerOptions::default(),
         }
     }
 }

@@ -233,7 +233,8 @@ mod tests {
     fn gradients_of_carried_values_add_up_over_the_layers_that_read_them() {
         let device = Device::default().autodiff();
         let x = Tensor::<3>::from_data([[[0.5f32, -1.5], [2.0, 0.25]]], &device).require_grad();
-        let at_once = (0..4).fold((x.clone(), Carry::default()), |(x, mut carry), index| (layer(index, x, &mut carry), carry));
+        let at_once =
+            (0..4).fold((x.clone(), Carry::default()), |(x, mut carry), index| (layer(index, x, &mut carry), carry));
         let expected = x.grad(&at_once.0.sum().backward()).expect("a gradient");
 
         let (mut inputs, mut now, mut carry) = (Vec::new(), x.clone().inner(), Carry::default());

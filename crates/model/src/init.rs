@@ -2,8 +2,8 @@
 //! whatever the order or the device.
 //!
 //! - `normal` (default): matrices normal(0, `init_std`); the projections into the residual stream
-//!   (`output`, `first_output`, `down`) divided by sqrt(2 L), as GPT-2 does; V3's compression
-//!   normal(0, 1/sqrt(h)); biases 0; norms 1 and 0.
+//!   (`output`, `first_output`, `down`) divided by sqrt(2 L), as GPT-2 does; what a sublayer
+//!   says itself ([`crate::layer::Sublayer::initial_std`]); biases 0; norms 1 and 0.
 //! - `pytorch`: what PyTorch leaves: embedding normal(0, 1); linear weights and biases
 //!   uniform(+-1/sqrt(fan-in)); norms 1 and 0.
 
@@ -16,13 +16,17 @@ use sha2::{Digest, Sha256};
 use crate::config::{Initialisation, ModelConfig};
 use crate::language_model::LanguageModel;
 use crate::parameters;
+use crate::schedule::LayerSpec;
 
 /// Fills every weight.
 pub fn initialise(model: LanguageModel, seed: u64) -> LanguageModel {
-    let config = model.config().clone();
+    let (config, layers) = (model.config().clone(), model.layers().to_vec());
     parameters::map(model, |path, shape, tensor| {
         let rule = match config.initialisation {
-            Initialisation::Normal => normal_rule(path, shape, &config),
+            Initialisation::Normal => match of_sublayer(path, shape, &layers) {
+                Some(std) => Rule::Normal(std),
+                None => normal_rule(path, shape, &config),
+            },
             Initialisation::Pytorch => pytorch_rule(path, shape, &config),
         };
         let values = match rule {
@@ -46,12 +50,23 @@ enum Rule {
     Uniform(f64),
 }
 
+/// What the sublayer that holds a weight says of it.
+fn of_sublayer(path: &str, shape: &[usize], layers: &[LayerSpec]) -> Option<f64> {
+    let (index, rest) = path.strip_prefix("blocks.")?.split_once('.')?;
+    let layer = layers.get(index.parse::<usize>().ok()?)?;
+    let (half, path) = rest.split_once('.')?;
+    match half {
+        "mixer" => (layer.kind.contract().initial_std)(path, shape),
+        "feed_forward" => (layer.channel.contract().initial_std)(path, shape),
+        _ => None,
+    }
+}
+
 fn normal_rule(path: &str, shape: &[usize], config: &ModelConfig) -> Rule {
     let into_residual =
         [".output.weight", ".first_output.weight", ".down.weight"].iter().any(|end| path.ends_with(end));
     match shape.len() {
         1 => Rule::Keep,
-        _ if path.ends_with(".compression.weight") => Rule::Normal((shape[0] as f64).powf(-0.5)),
         _ if into_residual => Rule::Normal(config.init_std / (2.0 * config.depth as f64).sqrt()),
         _ => Rule::Normal(config.init_std),
     }

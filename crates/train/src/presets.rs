@@ -60,6 +60,7 @@ const PRESETS: &[Preset] = presets![
     "longlora-tiny",
     "longlora-small",
     "longlora-base",
+    "conv-tiny",
     "hybrid-tiny",
     "hybrid-small",
     "hybrid-base",

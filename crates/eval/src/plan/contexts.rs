@@ -86,7 +86,14 @@ fn cost(model: &ModelConfig, train: &TrainConfig, flops_per_second: Option<f64>)
 fn at_context(model: &ModelConfig, context: usize) -> ModelConfig {
     let latents = if model.latents < context { model.latents } else { context.div_ceil(2) };
     let compressed = model.compressed.min((context - latents).max(1));
-    ModelConfig { context, latents, compressed, segment: model.segment.min(context), ..model.clone() }
+    ModelConfig {
+        context,
+        latents,
+        compressed,
+        segment: model.segment.min(context),
+        own: model.own.at_context(context),
+        ..model.clone()
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use percept_model::layer::{Carry, Facts, LayerContext, LayerState, Reach, StateTensor, Sublayer, with_residual};
+use percept_model::layer::{
+    Carry, Facts, LayerContext, LayerState, NoOptions, Reach, StateTensor, Sublayer, with_residual,
+};
 use percept_model::layers::Norm;
 use percept_model::ops::{self, Pattern, Rotary, RotaryLayout, Visibility};
 use percept_model::schedule::LayerSpec;
@@ -106,6 +108,8 @@ impl<const FAULT: u8> Attention<FAULT> {
 }
 
 impl<const FAULT: u8> Sublayer for Attention<FAULT> {
+    type Options = NoOptions;
+
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
         let matrix = || Param::from_tensor(Tensor::zeros([config.dim, config.dim], device));
         Self { query: matrix(), key: matrix(), value: matrix(), heads: config.heads, segment: layer.segment }

@@ -2,7 +2,9 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use percept_model::layer::{Carry, Facts, LayerContext, LayerState, Reach, StateTensor, Sublayer, with_residual};
+use percept_model::layer::{
+    Carry, Facts, LayerContext, LayerState, NoOptions, Reach, StateTensor, Sublayer, with_residual,
+};
 use percept_model::layers::Norm;
 use percept_model::schedule::LayerSpec;
 use percept_model::{ModelConfig, Rows};
@@ -41,6 +43,8 @@ impl<const FAULT: u8> LeakySum<FAULT> {
 }
 
 impl<const FAULT: u8> Sublayer for LeakySum<FAULT> {
+    type Options = NoOptions;
+
     fn new(config: &ModelConfig, _layer: &LayerSpec, device: &Device) -> Self {
         Self { weight: Param::from_tensor(Tensor::zeros([config.dim, config.dim], device)) }
     }
@@ -67,7 +71,8 @@ impl<const FAULT: u8> Sublayer for LeakySum<FAULT> {
 }
 
 fn failures<const FAULT: u8>() -> Vec<&'static str> {
-    let config = ModelConfig { vocab: 31, dim: 16, heads: 2, depth: 2, context: 24, segment: 6, ..ModelConfig::default() };
+    let config =
+        ModelConfig { vocab: 31, dim: 16, heads: 2, depth: 2, context: 24, segment: 6, ..ModelConfig::default() };
     let subject = MixerSubject::<LeakySum<FAULT>>::new("leaky sum", &config, 11).unwrap();
     verify(&subject, Effort::THOROUGH, &mut |_| ()).unwrap().failures()
 }

@@ -48,6 +48,7 @@ pub fn reduced(config: &ModelConfig) -> Result<ModelConfig> {
         history_segments: config.history_segments.min((context - latents).max(1)),
         compressed: scaled(config.compressed).min((context - latents).max(1)),
         feed_forward_dim: if config.feed_forward_dim == 0 { 0 } else { 2 * dim },
+        own: config.own.reduced(),
         initialisation: Initialisation::Normal,
         init_std: (dim as f64).powf(-0.5),
         ..config.clone()

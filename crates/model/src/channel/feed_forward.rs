@@ -8,7 +8,7 @@ use super::ChannelKind;
 use crate::config::{Biases, ModelConfig};
 use crate::cost::{Call, LinearCall};
 use crate::decoder::{BuildStep, Pass, RowNorm, Step, parts};
-use crate::layer::{Activations, Carry, Facts, LayerContext, LayerState, Place, Rows, Sublayer};
+use crate::layer::{Activations, Carry, Facts, LayerContext, LayerState, NoOptions, Place, Rows, Sublayer};
 use crate::layers::{Bias, Linear, Norm};
 use crate::ops;
 use crate::schedule::LayerSpec;
@@ -38,6 +38,8 @@ fn branches(layer: &LayerSpec) -> usize {
 }
 
 impl Sublayer for FeedForward {
+    type Options = NoOptions;
+
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
         let (dim, hidden, bias) = (config.dim, config.hidden_dim(), bias(config));
         Self {

@@ -10,7 +10,9 @@ sublayers! {
     /// The registered channel sublayers.
     ChannelKind,
     /// The weights of one registered channel sublayer. The variant's name stays out of weight paths.
-    AnyChannel:
-    Swiglu(FeedForward) = "swiglu": "down(silu(gate(x)) * up(x)).",
-    Gelu(FeedForward) = "gelu": "down(gelu(up(x))) with the exact (erf) GELU.",
+    AnyChannel,
+    /// The keys that single channel sublayers have of their own.
+    ChannelOptions:
+    swiglu: Swiglu(FeedForward) = "swiglu": "down(silu(gate(x)) * up(x)).",
+    gelu: Gelu(FeedForward) = "gelu": "down(gelu(up(x))) with the exact (erf) GELU.",
 }

@@ -85,6 +85,11 @@ impl RowNorm {
         }
     }
 
+    /// Elements of a row.
+    pub fn width(&self) -> usize {
+        self.gamma.len()
+    }
+
     /// Rows of `x`, normalised, into `y`.
     pub fn apply(&self, x: &[f32], y: &mut [f32]) {
         self.norm.few_rows(x, (&self.gamma, self.beta.as_deref()), self.eps, y);

@@ -7,6 +7,7 @@ mod block;
 mod carry;
 mod context;
 mod facts;
+mod options;
 mod registry;
 mod state;
 
@@ -18,6 +19,8 @@ pub use carry::Carry;
 pub(crate) use context::mix;
 pub use context::{LayerContext, Mode, Place, Rows};
 pub use facts::{Activations, Direction, Facts, Reach, Windowing};
+pub(crate) use options::is_default;
+pub use options::{NoOptions, Options};
 pub use registry::Contract;
 pub(crate) use registry::sublayers;
 pub(crate) use state::elements;
@@ -32,6 +35,11 @@ use crate::schedule::LayerSpec;
 /// One half of a layer: a mixer, which moves information between positions, or a channel sublayer, which works inside
 /// each. Positions are counted from the start of the window or stream.
 pub trait Sublayer {
+    /// Its own keys; [`NoOptions`] where it has none.
+    type Options: Options
+    where
+        Self: Sized;
+
     /// Allocates the weights (zeros; [`crate::init`] fills them).
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self
     where
@@ -52,6 +60,15 @@ pub trait Sublayer {
     fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts
     where
         Self: Sized;
+
+    /// The standard deviation of the normal initialisation of a matrix, by its path within the sublayer and its shape;
+    /// `None`: `model.init_std`.
+    fn initial_std(_path: &str, _shape: &[usize]) -> Option<f64>
+    where
+        Self: Sized,
+    {
+        None
+    }
 
     /// How a stream goes on past the training window.
     fn windowing(_config: &ModelConfig, _layer: &LayerSpec) -> Windowing

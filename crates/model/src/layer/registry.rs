@@ -15,20 +15,23 @@ pub struct Contract {
     pub facts: fn(&ModelConfig, &LayerSpec, Rows) -> Facts,
     /// [`Sublayer::windowing`].
     pub windowing: fn(&ModelConfig, &LayerSpec) -> Windowing,
+    /// [`Sublayer::initial_std`].
+    pub initial_std: fn(&str, &[usize]) -> Option<f64>,
 }
 
 impl Contract {
     /// The contract of a type.
     pub fn of<S: Sublayer>() -> Self {
-        Self { validate: S::validate, facts: S::facts, windowing: S::windowing }
+        Self { validate: S::validate, facts: S::facts, windowing: S::windowing, initial_std: S::initial_std }
     }
 }
 
-/// Makes a registry: an enum of kinds (a name in a configuration) and one of weights, from a line per sublayer.
+/// Makes a registry from a line per sublayer: an enum of kinds (a name in a configuration), one of weights, and a struct of
+/// the tables of their own keys.
 macro_rules! sublayers {
     (
-        $(#[$kind_doc:meta])* $kind:ident, $(#[$any_doc:meta])* $any:ident:
-        $($variant:ident($type:ty) = $name:literal $(| $alias:literal)*: $summary:literal,)*
+        $(#[$kind_doc:meta])* $kind:ident, $(#[$any_doc:meta])* $any:ident, $(#[$own_doc:meta])* $own:ident:
+        $($field:ident: $variant:ident($type:ty) = $name:literal $(| $alias:literal)*: $summary:literal,)*
     ) => {
         $(#[$kind_doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -40,6 +43,29 @@ macro_rules! sublayers {
         #[derive(burn::module::Module, Debug)]
         pub enum $any {
             $(#[doc = $summary] $variant($type),)*
+        }
+
+        $(#[$own_doc])*
+        #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        #[serde(default)]
+        pub struct $own {
+            $(
+                #[doc = $summary]
+                #[serde(rename = $name, skip_serializing_if = "crate::layer::is_default")]
+                pub $field: <$type as $crate::layer::Sublayer>::Options,
+            )*
+        }
+
+        impl $own {
+            /// See [`crate::layer::Options::reduced`].
+            pub fn reduced(&self) -> Self {
+                Self { $($field: $crate::layer::Options::reduced(&self.$field),)* }
+            }
+
+            /// See [`crate::layer::Options::at_context`].
+            pub fn at_context(&self, context: usize) -> Self {
+                Self { $($field: $crate::layer::Options::at_context(&self.$field, context),)* }
+            }
         }
 
         impl $kind {

@@ -18,7 +18,9 @@ use super::projection::{Projection, extend};
 use crate::config::ModelConfig;
 use crate::cost::{AttentionCall, Call};
 use crate::decoder::BuildStep;
-use crate::layer::{Carry, Facts, LayerContext, LayerState, Place, Reach, Rows, Sublayer, Windowing, with_residual};
+use crate::layer::{
+    Carry, Facts, LayerContext, LayerState, NoOptions, Place, Reach, Rows, Sublayer, Windowing, with_residual,
+};
 use crate::layers::{Linear, Norm};
 use crate::ops::{self, Pattern, Visibility};
 use crate::schedule::LayerSpec;
@@ -72,6 +74,8 @@ fn score_entries(segment: usize, rows: usize) -> u64 {
 }
 
 impl Sublayer for Llp {
+    type Options = NoOptions;
+
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
         Self {
             projection: Projection::new(config, layer, device),

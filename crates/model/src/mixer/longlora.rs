@@ -18,7 +18,7 @@ use crate::config::ModelConfig;
 use crate::cost::{AttentionCall, Call};
 use crate::decoder::BuildStep;
 use crate::layer::{
-    Carry, Facts, LayerContext, LayerState, Place, Reach, Rows, Sublayer, Windowing, mix, with_residual,
+    Carry, Facts, LayerContext, LayerState, NoOptions, Place, Reach, Rows, Sublayer, Windowing, mix, with_residual,
 };
 use crate::layers::Norm;
 use crate::ops::{Dropout, Pattern, Visibility};
@@ -68,6 +68,8 @@ impl LongLora {
 }
 
 impl Sublayer for LongLora {
+    type Options = NoOptions;
+
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
         Self {
             projection: Projection::new(config, layer, device),

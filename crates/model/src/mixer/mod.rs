@@ -4,6 +4,7 @@
 //! evaluator, session, cost model, checks) goes through that contract and knows no mixer by name.
 
 mod attention_step;
+mod conv;
 mod history;
 mod llp;
 mod longlora;
@@ -20,12 +21,15 @@ sublayers! {
     /// The registered mixers.
     MixerKind,
     /// The weights of one registered mixer. The variant's name stays out of weight paths.
-    AnyMixer:
-    Llp(llp::Llp) = "llp" | "ecp": "Pairwise overlapping segment attention: the previous segment and, causally, the own one.",
-    Transformer(transformer::Transformer) = "transformer": "Full causal attention over the last `context` positions.",
-    PerceiverAr(perceiver_ar::PerceiverAr) = "perceiver-ar": "Layer 0 reads the history once; later layers attend causally among the latents.",
-    PerceiverV1(perceiver_v1::PerceiverV1) = "perceiver-v1" | "history-everywhere": "Every layer reads the whole history, which attends to itself in both directions.",
-    PerceiverV2(perceiver_v2::PerceiverV2) = "perceiver-v2" | "segmented-history": "As V1, but the history attends inside its own segments only.",
-    PerceiverV3(perceiver_v3::PerceiverV3) = "perceiver-v3" | "compressed-history": "Layer 0 as V1, then a learned map along the sequence compresses the history.",
-    LongLora(longlora::LongLora) = "longlora" | "s2": "Half of the heads attend inside groups, half inside groups shifted by half a group.",
+    AnyMixer,
+    /// The keys that single mixers have of their own.
+    MixerOptions:
+    llp: Llp(llp::Llp) = "llp" | "ecp": "Pairwise overlapping segment attention: the previous segment and, causally, the own one.",
+    transformer: Transformer(transformer::Transformer) = "transformer": "Full causal attention over the last `context` positions.",
+    perceiver_ar: PerceiverAr(perceiver_ar::PerceiverAr) = "perceiver-ar": "Layer 0 reads the history once; later layers attend causally among the latents.",
+    perceiver_v1: PerceiverV1(perceiver_v1::PerceiverV1) = "perceiver-v1" | "history-everywhere": "Every layer reads the whole history, which attends to itself in both directions.",
+    perceiver_v2: PerceiverV2(perceiver_v2::PerceiverV2) = "perceiver-v2" | "segmented-history": "As V1, but the history attends inside its own segments only.",
+    perceiver_v3: PerceiverV3(perceiver_v3::PerceiverV3) = "perceiver-v3" | "compressed-history": "Layer 0 as V1, then a learned map along the sequence compresses the history.",
+    longlora: LongLora(longlora::LongLora) = "longlora" | "s2": "Half of the heads attend inside groups, half inside groups shifted by half a group.",
+    conv: Conv(conv::Conv) = "conv": "Causal depthwise convolution over the last `conv.width` positions.",
 }

@@ -13,7 +13,7 @@ use percept_fault::Result;
 use super::history;
 use super::projection::{Projection, latents};
 use crate::config::ModelConfig;
-use crate::layer::{Carry, Facts, LayerContext, LayerState, Place, Reach, Rows, Sublayer, Windowing, mix};
+use crate::layer::{Carry, Facts, LayerContext, LayerState, NoOptions, Place, Reach, Rows, Sublayer, Windowing, mix};
 use crate::layers::Norm;
 use crate::ops::{self, Dropout};
 use crate::schedule::LayerSpec;
@@ -76,6 +76,8 @@ impl PerceiverAr {
 }
 
 impl Sublayer for PerceiverAr {
+    type Options = NoOptions;
+
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
         Self {
             projection: Projection::new(config, layer, device),

@@ -11,7 +11,9 @@ use percept_fault::Result;
 use super::history::{self, HistoryRule};
 use super::projection::Projection;
 use crate::config::ModelConfig;
-use crate::layer::{Carry, Facts, LayerContext, LayerState, Place, Rows, Sublayer, Windowing, with_residual};
+use crate::layer::{
+    Carry, Facts, LayerContext, LayerState, NoOptions, Place, Rows, Sublayer, Windowing, with_residual,
+};
 use crate::layers::Norm;
 use crate::ops::Pattern;
 use crate::schedule::LayerSpec;
@@ -34,6 +36,8 @@ impl PerceiverV1 {
 }
 
 impl Sublayer for PerceiverV1 {
+    type Options = NoOptions;
+
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
         Self { projection: Projection::new(config, layer, device), dropout: config.attention_dropout }
     }

@@ -16,7 +16,7 @@ use super::history::{self, Attended, HistoryRule};
 use super::projection::{Projection, latents};
 use crate::config::{CompressionResidual, ModelConfig};
 use crate::cost::LinearCall;
-use crate::layer::{Carry, Facts, LayerContext, LayerState, Place, Rows, Sublayer, Windowing};
+use crate::layer::{Carry, Facts, LayerContext, LayerState, NoOptions, Place, Rows, Sublayer, Windowing};
 use crate::layers::Norm;
 use crate::ops::{self, Pattern};
 use crate::schedule::LayerSpec;
@@ -92,6 +92,8 @@ fn rows_after(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Rows {
 }
 
 impl Sublayer for PerceiverV3 {
+    type Options = NoOptions;
+
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
         let capacity = config.context - config.latents;
         let compression = (layer.first_of_kind && capacity > 0).then(|| Compression {
@@ -138,6 +140,11 @@ impl Sublayer for PerceiverV3 {
             facts.activations.kept += (rows.history * config.dim) as u64;
         }
         facts
+    }
+
+    /// The compression adds h rows.
+    fn initial_std(path: &str, shape: &[usize]) -> Option<f64> {
+        (path == "compression.weight").then(|| (shape[0] as f64).powf(-0.5))
     }
 
     /// The authors' residual adds to each latent an input row that a stream has not kept.

@@ -13,7 +13,9 @@ use super::projection::{Projection, extend};
 use crate::config::ModelConfig;
 use crate::cost::AttentionCall;
 use crate::decoder::BuildStep;
-use crate::layer::{Carry, Facts, LayerContext, LayerState, Place, Reach, Rows, Sublayer, Windowing, with_residual};
+use crate::layer::{
+    Carry, Facts, LayerContext, LayerState, NoOptions, Place, Reach, Rows, Sublayer, Windowing, with_residual,
+};
 use crate::layers::Norm;
 use crate::ops::{Pattern, Visibility};
 use crate::schedule::LayerSpec;
@@ -40,6 +42,8 @@ impl Transformer {
 }
 
 impl Sublayer for Transformer {
+    type Options = NoOptions;
+
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
         Self {
             projection: Projection::new(config, layer, device),

@@ -38,6 +38,11 @@ pub fn attention(
     composed::attention(q, k, v, visibility, scale, dropout)
 }
 
+/// `y[t] = sum over i of taps[i] * x[t - i]`, channel by channel, with zeros before the first row: `x [b, t, d]`, `taps [w, d]`.
+pub fn convolution(x: Tensor<3>, taps: Tensor<2>) -> Tensor<3> {
+    if has_kernels(&x) { flex::convolution(x, taps) } else { composed::convolution(x, taps) }
+}
+
 /// Rotates the first `rotary.channels` channels of `x [b, t, h, e]`; row 0 has absolute position `start`.
 pub fn rotary(x: Tensor<4>, start: usize, rotary: &Rotary) -> Tensor<4> {
     if has_kernels(&x) {

@@ -151,6 +151,16 @@ fn linear_maps_by_rows() {
 }
 
 #[test]
+fn convolutions_with_more_and_fewer_rows_than_taps() {
+    for rows in [30, 3] {
+        let run = |f: fn(Tensor<3>, Tensor<2>) -> Tensor<3>| {
+            move |t: Vec<Tensor<1>>| f(strided(&t[0], [2, rows, 17]), strided(&t[1], [5, 17]))
+        };
+        agree(&[&[2, rows, 17], &[5, 17]], run(convolution), run(composed::convolution));
+    }
+}
+
+#[test]
 fn feed_forward_sublayers_with_all_gradients() {
     for (gated, biased, rate) in [(false, true, 0.0), (false, true, 0.3), (true, false, 0.2), (true, true, 0.0)] {
         let mask = Some(Dropout { rate, seed: 5 });

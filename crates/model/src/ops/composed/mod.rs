@@ -2,6 +2,7 @@
 
 mod adamw;
 mod attention;
+mod convolution;
 mod elementwise;
 mod feed_forward;
 mod head;
@@ -11,6 +12,7 @@ mod rotary;
 
 pub use adamw::{adamw, squared_norm};
 pub use attention::attention;
+pub use convolution::convolution;
 pub use elementwise::{dropout, embedding, gelu, linear, linear_by_rows, swiglu};
 pub use feed_forward::feed_forward;
 pub use head::head_cross_entropy;
