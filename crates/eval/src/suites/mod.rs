@@ -10,6 +10,7 @@
 //! candidate with the highest likelihood counts, which suits models that follow no instructions and has a known chance level.
 
 mod answers;
+mod clusters;
 mod context;
 mod copy;
 mod haystack;
@@ -182,6 +183,8 @@ pub fn run(
     Ok(SuiteResult { model: subject.scorer.name(), protocol, seed: options.seed, seconds, findings })
 }
 
+#[cfg(test)]
+mod coverage;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]

@@ -282,7 +282,7 @@ fn suites(index: usize, recipe: &Recipe) -> Vec<SuiteResult> {
 fn mean_loss(bits: f64, targets: u64) -> MeanLoss {
     let nll = bits * std::f64::consts::LN_2;
     let standard_error = (targets > 1).then(|| 1.6 / (targets as f64).sqrt());
-    MeanLoss { targets, nll, standard_error, bits_per_byte: Some(bits) }
+    MeanLoss { targets, nll, standard_error, low: None, high: None, units: None, bits_per_byte: Some(bits) }
 }
 
 /// The loss given so many tokens.
@@ -311,6 +311,8 @@ fn context(bits: f64, usable: usize) -> Context {
             loss,
             gain: gain * std::f64::consts::LN_2,
             gain_standard_error: Some(0.02),
+            gain_low: None,
+            gain_high: None,
             gain_bits_per_byte: Some(gain),
             gain_bits_per_byte_standard_error: Some(0.03),
         }
@@ -321,7 +323,14 @@ fn context(bits: f64, usable: usize) -> Context {
 fn accuracy(share: f64, trials: u64) -> Accuracy {
     let correct = (share.clamp(0.0, 1.0) * trials as f64).round();
     let accuracy = correct / trials as f64;
-    Accuracy { trials, correct, accuracy, low: (accuracy - 0.08).max(0.0), high: (accuracy + 0.08).min(1.0) }
+    Accuracy {
+        trials,
+        correct,
+        accuracy,
+        low: (accuracy - 0.08).max(0.0),
+        high: (accuracy + 0.08).min(1.0),
+        units: None,
+    }
 }
 
 fn table(index: usize, usable: usize, sizes: &[u64]) -> TaskTable {
