@@ -10,6 +10,7 @@
 mod checkpoint;
 mod config;
 mod device;
+mod divergence;
 mod document;
 mod durable;
 mod environment;
@@ -42,6 +43,7 @@ mod windows;
 pub use burn::tensor::Device;
 pub use config::{Recompute, RunConfig, SampleConfig, TrainConfig};
 pub use device::{DeviceChoice, DeviceKind};
+pub use divergence::Divergence;
 pub use document::Document;
 pub use durable::write_file;
 pub use environment::Environment;

@@ -10,7 +10,7 @@ use percept_train::{Bf16Support, DeviceChoice, Environment};
 use sha2::{Digest, Sha256};
 
 use super::contender::{Contender, contenders, data_config};
-use super::result::{Axis, Budget, ProtocolInfo, SplitInfo, SweepPoint};
+use super::result::{Axis, Budget, Failure, FailureKind, ProtocolInfo, SplitInfo, SweepPoint};
 use super::spec::Spec;
 use super::speed::Clock;
 use super::steps::{Cadence, flops_per_step, steps};
@@ -47,6 +47,17 @@ pub(super) enum Stage {
     Full,
 }
 
+/// The learning rate of a model's full runs.
+#[derive(Debug)]
+pub(super) enum Rate {
+    /// The sweep goes on.
+    Unknown,
+    /// As configured, or the best of the sweep.
+    Chosen(f64),
+    /// Every point of the sweep diverged.
+    Failed(Failure),
+}
+
 impl Lineup {
     /// Reads the text and configures every model. `folder`: where the runs and the report go.
     ///
@@ -56,6 +67,10 @@ impl Lineup {
         spec.validate()?;
         let budget = spec.budget()?;
         let dataset = Dataset::open(&data_config(&spec)?, None, report)?;
+        if spec.sweep.is_some() && dataset.size(Split::Validation).tokens == 0 {
+            return Err(Fault::usage("a sweep chooses the learning rate on the validation text, and there is none")
+                .hint("give one with --validation, or leave --sweep out"));
+        }
         let mut contenders = contenders(&spec, dataset.tokenizer().vocab_size())?;
         let protocol = protocol(&spec, &contenders)?;
         for contender in &mut contenders {
@@ -164,7 +179,7 @@ impl Lineup {
         for task in self.sweep_tasks(index)? {
             let Some(done) = task.done()? else { continue };
             let last = match done.end {
-                End::Budget => task.last_validation()?,
+                End::Budget | End::Unscored => task.last_validation()?,
                 End::Diverged => None,
             };
             points.push(SweepPoint {
@@ -178,38 +193,68 @@ impl Lineup {
         Ok(points)
     }
 
-    /// The learning rate of a model's full runs; `None` while its sweep is not finished.
-    ///
-    /// # Errors
-    /// A check fault where every point of the sweep diverged.
-    pub(super) fn learning_rate(&self, index: usize) -> Result<Option<f64>> {
+    /// The learning rate of a model's full runs, as far as its sweep tells.
+    pub(super) fn learning_rate(&self, index: usize) -> Result<Rate> {
         let contender = &self.contenders[index];
-        let Some(sweep) = &self.spec.sweep else { return Ok(Some(contender.config.train.learning_rate)) };
+        let Some(sweep) = &self.spec.sweep else { return Ok(Rate::Chosen(contender.config.train.learning_rate)) };
         let points = self.sweep_points(index, Clock::Wall)?;
         if points.len() < sweep.lr {
-            return Ok(None);
+            return Ok(Rate::Unknown);
         }
         let finite = points.iter().filter_map(|point| Some((point.loss?, point.learning_rate)));
         match finite.min_by(|a, b| a.0.total_cmp(&b.0)) {
-            Some((_, rate)) => Ok(Some(rate)),
-            None => Err(Fault::check(format!("{} diverged at every learning rate of the sweep", contender.name))
-                .hint("lower train.learning_rate in [base]")),
+            Some((_, rate)) => Ok(Rate::Chosen(rate)),
+            None => self.sweep_failure(index).map(Rate::Failed),
         }
     }
 
-    /// The full run of a model with a seed; `None` while its learning rate is not known.
-    pub(super) fn full_task(&self, index: usize, seed: u64) -> Result<Option<Task>> {
-        self.learning_rate(index)?.map(|rate| self.task(index, seed, rate, Stage::Full)).transpose()
+    /// What to say of a sweep of which every point diverged.
+    fn sweep_failure(&self, index: usize) -> Result<Failure> {
+        let mut points = Vec::new();
+        for task in self.sweep_tasks(index)? {
+            let what = task.done()?.and_then(|done| done.failure()).map(|failure| failure.in_words());
+            points.push(format!("{:.2e} {}", task.config.train.learning_rate, what.unwrap_or_default()));
+        }
+        let message = format!("training diverged at every learning rate of the sweep: {}", points.join(", "));
+        Ok(Failure { kind: FailureKind::Diverged, step: None, message })
     }
 
-    /// The models that get more seeds: the best by validation loss, first seed; none before all of those runs are finished.
+    /// The full run of a model with a seed; `None` while its learning rate is not known, and where it has none.
+    pub(super) fn full_task(&self, index: usize, seed: u64) -> Result<Option<Task>> {
+        match self.learning_rate(index)? {
+            Rate::Chosen(rate) => self.task(index, seed, rate, Stage::Full).map(Some),
+            Rate::Unknown | Rate::Failed(_) => Ok(None),
+        }
+    }
+
+    /// Why a model has no result: its sweep, or the first of its runs that failed.
+    pub(super) fn failure(&self, index: usize, finalists: &[usize]) -> Result<Option<Failure>> {
+        if let Rate::Failed(failure) = self.learning_rate(index)? {
+            return Ok(Some(failure));
+        }
+        for seed in self.seeds(index, finalists) {
+            let done = self.full_task(index, seed)?.map(|task| task.done()).transpose()?.flatten();
+            if let Some(failure) = done.and_then(|done| done.failure()) {
+                return Ok(Some(failure));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The models that get more seeds: the best by validation loss, first seed, of those that did not diverge; none before all of those
+    /// runs are finished.
     pub(super) fn finalists(&self) -> Result<Vec<usize>> {
         let Some(finalists) = &self.spec.finalists else { return Ok(Vec::new()) };
         let mut losses = Vec::new();
         for index in 0..self.contenders.len() {
-            let task = self.full_task(index, self.spec.seeds[0])?;
-            let Some(task) = task.filter(|task| matches!(task.done(), Ok(Some(_)))) else { return Ok(Vec::new()) };
-            losses.push((task.best_validation()?.unwrap_or(f64::INFINITY), index));
+            if let Rate::Failed(_) = self.learning_rate(index)? {
+                continue;
+            }
+            let Some(task) = self.full_task(index, self.spec.seeds[0])? else { return Ok(Vec::new()) };
+            let Ok(Some(done)) = task.done() else { return Ok(Vec::new()) };
+            if done.end != End::Diverged {
+                losses.push((task.best_validation()?.unwrap_or(f64::INFINITY), index));
+            }
         }
         losses.sort_by(|a, b| a.0.total_cmp(&b.0));
         Ok(losses.into_iter().take(finalists.models).map(|(_, index)| index).collect())

@@ -1,5 +1,6 @@
 //! Whole comparisons of very small models: fair, resumable, and with their budgets kept.
 
+mod failures;
 mod place;
 mod timing;
 

@@ -181,6 +181,7 @@ fn model(index: usize, recipe: &Recipe) -> ModelResult {
         }),
         test: Spread::of(&test),
         validation: Spread::of(&validation),
+        failure: None,
         runs,
         sample: Some(SAMPLES[index].into()),
         config: format!("[model]\nlayers = \"{layers}\"\ndim = 256\nheads = 4\ndepth = 4\ncontext = 1024\n"),
@@ -235,7 +236,9 @@ fn run(index: usize, seed: u64, recipe: &Recipe) -> RunResult {
             token_perplexity: ((bits + shift) * std::f64::consts::LN_2).exp(),
             word_perplexity: Some(((bits + shift) * 4.1).exp()),
             bits_per_byte: Some(bits + shift),
+            bits_per_character: None,
         }),
+        failure: None,
         curve,
     }
 }

@@ -19,7 +19,7 @@ use crate::{human, interrupt};
 #[derive(Debug, Args)]
 #[command(
     after_help = "For example: percept compare --models llp,perceiver-ar,transformer --data my-texts/ --budget 20m\n\
-    The same command goes on where it was interrupted. What is equal for all models: docs/comparison.md."
+    The same command goes on where it was interrupted. A model that diverges is left out of the ranking. What is equal for all models: docs/comparison.md."
 )]
 pub(crate) struct Compare {
     /// File that says what to compare; flags change it
@@ -126,7 +126,30 @@ fn conclude(terminal: &Terminal, ended: &Ended, folder: &Path) -> Result<()> {
     for file in [folder.join(REPORT)].iter().chain(&files) {
         terminal.say(format!("report: {}", human::path(file)));
     }
-    Ok(())
+    warn_of_failures(terminal, comparison, folder);
+    match comparison.is_meaningful() {
+        true => Ok(()),
+        false => Err(nothing_to_compare(comparison)),
+    }
+}
+
+/// Models without a result are easily overlooked in a table.
+fn warn_of_failures(terminal: &Terminal, comparison: &Comparison, folder: &Path) {
+    for (model, failure) in comparison.failed() {
+        let failed = model.runs.iter().find(|run| run.failure.is_some()).map(|run| folder.join(&run.folder));
+        let again = match failed {
+            Some(run) => format!("; remove {} to train it again", human::path(&run)),
+            None => String::new(),
+        };
+        terminal.warn(format!("{} {}: it is not compared{again}", model.name, failure.in_words()));
+    }
+}
+
+/// Everything is done, and says nothing about which model is better.
+fn nothing_to_compare(comparison: &Comparison) -> Fault {
+    let (failed, all) = (comparison.failed().count(), comparison.models.len());
+    Fault::check(format!("{failed} of {} have no result, so nothing is compared", human::plural(all as u64, "model")))
+        .hint("lower train.learning_rate in [base], or of those models, or lengthen train.warmup")
 }
 
 /// The order of the text is equal by construction; a difference would be a fault of this program.

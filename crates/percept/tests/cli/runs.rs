@@ -79,6 +79,9 @@ fn a_diverged_run_is_told_from_an_interrupted_one() {
     assert_eq!(column(&work, &["run"], "status"), ["diverged"]);
     let problem = column(&work, &["run"], "problem");
     assert!(problem[0].as_str().unwrap().contains("training diverged"), "{problem:?}");
+    work.train(&["--steps", "2", "--run", "good"]).succeeds();
+    let diff = work.run(&["runs", "diff", "run", "good"]).succeeds().stdout;
+    assert!(diff.contains("problem") && diff.contains("training diverged: the "), "{diff}");
 }
 
 /// Starts `runs watch` on `run`, with its output piped.
