@@ -65,6 +65,7 @@ impl Compare {
             let mut meter = DataMeter::new(terminal);
             Lineup::new(spec, &folder, &mut |progress| meter.show(progress))?
         };
+        lineup.budget_notes().iter().for_each(|note| terminal.warn(note));
         if self.dry_run {
             let preview = lineup.preview()?;
             print_preview(&terminal, &preview)?;
