@@ -13,6 +13,9 @@ use crate::precision::PrecisionChoice;
 use crate::presets::NO_PRESET;
 use crate::schedule::{Decay, Schedule};
 
+/// Most windows of a micro-batch, and most micro-batches of a step.
+const MOST_WINDOWS: usize = 1 << 20;
+
 /// Everything that a run needs; enough to repeat it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -232,6 +235,12 @@ impl TrainConfig {
         ];
         if let Some((key, _)) = counts.iter().find(|(_, value)| *value == 0) {
             return Err(Fault::usage(format!("train.{key} is 0")).hint(format!("set train.{key} to at least 1")));
+        }
+        // The sampler's and the optimizer's numbers are products of these with the window.
+        let sizes = [("batch", self.batch), ("accumulate", self.accumulate)];
+        if let Some((key, value)) = sizes.iter().find(|(_, value)| *value > MOST_WINDOWS) {
+            return Err(Fault::usage(format!("train.{key} = {value} is too large"))
+                .hint(format!("train.{key} is at most {MOST_WINDOWS}")));
         }
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let share = |value: f64| (0.0..=1.0).contains(&value);
