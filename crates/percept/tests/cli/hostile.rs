@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use crate::support::{TINY, Work};
 
 /// A case that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// What a process may allocate at most: an absurd size must not take the tester's memory.
 const ADDRESSES: u64 = 16 << 30;
 /// Processes at once.
@@ -28,58 +28,64 @@ const NUMBERS: [&str; 9] =
 
 /// What is given to flags and arguments: numbers, and no text, a long one, bytes, a folder, and nothing that is there.
 fn values() -> Vec<OsString> {
-    let texts = [String::new(), "x".repeat(5000), ".".into(), "missing/file".into(), "=".into()];
+    let texts = [
+        String::new(),
+        "x".repeat(5000),
+        ".".into(),
+        "missing/file".into(),
+        "=".into(),
+        "lr=18446744073709551615".into(),
+        "synthetic:copy?length=18446744073709551615".into(),
+    ];
     let bytes = OsString::from_vec(b"\xff\xfe".to_vec());
     NUMBERS.iter().map(OsString::from).chain(texts.map(OsString::from)).chain([bytes]).collect()
 }
 
 /// Arguments with which a command ends soon, those without a flag first. `@` stands for a path that is not there yet.
 fn base(command: &[&str]) -> Option<Vec<&'static str>> {
-    const RUN: &[&str] = &["train", "resume", "compare", "plan", "bench"];
-    let tiny = TINY.iter().flat_map(|set| ["--set", *set]).filter(|_| RUN.contains(&command[0]));
-    let own: &[&str] = match command {
-        ["quickstart"] => &["--set", "train.device=metal"],
-        ["doctor" | "completions"] | ["presets"] => &[],
-        ["plan"] => &["llp-tiny", "--quick"],
-        ["train"] => &[
-            "llp-tiny",
-            "--data",
-            "text.txt",
-            "--run",
-            "@",
-            "--set",
-            "train.seconds=0.000001",
-            "--set",
-            "train.steps=2",
-        ],
-        ["resume"] => &["run"],
-        ["runs", "list"] => &["runs"],
-        ["runs", "diff"] => &["run", "run"],
-        ["runs", _] | ["export" | "eval"] | ["generate"] => match command {
-            ["export"] => &["run", "--out", "@"],
-            ["eval"] => &["run", "--data", "text.txt", "--limit", "40"],
-            ["generate"] => &["run", "--prompt", "The", "--tokens", "3"],
-            _ => &["run"],
-        },
-        ["compare"] => &["--models", "llp", "--data", "text.txt", "--budget", "1 tokens", "--out", "@", "--dry-run"],
-        ["report"] => &["."],
-        ["data", _] => &["text.txt"],
-        ["tokenizer", "train"] => &["text.txt", "--vocab", "260", "--out", "@"],
-        ["tokenizer", _] => &["bytes", "--text", "The"],
-        ["state", "save"] => &["run", "--prompt", "The", "--out", "@"],
-        ["state", "inspect"] => &["state"],
-        ["state", "load"] => &["run", "state"],
-        ["bench", "train" | "prefill" | "start"] => &["llp-tiny", "--steps", "1"],
-        ["bench", "decode"] => &["llp-tiny", "--tokens", "1"],
-        ["bench", "kernels"] => &["llp-tiny", "--steps", "1", "--only", "no such kernel"],
-        ["bench", "context"] => {
-            &["llp-tiny", "--models", "llp", "--contexts", "64", "--tasks", "prefill", "--steps", "1"]
+    let own = match command {
+        ["quickstart"] => "--set train.device=metal",
+        ["doctor" | "completions" | "presets"] => "",
+        ["plan"] => "llp-tiny --quick",
+        ["train"] => {
+            "llp-tiny --data text.txt --run @ --set train.seconds=0.000001 --set train.steps=2 --set sample.tokens=3"
         }
-        ["verify"] => &["missing.toml"],
-        ["import"] => &["missing.pt", "--out", "@"],
+        ["runs", "list"] => "runs",
+        ["runs", "diff"] => "run run",
+        ["resume"] | ["runs", _] => "run",
+        ["export"] => "run --out @",
+        ["eval"] => "run --data text.txt --limit 40",
+        ["generate"] => "run --prompt The --tokens 3",
+        ["compare"] => "--models llp --data text.txt --budget 1tokens --out @ --dry-run",
+        ["report"] => ".",
+        ["data", _] => "text.txt",
+        ["tokenizer", "train"] => "text.txt --vocab 260 --out @",
+        ["tokenizer", _] => "bytes --text The",
+        ["state", "save"] => "run --prompt The --out @",
+        ["state", "inspect"] => "state",
+        ["state", "load"] => "run state",
+        ["bench", "train" | "prefill" | "start"] => "llp-tiny --steps 1",
+        ["bench", "decode"] => "llp-tiny --tokens 1",
+        ["bench", "kernels"] => "llp-tiny --steps 1 --only none",
+        ["bench", "context"] => "llp-tiny --models llp --contexts 64 --tasks prefill --steps 1",
+        ["verify"] => "missing.toml",
+        ["import"] => "missing.pt --out @",
         _ => return None,
     };
-    Some(own.iter().copied().chain(tiny).collect())
+    let is_small = ["train", "compare", "plan", "bench"].contains(&command[0]);
+    let sets = TINY.iter().filter(|set| is_small && !set.starts_with("sample."));
+    Some(own.split_whitespace().chain(sets.flat_map(|set| ["--set", *set])).collect())
+}
+
+/// What a flag is refused without.
+fn companions(command: &[&str], flag: &str) -> &'static [&'static str] {
+    match (command, flag) {
+        (["eval"], "--suite-samples") => &["--suite", "recall"],
+        (["eval"], "--suite-length" | "--seed") => &["--suite", "recall,copy,needle", "--suite-samples", "1"],
+        (["plan"], "--models" | "--svg") => &["--context", "64"],
+        (["bench", _], "--key") => &["--against", "false"],
+        _ => &[],
+    }
 }
 
 /// Whether a value asks for work without end, which is no fault.
@@ -196,7 +202,8 @@ fn cases(work: &Work) -> Vec<Case> {
             for flag in flags.iter().filter(|flag| !is_endless(&path, flag, &text)) {
                 let mut given = OsString::from(format!("{flag}="));
                 given.push(&value);
-                cases.push(case(&without(&base, flag), given));
+                let others = [&without(&base, flag), companions(&path, flag)].concat();
+                cases.push(case(&others, given));
             }
         }
     }
