@@ -7,6 +7,7 @@ use percept_fault::{Fault, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::limits;
 use crate::schedule::{self, LayerSpec};
 
 /// Which normalisation the blocks use.
@@ -287,6 +288,7 @@ impl ModelConfig {
                 return Err(Fault::usage(format!("model.{key} is 0")).hint(format!("set model.{key} to at least 1")));
             }
         }
+        limits::check(self)?;
         self.validate_heads()?;
         for (key, value) in [
             ("attention_dropout", self.attention_dropout),

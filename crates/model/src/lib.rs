@@ -16,6 +16,7 @@ pub mod gradients;
 pub mod init;
 pub mod language_model;
 pub mod layers;
+mod limits;
 pub mod mixer;
 pub mod ops;
 pub mod parameters;

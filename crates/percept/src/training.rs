@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use percept::data::Progress;
-use percept::train::{Event, Outcome, Started, StepMetrics, Summary, ValidationMetrics};
+use percept::train::{Event, Outcome, Started, StepMetrics, Summary, ValidationMetrics, lossy};
 use percept::{Fault, Result};
 use serde::Serialize;
 
-use crate::human;
 use crate::meter::{Meter, Parts};
 use crate::terminal::{Style, Terminal, invocation};
+use crate::{human, out_of_memory};
 
 /// Shows how text is read.
 #[derive(Debug)]
@@ -44,13 +44,14 @@ pub(crate) struct Training {
     terminal: Terminal,
     data: DataMeter,
     meter: Option<Meter>,
+    run: Option<PathBuf>,
     /// Loss of each line of metrics, in bits per byte where those exist, else in nats per token.
     pub(crate) curve: Vec<f64>,
 }
 
 impl Training {
     pub(crate) fn new(terminal: Terminal) -> Self {
-        Self { terminal, data: DataMeter::new(terminal), meter: None, curve: Vec::new() }
+        Self { terminal, data: DataMeter::new(terminal), meter: None, run: None, curve: Vec::new() }
     }
 
     /// One event.
@@ -65,13 +66,28 @@ impl Training {
                 Some(meter) => meter.warn(&warning),
                 None => self.terminal.warn(warning),
             },
+            Event::Saved { step, .. } => self.keep_in_mind(step),
             Event::Finished(_) => self.meter = None,
             _ => {}
         }
     }
 
+    /// What to do where memory runs out from now on.
+    fn keep_in_mind(&self, step: u64) {
+        let less = "a smaller train.batch, or train.recompute=blocks, needs less memory";
+        out_of_memory::hint(match (step, &self.run) {
+            (0, _) | (_, None) => format!("{less}; there is no checkpoint yet"),
+            (step, Some(run)) => format!(
+                "the checkpoint of step {step} is kept: `percept resume {} --set train.batch=N` goes on from there; {less}",
+                human::path(run)
+            ),
+        });
+    }
+
     fn started(&mut self, started: &Started) {
         self.data.finish();
+        self.run = Some(started.run.clone());
+        self.keep_in_mind(started.step);
         self.terminal.say(format!(
             "{}: {} parameters on {} in {}",
             human::path(&started.run),
@@ -128,6 +144,7 @@ fn validation_line(validation: &ValidationMetrics) -> String {
 /// What `train` and `resume` print with `--json`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
+    #[serde(serialize_with = "lossy::path")]
     run: PathBuf,
     step: u64,
     finished: bool,

@@ -13,6 +13,14 @@ use crate::precision::PrecisionChoice;
 use crate::presets::NO_PRESET;
 use crate::schedule::{Decay, Schedule};
 
+/// Most windows of a micro-batch, and most micro-batches of a step.
+const MOST_WINDOWS: usize = 1 << 20;
+
+/// Whether a number, as far as it is one, has a place in single precision.
+fn is_single(value: f64) -> bool {
+    value == 0.0 || !value.is_finite() || (value as f32).is_normal()
+}
+
 /// Everything that a run needs; enough to repeat it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -233,14 +241,21 @@ impl TrainConfig {
         if let Some((key, _)) = counts.iter().find(|(_, value)| *value == 0) {
             return Err(Fault::usage(format!("train.{key} is 0")).hint(format!("set train.{key} to at least 1")));
         }
-        let positive = |value: f64| value > 0.0 && value.is_finite();
+        // The sampler's and the optimizer's numbers are products of these with the window.
+        let sizes = [("batch", self.batch), ("accumulate", self.accumulate)];
+        if let Some((key, value)) = sizes.iter().find(|(_, value)| *value > MOST_WINDOWS) {
+            return Err(Fault::usage(format!("train.{key} = {value} is too large"))
+                .hint(format!("train.{key} is at most {MOST_WINDOWS}")));
+        }
+        // The optimizer computes in single precision.
+        let positive = |value: f64| value as f32 > 0.0 && (value as f32).is_finite();
         let share = |value: f64| (0.0..=1.0).contains(&value);
         let decay = |value: f64| (0.0..1.0).contains(&value);
-        let at_least_zero = |value: f64| value >= 0.0 && value.is_finite();
+        let at_least_zero = |value: f64| value >= 0.0 && (value as f32).is_finite();
         let numbers = [
             ("learning_rate", self.learning_rate, positive(self.learning_rate), "above 0"),
             ("epsilon", self.epsilon, positive(self.epsilon), "above 0"),
-            ("seconds", self.seconds, at_least_zero(self.seconds), "at least 0"),
+            ("seconds", self.seconds, self.seconds >= 0.0 && self.seconds.is_finite(), "at least 0"),
             ("weight_decay", self.weight_decay, at_least_zero(self.weight_decay), "at least 0"),
             ("clip", self.clip, at_least_zero(self.clip), "at least 0"),
             ("final_fraction", self.final_fraction, share(self.final_fraction), "between 0 and 1"),
@@ -250,9 +265,33 @@ impl TrainConfig {
             ("ema", self.ema, decay(self.ema), "at least 0 and below 1"),
         ];
         if let Some((key, value, _, range)) = numbers.iter().find(|(_, _, fits, _)| !fits) {
-            return Err(Fault::usage(format!("train.{key} = {value} is out of range"))
-                .hint(format!("train.{key} must be {range}")));
+            return Err(Fault::usage(format!("train.{key} = {value} is out of range")).hint(format!(
+                "train.{key} must be {range}{}",
+                if is_single(*value) { "" } else { ", in single precision" }
+            )));
         }
         self.device.parse::<DeviceChoice>().map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_training_cannot_compute_with_are_named() {
+        let base = TrainConfig::default;
+        for (config, message, hint) in [
+            (TrainConfig { batch: usize::MAX, ..base() }, "train.batch = 18446744073709551615 is too large", "1048576"),
+            (TrainConfig { accumulate: 1 << 40, ..base() }, "train.accumulate = 1099511627776 is too large", "1048576"),
+            (TrainConfig { learning_rate: 1e40, ..base() }, "out of range", "above 0, in single precision"),
+            (TrainConfig { epsilon: 1e-50, ..base() }, "out of range", "above 0, in single precision"),
+            (TrainConfig { clip: f64::INFINITY, ..base() }, "train.clip = inf is out of range", "at least 0"),
+        ] {
+            let fault = config.validate().unwrap_err();
+            assert!(fault.is_usage() && fault.to_string().contains(message), "{fault}");
+            assert!(fault.hint_text().unwrap().ends_with(hint), "{:?}", fault.hint_text());
+        }
+        TrainConfig { seconds: 1e300, steps: u64::MAX, ..base() }.validate().unwrap();
     }
 }

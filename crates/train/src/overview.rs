@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::config::RunConfig;
 use crate::lock;
+use crate::lossy;
 use crate::metrics::{Metrics, StepMetrics, ValidationMetrics, read_metrics};
 use crate::progress::Progress;
 use crate::run_folder::RunFolder;
@@ -77,6 +78,7 @@ impl RunStatus {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Overview {
     /// The run folder.
+    #[serde(serialize_with = "lossy::path")]
     pub run: PathBuf,
     /// How it stands.
     pub status: RunStatus,

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use percept_data::Tokenizer;
 use percept_fault::{Fault, IoContext, Result};
+use percept_model::properties::Properties;
 use percept_model::{LanguageModel, weights};
 
 use crate::checkpoint::{Checkpoint, Checkpoints};
 use crate::config::RunConfig;
 use crate::durable;
+use crate::layering::Override;
 use crate::lock::Lock;
+use crate::memory::Memory;
 use crate::progress::{Progress, Used};
 use crate::resolve::resolve_over;
 use crate::state::check_model;
@@ -69,7 +72,7 @@ pub struct LoadedRun {
 /// folder (weights, configuration and tokenizer side by side, no checkpoints) loads as step 0.
 ///
 /// # Errors
-/// An environment fault where there is no run, no checkpoint or none that is whole.
+/// An environment fault where there is no run, no checkpoint or none that is whole, or all memory is less than its weights.
 pub fn load_run(path: &Path, which: Which, device: &Device) -> Result<LoadedRun> {
     let (folder, which) = match step_of(path) {
         Some((run, step)) => (RunFolder::existing(run)?, Which::Step(step)),
@@ -83,6 +86,8 @@ pub fn load_run(path: &Path, which: Which, device: &Device) -> Result<LoadedRun>
         }
     };
     let config = folder.config()?;
+    let weights = Properties::of(&config.model)?.parameters().saturating_mul(size_of::<f32>() as u64);
+    Memory::check(weights, &format!("the model of {}", folder.path.display()), device)?;
     let weights_path = checkpoint.join(MODEL);
     let model = weights::load(&weights_path, device)?;
     check_model(&weights_path, model.config(), &config.model)?;
@@ -169,7 +174,12 @@ impl RunFolder {
 
     /// The resolved configuration.
     pub fn config(&self) -> Result<RunConfig> {
-        resolve_over(self.config_path(), &[])
+        self.config_with(&[])
+    }
+
+    /// The resolved configuration with changes on top.
+    pub fn config_with(&self, overrides: &[Override]) -> Result<RunConfig> {
+        resolve_over(self.config_path(), overrides)
     }
 
     /// The tokenizer that the run was trained with.

@@ -53,7 +53,7 @@ impl Schedule {
                 self.between(0.5 * (1.0 + cosine))
             }
             Decay::Wsd => {
-                let stable = self.steps - (self.steps as f64 * self.cooldown).round() as u64;
+                let stable = self.steps.saturating_sub((self.steps as f64 * self.cooldown).round() as u64);
                 self.between(1.0 - progress(step, stable.max(self.warmup), self.steps))
             }
         }

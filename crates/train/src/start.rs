@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use percept_data::{DataConfig, Dataset, SourceConfig, Split, Tokenizer, Windows};
-use percept_fault::{Fault, IoContext, Result};
+use percept_fault::{Fault, IoContext, Result, path_text};
 use percept_model::{LanguageModel, ModelConfig};
 
 use crate::config::RunConfig;
@@ -36,6 +36,8 @@ use crate::windows::windows;
 pub fn train(config: &RunConfig, folder: &Path, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
     config.validate()?;
     config.data.validate()?;
+    // What the run's configuration could not hold is refused before any text is read.
+    with_absolute_paths(config.clone())?;
     let folder = RunFolder::new(absolute(folder).at("find", folder)?);
     if folder.holds_a_run() {
         return Err(Fault::usage(format!("{} already holds a run", folder.path().display())).hint(format!(
@@ -251,11 +253,7 @@ fn with_precision(mut config: RunConfig, device: &Device) -> Result<RunConfig> {
 
 /// The configuration with what only the data knows, and with paths that hold from any folder.
 fn complete(config: &RunConfig, dataset: &Dataset) -> Result<RunConfig> {
-    let mut config = config.clone();
-    config.data = with_absolute_paths(dataset.config())?;
-    if let Some(path) = &mut config.train.init_from {
-        *path = absolute(&path).at("find", &path)?;
-    }
+    let mut config = with_absolute_paths(RunConfig { data: dataset.config().clone(), ..config.clone() })?;
     let vocab = dataset.tokenizer().vocab_size();
     if config.model.vocab == 0 {
         config.model.vocab = vocab;
@@ -270,25 +268,34 @@ fn complete(config: &RunConfig, dataset: &Dataset) -> Result<RunConfig> {
     Ok(config)
 }
 
-fn with_absolute_paths(config: &DataConfig) -> Result<DataConfig> {
-    let mut config = config.clone();
+/// The configuration with paths that hold from any folder.
+///
+/// # Errors
+/// A usage fault where such a path is not UTF-8: the file would name another one, and the run could not go on.
+fn with_absolute_paths(mut config: RunConfig) -> Result<RunConfig> {
     let is_path = |path: &str| path != "-" && !path.starts_with("synthetic:");
-    let sources = [&mut config.sources, &mut config.validation, &mut config.test];
-    for SourceConfig { path, .. } in sources.into_iter().flatten().filter(|source| is_path(&source.path)) {
-        *path = absolute_text(path)?;
+    let data = &mut config.data;
+    let sources =
+        [("data.sources", &mut data.sources), ("data.validation", &mut data.validation), ("data.test", &mut data.test)];
+    for (key, sources) in sources {
+        for SourceConfig { path, .. } in sources.iter_mut().filter(|source| is_path(&source.path)) {
+            *path = absolute_text(Path::new(path), key)?;
+        }
     }
-    if config.tokenizer != "bytes" {
-        config.tokenizer = absolute_text(&config.tokenizer)?;
+    if data.tokenizer != "bytes" {
+        data.tokenizer = absolute_text(Path::new(&data.tokenizer), "data.tokenizer")?;
     }
-    if let Some(cache) = &mut config.cache {
-        *cache = absolute(&cache).at("find", &cache)?;
+    for (key, path) in [("data.cache", &mut data.cache), ("train.init_from", &mut config.train.init_from)] {
+        if let Some(path) = path {
+            *path = absolute_text(path, key)?.into();
+        }
     }
     Ok(config)
 }
 
-fn absolute_text(path: &str) -> Result<String> {
+fn absolute_text(path: &Path, key: &str) -> Result<String> {
     let path: PathBuf = absolute(path).at("find", path)?;
-    Ok(path.to_string_lossy().into_owned())
+    path_text(&path, key).map(str::to_owned)
 }
 
 /// The run that this one starts from, if any.

@@ -1,6 +1,5 @@
 //! From the configuration to a list of inputs in a fixed order.
 
-use std::ffi::OsStr;
 use std::path::Path;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
@@ -120,13 +119,13 @@ fn input(source: &SourceConfig, path: &Path, filter: &Filter<'_>) -> Input {
 }
 
 fn is_jsonl(path: &Path) -> bool {
-    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default().to_lowercase();
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let name = COMPRESSED.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
     name.ends_with(".jsonl") || name.ends_with(".ndjson")
 }
 
 fn is_hidden(entry: &DirEntry) -> bool {
-    entry.file_name().to_str().is_some_and(|name| name.starts_with('.'))
+    entry.file_name().as_encoded_bytes().starts_with(b".")
 }
 
 fn missing(path: &Path) -> Fault {

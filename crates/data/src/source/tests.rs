@@ -35,6 +35,20 @@ fn gz(text: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+#[cfg(unix)]
+#[test]
+fn names_that_are_no_text_are_hidden_and_hold_records_as_others_are() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    for name in [&b".caf\xe9"[..], b"caf\xe9.jsonl", b"caf\xe9.txt"] {
+        std::fs::write(folder.path().join(OsStr::from_bytes(name)), "{\"text\": \"a\"}\n").unwrap();
+    }
+    let config = DataConfig::from_paths([folder.path().display().to_string()]);
+    assert_eq!(documents(&config), ["a", "{\"text\": \"a\"}\n"]);
+}
+
 #[test]
 fn folders_are_read_in_the_order_of_names_without_hidden_files() {
     let folder =

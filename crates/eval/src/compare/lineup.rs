@@ -13,7 +13,7 @@ use super::contender::{Contender, contenders, data_config};
 use super::result::{Axis, Budget, Failure, FailureKind, ProtocolInfo, SplitInfo, SweepPoint};
 use super::spec::Spec;
 use super::speed::Clock;
-use super::steps::{Cadence, flops_per_step, steps};
+use super::steps::{Cadence, first_step, flops_per_step, steps};
 use super::task::{End, Task, fingerprint, hex};
 use crate::plan::measure_speed;
 use crate::score::Protocol;
@@ -34,6 +34,8 @@ pub struct Lineup {
     pub(super) environment: Environment,
     /// Steps that each model is going to take, from its measured speed where time is the budget.
     pub(super) expected_steps: Vec<u64>,
+    /// What one step of each model takes of the budget, measured where that is time.
+    pub(super) one_step: Vec<f64>,
     /// Steps by seed, latents and budget: counting targets reads the text.
     counted: RefCell<BTreeMap<(u64, usize, u64), u64>>,
 }
@@ -88,21 +90,49 @@ impl Lineup {
             protocol,
             environment,
             expected_steps: Vec::new(),
+            one_step: Vec::new(),
             counted: RefCell::default(),
             spec,
         };
-        lineup.expected_steps =
+        let expected: Vec<(u64, f64)> =
             (0..lineup.contenders.len()).map(|index| lineup.expect(index)).collect::<Result<_>>()?;
+        (lineup.expected_steps, lineup.one_step) = expected.into_iter().unzip();
         Ok(lineup)
     }
 
-    /// Steps of a model's full run, estimated where time is the budget.
-    fn expect(&self, index: usize) -> Result<u64> {
-        if self.budget.kind != Axis::Seconds {
-            return self.steps(index, self.spec.seeds[0], &self.budget);
+    /// Steps of a model's full run, and what its first one takes of the budget; estimated where that is time.
+    fn expect(&self, index: usize) -> Result<(u64, f64)> {
+        let contender = &self.contenders[index];
+        match first_step(self.budget.kind, &contender.config, &contender.plan, &self.dataset)? {
+            Some(one) => Ok((self.steps(index, self.spec.seeds[0], &self.budget)?, one)),
+            None => {
+                let seconds = self.measured_step(index)?;
+                Ok(((self.budget.amount / seconds).max(1.0) as u64, seconds))
+            }
         }
-        let seconds = self.measured_step(index)?;
-        Ok((self.budget.amount / seconds).max(1.0) as u64)
+    }
+
+    /// Says where runs train more than the budget, because one step takes more; and the points of a sweep more than their share.
+    pub fn budget_notes(&self) -> Vec<String> {
+        let shares = [("the budget", 1.0)].into_iter();
+        let shares =
+            shares.chain(self.spec.sweep.as_ref().map(|sweep| ("the sweep's share of the budget", sweep.fraction)));
+        let notes = shares.filter_map(|(what, share)| {
+            let budget = Budget { amount: share * self.budget.amount, ..self.budget };
+            let of_step = |(contender, &amount): (&Contender, &f64)| {
+                (amount > budget.amount).then(|| format!("{} {}", contender.name, Budget { amount, ..budget }))
+            };
+            let more: Vec<String> = self.contenders.iter().zip(&self.one_step).filter_map(of_step).collect();
+            (!more.is_empty()).then(|| {
+                format!("{what}, {budget}, is less than one step, which is trained all the same: {}", more.join(", "))
+            })
+        });
+        notes.collect()
+    }
+
+    /// The models with their plans.
+    pub fn contenders(&self) -> &[Contender] {
+        &self.contenders
     }
 
     /// Seconds of a training step, measured.

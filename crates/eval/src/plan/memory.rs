@@ -43,25 +43,26 @@ pub struct Memory {
 impl Memory {
     /// The estimate for one configuration.
     pub fn of(model: &ModelConfig, train: &TrainConfig, properties: &Properties, attention: Attention) -> Self {
-        let weights = properties.parameters() * NUMBER;
-        let gradients = if train.accumulate > 1 { 2 * weights } else { weights };
+        let weights = properties.parameters().saturating_mul(NUMBER);
+        let gradients = if train.accumulate > 1 { weights.saturating_mul(2) } else { weights };
         let largest = (model.vocab * model.dim).max(model.dim * model.hidden_dim()) as u64;
         let batch = train.batch as u64;
-        let rows = batch * properties.window_rows(model.context).latents as u64;
-        let logits = LOGITS.max(512 * model.vocab as u64).min(rows * model.vocab as u64);
+        let rows = batch.saturating_mul(properties.window_rows(model.context).latents as u64);
+        let logits = LOGITS.max(512 * model.vocab as u64).min(rows.saturating_mul(model.vocab as u64));
         Self {
             weights,
             gradients,
-            optimizer: 2 * weights,
+            optimizer: weights.saturating_mul(2),
             average: if train.ema > 0.0 { weights } else { 0 },
-            activations: activations(model, train, properties, attention) * batch * NUMBER,
+            activations: activations(model, train, properties, attention).saturating_mul(batch).saturating_mul(NUMBER),
             workspace: (logits + largest) * NUMBER + PROGRAM,
         }
     }
 
-    /// All of it.
+    /// All of it; the largest number where it is more than one holds.
     pub fn total(&self) -> u64 {
-        self.weights + self.gradients + self.optimizer + self.average + self.activations + self.workspace
+        let parts = [self.weights, self.gradients, self.optimizer, self.average, self.activations, self.workspace];
+        parts.into_iter().fold(0, u64::saturating_add)
     }
 }
 
@@ -75,16 +76,19 @@ fn activations(model: &ModelConfig, train: &TrainConfig, properties: &Properties
         let copied = layer.kind.copied(model, layer, rows);
         let scores = match attention {
             Attention::Fused => 0,
-            Attention::Composed => 3 * model.heads as u64 * layer.kind.score_entries(model, layer, rows),
+            Attention::Composed => {
+                (3 * model.heads as u64).saturating_mul(layer.kind.score_entries(model, layer, rows))
+            }
         };
-        let mixer = (mixer_kept(model, rows, after) + copied) as u64 + scores;
-        let block = mixer + feed_forward_kept(model, after, attention) as u64;
-        let in_mixer = mixer + mixer_flow(model, rows, after, copied) as u64;
-        let in_feed_forward = block + (after.len() * (2 * model.dim + branches(model) * model.hidden_dim())) as u64;
-        peak = peak.max(below + in_mixer.max(in_feed_forward));
+        let mixer = scores.saturating_add((mixer_kept(model, rows, after) + copied) as u64);
+        let block = mixer.saturating_add(feed_forward_kept(model, after, attention) as u64);
+        let in_mixer = mixer.saturating_add(mixer_flow(model, rows, after, copied) as u64);
+        let flow = after.len() * (2 * model.dim + branches(model) * model.hidden_dim());
+        let in_feed_forward = block.saturating_add(flow as u64);
+        peak = peak.max(in_mixer.max(in_feed_forward).saturating_add(below));
         inputs += (rows.len() * model.dim) as u64;
         below = match train.recompute {
-            Recompute::Nothing => below + block,
+            Recompute::Nothing => below.saturating_add(block),
             Recompute::Blocks => inputs,
         };
     }

@@ -28,6 +28,9 @@ use percept_data::{Task, Tokenizer, random};
 use percept_fault::{Fault, Result, nearest};
 
 use crate::score::{Limits, Protocol, Scorer, Texts};
+
+/// The longest context that a configuration may have.
+const LONGEST: usize = 1 << 28;
 pub use position::PositionTally;
 pub use result::*;
 
@@ -167,6 +170,10 @@ pub fn run(
     options: &Options,
     progress: &mut dyn FnMut(SuiteProgress),
 ) -> Result<SuiteResult> {
+    if options.length > LONGEST {
+        return Err(Fault::usage(format!("a suite of {} tokens is too long", options.length))
+            .hint(format!("at most {LONGEST}, as a model's context")));
+    }
     if options.samples == Some(0) || options.length == 0 {
         return Err(Fault::usage("a suite of no samples, or of length 0, measures nothing").hint("use at least 1"));
     }

@@ -11,9 +11,10 @@ use percept::{Fault, Result};
 use super::config_args::{TrainingArgs, environment, sets};
 use crate::cli::Global;
 use crate::comparison::{Comparing, print_preview, print_summary};
+use crate::fit::ForceArgs;
 use crate::terminal::{Terminal, invocation};
 use crate::training::DataMeter;
-use crate::{human, interrupt};
+use crate::{human, interrupt, out_of_memory};
 
 /// Arguments of `percept compare`.
 #[derive(Debug, Args)]
@@ -53,6 +54,8 @@ pub(crate) struct Compare {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
+    force: ForceArgs,
+    #[command(flatten)]
     training: TrainingArgs,
 }
 
@@ -65,11 +68,17 @@ impl Compare {
             let mut meter = DataMeter::new(terminal);
             Lineup::new(spec, &folder, &mut |progress| meter.show(progress))?
         };
+        lineup.budget_notes().iter().for_each(|note| terminal.warn(note));
         if self.dry_run {
             let preview = lineup.preview()?;
             print_preview(&terminal, &preview)?;
             return terminal.json(&preview);
         }
+        for contender in lineup.contenders() {
+            let what = format!("training {}", contender.name);
+            self.force.check_plan(&terminal, &what, &contender.config, contender.plan.clone())?;
+        }
+        out_of_memory::hint("what was trained is saved, and the same command goes on from there; a smaller train.batch needs less memory".into());
         let ended = {
             let mut comparing = Comparing::new(terminal);
             lineup.run(interrupt::save_first(), &mut |event| comparing.event(event))?
@@ -105,7 +114,7 @@ impl Compare {
     }
 
     fn overrides(&self, global: &Global) -> Result<Vec<Override>> {
-        let mut overrides = Override::from_environment(environment());
+        let mut overrides = environment()?;
         overrides.extend(sets(&self.set)?);
         overrides.extend(self.training.overrides(global));
         Ok(overrides)

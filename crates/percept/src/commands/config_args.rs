@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use percept::Result;
 use percept::data::DataConfig;
 use percept::train::{DEFAULT_PRESET, NO_PRESET, Override, RunConfig, Sources, resolve};
+use percept::{Fault, Result};
 
 use crate::cli::Global;
 
@@ -45,7 +45,7 @@ pub(crate) fn resolve_named(name: Option<&str>, set: &[String], flags: Vec<Overr
         Some(name) if is_file(name) => sources.file = Some(PathBuf::from(name)),
         name => sources.preset = name.map(str::to_string),
     }
-    sources.overrides = Override::from_environment(environment());
+    sources.overrides = environment()?;
     sources.overrides.extend(sets(set)?);
     sources.overrides.extend(flags);
     resolve(&sources)
@@ -61,11 +61,25 @@ fn is_file(name: &str) -> bool {
     name.ends_with(".toml") || name.contains(std::path::MAIN_SEPARATOR) || Path::new(name).is_file()
 }
 
-/// The variables whose name and value are text.
-pub(super) fn environment() -> Vec<(String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
+/// The variables that set keys.
+///
+/// # Errors
+/// A usage fault where the value of one is not UTF-8.
+pub(super) fn environment() -> Result<Vec<Override>> {
+    let mut variables = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Some(name) = name.to_str().filter(|name| name.starts_with("PERCEPT_")) else { continue };
+        // Not all of them are keys, and only those of keys matter.
+        let text = value.to_string_lossy().into_owned();
+        let change = Override::from_environment([(name.to_owned(), text)]);
+        if value.to_str().is_none() && !change.is_empty() {
+            return Err(Fault::usage(format!("environment variable {name}: {value:?} is not UTF-8"))
+                .hint("rename the file or folder that it names"));
+        }
+        variables.extend(change);
+    }
+    variables.sort_by(|a, b| a.key().cmp(b.key()));
+    Ok(variables)
 }
 
 /// Text to read, and how.
@@ -171,7 +185,7 @@ impl ReadingArgs {
 
     /// The configuration of `[data]` that reads `paths`.
     pub(crate) fn config(&self, paths: &[String]) -> Result<DataConfig> {
-        let mut overrides = Override::from_environment(environment());
+        let mut overrides = environment()?;
         overrides.extend(self.overrides());
         overrides.extend(list("--data", "data.sources", paths));
         let config = resolve(&Sources { preset: Some(NO_PRESET.into()), file: None, overrides })?.data;

@@ -8,7 +8,7 @@ use percept::Result;
 use percept::data::Tokenizer;
 use percept::fault::IoContext;
 use percept::model::{LanguageModel, weights};
-use percept::train::{RunConfig, RunFolder};
+use percept::train::{RunConfig, RunFolder, lossy};
 use serde::Serialize;
 
 use super::run_args::RunArgs;
@@ -40,6 +40,7 @@ enum Names {
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "lossy::path")]
     out: &'a PathBuf,
     step: u64,
     parameters: usize,

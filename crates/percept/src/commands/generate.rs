@@ -9,8 +9,9 @@ use percept::Result;
 use percept::data::Tokenizer;
 use percept::generation::{Generation, GenerationConfig, generate, generate_streams};
 use percept::model::Session;
+use percept::model::properties::Properties;
 use percept::sampling::SamplingConfig;
-use percept::train::LoadedRun;
+use percept::train::{LoadedRun, Memory};
 use serde::Serialize;
 
 use super::run_args::{PromptArgs, RunArgs};
@@ -124,6 +125,12 @@ impl Generate {
         match self.streams {
             None => one(&terminal, (session, fed), &run.tokenizer, &prompt, &config),
             Some(count) => {
+                let one = Properties::of(&run.config.model)?.state_bytes(session.position() + prompt.len(), 4) as u64;
+                Memory::check(
+                    one.saturating_mul(count.into()),
+                    &format!("the state of {count} streams"),
+                    &run.model.device(),
+                )?;
                 let sessions = vec![session; count as usize];
                 several(&terminal, (sessions, fed), &run.tokenizer, &prompt, &config)
             }

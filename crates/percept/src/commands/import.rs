@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use percept::data::Tokenizer;
 use percept::model::weights;
-use percept::train::{DeviceChoice, RunConfig};
+use percept::train::{DeviceChoice, RunConfig, lossy};
 use percept::{Fault, Result};
 use serde::Serialize;
 
@@ -40,6 +40,7 @@ pub(crate) struct Import {
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "lossy::path")]
     run: &'a PathBuf,
     parameters: usize,
     ignored: &'a [String],

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use percept::Result;
-use percept::train::{Override, resume};
+use percept::train::{Override, RunFolder, resume};
 
 use super::config_args::sets;
 use crate::cli::Global;
+use crate::fit::ForceArgs;
 use crate::interrupt;
 use crate::training::{Training, conclude};
 
@@ -25,6 +26,8 @@ pub(crate) struct Resume {
     /// Change a key of [train] or [sample]; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
+    #[command(flatten)]
+    force: ForceArgs,
 }
 
 impl Resume {
@@ -35,6 +38,10 @@ impl Resume {
         overrides.extend(self.tensorboard.then(|| Override::flag("--tensorboard", "train.tensorboard", true)));
         if let Some(device) = &global.device {
             overrides.push(Override::flag(format!("--device {device}"), "train.device", device.as_str()));
+        }
+        // What is wrong with the configuration, `resume` says.
+        if let Ok(config) = RunFolder::existing(&self.run).and_then(|run| run.config_with(&overrides)) {
+            self.force.check(&terminal, &config)?;
         }
         let mut training = Training::new(terminal);
         let outcome = resume(&self.run, &overrides, interrupt::save_first(), &mut |event| training.event(event));

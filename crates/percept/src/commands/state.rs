@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use percept::Result;
 use percept::model::Session;
+use percept::train::lossy;
 use serde::Serialize;
 
 use super::run_args::{PromptArgs, RunArgs};
@@ -71,6 +72,7 @@ impl State {
 /// What `--json` prints after saving.
 #[derive(Debug, Serialize)]
 struct Saved<'a> {
+    #[serde(serialize_with = "lossy::path")]
     file: &'a PathBuf,
     position: usize,
     state_bytes: usize,

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use percept::eval::verify::{Check, Effort, ModelSubject, Report, parity, reduced, verify};
 use percept::model::ModelConfig;
-use percept::train::{DEFAULT_PRESET, Device, DeviceChoice, RunFolder, Which, load_run};
+use percept::model::properties::Properties;
+use percept::train::{DEFAULT_PRESET, Device, DeviceChoice, Memory, RunFolder, Which, load_run};
 use percept::{Fault, Result};
 
 use super::config_args::resolve_named;
@@ -74,6 +75,8 @@ impl Verify {
             true => {
                 let vocab = if model.vocab == 0 { VOCABULARY } else { model.vocab };
                 let model = ModelConfig { vocab, ..model };
+                let weights = Properties::of(&model)?.parameters().saturating_mul(size_of::<f32>() as u64);
+                Memory::check(weights, "the model", device)?;
                 Ok((ModelSubject::random(name, &model, SEED, device)?, Effort::SAMPLED))
             }
             false => Ok((

@@ -75,6 +75,49 @@ fn an_interrupted_run_equals_an_uninterrupted_one() {
     assert_equal_runs(&work, "cut", "whole");
 }
 
+#[cfg(unix)]
+#[test]
+fn what_the_system_sends_before_it_ends_a_process_saves_however_often_it_comes() {
+    let work = Work::new();
+    work.write("text.txt", &work_text());
+    // Batch systems: USR1, USR2 or XCPU some time before the end, then TERM. A terminal that closes: HUP, twice.
+    let ends = [[libc::SIGUSR1, libc::SIGTERM], [libc::SIGHUP, libc::SIGHUP], [libc::SIGUSR2, libc::SIGXCPU]];
+    for (number, signals) in ends.into_iter().enumerate() {
+        let run = format!("run{number}");
+        let mut child = start(&work, &["--run", &run]);
+        wait_until(&mut child, || metrics(&work.path(&run)).len() >= 3);
+        signals.iter().for_each(|number| signal(&child, *number));
+        let output = child.wait_with_output().unwrap();
+        let stderr = work.without_paths(&output.stderr);
+        assert_eq!(output.status.code(), Some(130), "{signals:?} {:?} {stderr}", output.status);
+        assert!(stderr.contains("error: interrupted after step"), "{signals:?} {stderr}");
+        assert_eq!(names(&work.path(&run).join("checkpoints")).len(), 1, "{signals:?}");
+    }
+    let resumed = work.run(&["resume", "run0"]).succeeds();
+    assert!(resumed.stderr.contains("going on after step"), "{}", resumed.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_under_nohup_outlives_its_terminal() {
+    use std::os::unix::process::CommandExt;
+
+    let work = Work::new();
+    work.write("text.txt", &work_text());
+    let mut command = work.training(&arguments(&[]));
+    let ignore = || match unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) } {
+        libc::SIG_ERR => Err(std::io::Error::last_os_error()),
+        _ => Ok(()),
+    };
+    // SAFETY: between fork and exec, the closure makes one system call.
+    unsafe { command.pre_exec(ignore) };
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until(&mut child, || metrics(&work.path("run")).len() >= 3);
+    signal(&child, libc::SIGHUP);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", work.without_paths(&output.stderr));
+}
+
 #[test]
 fn a_run_killed_while_it_saves_goes_on_from_its_last_checkpoint() {
     let work = Work::new();

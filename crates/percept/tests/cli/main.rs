@@ -2,9 +2,14 @@
 
 mod bad_input;
 mod bench;
+mod budget;
 mod compare;
 mod help;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod interruption;
+#[cfg(target_os = "linux")]
+mod limits;
 #[cfg(target_os = "linux")]
 mod memory;
 mod models;

@@ -61,7 +61,7 @@ impl Start {
         let program = child::own_program()?;
         let total = self.steps + WARM_UP;
         let mut meter = Meter::new(global.terminal(), "start", total as u64);
-        let mut times = Vec::with_capacity(self.steps);
+        let mut times = Vec::new();
         for run in 0..total {
             let milliseconds = first_text(&program, folder, global)?;
             if run >= WARM_UP {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use percept::train::{Overview, RunConfig, RunFolder};
+use percept::train::{Overview, RunConfig, RunFolder, lossy};
 use percept::{Fault, Result};
 use serde_json::Value;
 
@@ -44,7 +44,7 @@ impl Diff {
         }
         terminal.text(Style::Bold.out("\nresults"))?;
         terminal.text(table::text(&headings("figure"), result_rows(&results)))?;
-        terminal.json(&serde_json::json!({ "runs": self.runs, "keys": keys, "results": results }))
+        terminal.json(&serde_json::json!({ "runs": lossy::texts(&self.runs), "keys": keys, "results": results }))
     }
 }
 
