@@ -14,3 +14,4 @@ mod report;
 mod runs;
 mod suites;
 mod support;
+mod tokenizers;
