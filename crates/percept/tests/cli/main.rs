@@ -4,6 +4,7 @@ mod bad_input;
 mod bench;
 mod compare;
 mod help;
+mod imports;
 mod interruption;
 #[cfg(target_os = "linux")]
 mod memory;
