@@ -271,13 +271,13 @@ fn the_text_at_hand_says_what_is_lost() {
 
 #[test]
 fn a_long_document_survives_in_its_pieces() {
-    let text = "the cat sat on the mat ".repeat(20_000);
+    let text = "the cat sat on the mat ".repeat(6_000);
     let text = text.trim_end();
     for tokenizer in [kinds::qwen(), kinds::llama(), kinds::t5(), kinds::bert()] {
         assert_eq!(survive(&tokenizer, &[text]), [true], "{tokenizer:?}");
     }
     // Without blanks a piece ends inside a word, before which this kind then puts one.
-    assert_eq!(survive(&kinds::t5(), &["mat".repeat(200_000).as_str()]), [!kinds::t5().cuts_text()]);
+    assert_eq!(survive(&kinds::t5(), &["mat".repeat(100_000).as_str()]), [!kinds::t5().cuts_text()]);
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn the_document_that_is_lost_is_named_with_its_place() {
         Folder::with(&[("a.txt", b"the cat"), ("b.jsonl", records.as_bytes()), ("c.txt", "e\u{301}".as_bytes())]);
     for _ in 0..2 {
         let (corpus, notes) = corpus(&folder.config(), &kinds::qwen()).unwrap();
-        let loss = format!("{}:2: at byte 10, \"e\u{301} no\" comes back as \"\u{e9} no\"", folder.path("b.jsonl"));
+        let loss = format!("{}:2: at byte 10, \"e\\u{{301}} no\" comes back as \"\u{e9} no\"", folder.path("b.jsonl"));
         assert_eq!((corpus.is_lossless(), corpus.loss()), (false, Some(loss.clone())));
         assert!(notes.len() == 1 && notes[0].ends_with(&format!("so there are no bits per byte: {loss}")), "{notes:?}");
     }

@@ -218,6 +218,6 @@ mod tests {
         metadata.remove(RECENT);
         let old = Session::from_bytes(&with(metadata), model).unwrap();
         assert_eq!((old.position(), old.recent_tokens()), (31, &[][..]));
-        assert_eq!(old.log_probabilities().unwrap(), session.log_probabilities().unwrap());
+        assert_eq!(old.log_probabilities().unwrap(), read.log_probabilities().unwrap());
     }
 }
