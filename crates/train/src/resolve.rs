@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use percept_fault::{Fault, Result};
+use percept_model::ModelConfig;
 
 use crate::config::RunConfig;
 use crate::keys::Keys;
@@ -51,6 +52,20 @@ pub fn resolve(sources: &Sources) -> Result<RunConfig> {
 /// A preset on its own.
 pub fn resolve_preset(name: &str) -> Result<RunConfig> {
     resolve(&Sources { preset: Some(name.to_owned()), ..Sources::default() })
+}
+
+/// The configuration of a model that comes without a run, such as what a weight file carries, with changes on top.
+///
+/// - `place`: where the model's configuration stands; messages about it begin so.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_model(model: &ModelConfig, place: &str, overrides: Vec<Override>) -> Result<RunConfig> {
+    let keys = toml::Table::try_from(model)
+        .map_err(|error| Fault::internal("the configuration can't be serialised").because(error))?;
+    let carried = keys.into_iter().map(|(key, value)| Override::flag(place, format!("model.{key}"), value));
+    let overrides = carried.chain(overrides).collect();
+    resolve(&Sources { preset: Some(NO_PRESET.to_owned()), file: None, overrides })
 }
 
 /// The configuration that a run folder keeps, with changes on top.

@@ -19,6 +19,7 @@ use crate::progress::{Progress, Used};
 use crate::resolve::resolve_over;
 use crate::state::check_model;
 use crate::trainer::write_names;
+use crate::vocabulary::is_padded;
 
 /// Name of the weights in a checkpoint.
 pub(crate) const MODEL: &str = "model.safetensors";
@@ -78,7 +79,7 @@ pub fn load_run(path: &Path, which: Which, device: &Device) -> Result<LoadedRun>
         Some((run, step)) => (RunFolder::existing(run)?, Which::Step(step)),
         None => (RunFolder::existing(path)?, which),
     };
-    let (checkpoint, step, warnings) = match folder.is_export() {
+    let (checkpoint, step, mut warnings) = match folder.is_export() {
         true => (folder.path.clone(), 0, Vec::new()),
         false => {
             let (checkpoint, warnings) = folder.find(which)?;
@@ -92,6 +93,14 @@ pub fn load_run(path: &Path, which: Which, device: &Device) -> Result<LoadedRun>
     let model = weights::load(&weights_path, device)?;
     check_model(&weights_path, model.config(), &config.model)?;
     let tokenizer = folder.tokenizer()?;
+    let (vocab, tokens) = (config.model.vocab, tokenizer.vocab_size());
+    if vocab > tokens && !is_padded(vocab, tokens) {
+        let place = folder.tokenizer_path();
+        warnings.push(format!(
+            "model.vocab is {vocab}, {} has {tokens} tokens: was it trained with another?",
+            place.display()
+        ));
+    }
     Ok(LoadedRun { config, model, tokenizer, checkpoint, step, warnings })
 }
 

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::count::Count;
 use super::format::{Meta, Record, Writer};
+use super::loss::{Loss, Place, loss};
 use super::{Recipe, Statistics};
 use crate::source::{Reading, SkipReason, Step};
 use crate::tokenizer::BadText;
@@ -32,7 +33,8 @@ pub(super) fn build(recipe: &Recipe<'_>, key: &str, path: &Path, report: &mut dy
         queued: 0,
         open: Open::default(),
         statistics: Statistics::default(),
-        lossless: recipe.tokenizer.is_lossless(),
+        place: Place::First,
+        loss: None,
     };
     let _ = reading.run(&mut |step| {
         if builder.push(step)? == Pushed::Encoded {
@@ -47,7 +49,8 @@ pub(super) fn build(recipe: &Recipe<'_>, key: &str, path: &Path, report: &mut dy
         width,
         vocab_size: recipe.tokenizer.vocab_size(),
         document_token: recipe.tokenizer.document_token(),
-        lossless: builder.lossless,
+        lossless: builder.loss.is_none(),
+        loss: builder.loss,
         statistics: Statistics { tokens: builder.writer.tokens(), ..builder.statistics },
     };
     builder.writer.finish(path, &meta)
@@ -57,11 +60,15 @@ struct Builder<'a> {
     recipe: &'a Recipe<'a>,
     path: &'a Path,
     writer: Writer,
-    queue: Vec<Step>,
+    /// What is to be encoded, and where in its document that stands.
+    queue: Vec<(Step, Place)>,
     queued: usize,
+    /// Where the next piece stands.
+    place: Place,
     open: Open,
     statistics: Statistics,
-    lossless: bool,
+    /// The first place where the text of a document that is kept does not come back.
+    loss: Option<Loss>,
 }
 
 /// The document that is being written.
@@ -74,6 +81,7 @@ struct Open {
     /// Tokens of the documents before.
     start: u64,
     count: Count,
+    loss: Option<Loss>,
     bad: Option<(SkipReason, String)>,
 }
 
@@ -85,17 +93,24 @@ enum Pushed {
 
 /// A step with its text encoded.
 enum Work {
-    Piece { tokens: Vec<u32>, count: Count, lossless: bool },
+    Piece { tokens: Vec<u32>, count: Count, loss: Option<Loss> },
     BadPiece { bad: BadText, bytes: u64 },
     Other(Step),
 }
 
 impl Builder<'_> {
     fn push(&mut self, step: Step) -> Result<Pushed> {
-        if let Step::Piece(piece) = &step {
-            self.queued += piece.len();
-        }
-        self.queue.push(step);
+        let place = match &step {
+            Step::Piece(piece) => {
+                self.queued += piece.len();
+                std::mem::replace(&mut self.place, Place::Later)
+            }
+            _ => {
+                self.place = Place::First;
+                Place::First
+            }
+        };
+        self.queue.push((step, place));
         if self.queued < QUEUE_BYTES && self.queue.len() < QUEUE_STEPS {
             return Ok(Pushed::Queued);
         }
@@ -105,8 +120,12 @@ impl Builder<'_> {
 
     fn flush(&mut self) -> Result<()> {
         let tokenizer = self.recipe.tokenizer;
-        let work: Vec<Work> =
-            std::mem::take(&mut self.queue).into_par_iter().map(|step| encode(tokenizer, step)).collect();
+        let queue = std::mem::take(&mut self.queue).into_par_iter();
+        // Once a text is known not to come back, the others need not prove that they do.
+        let work: Vec<Work> = match self.loss {
+            None => queue.map(|(step, place)| encode(tokenizer, step, Some(place))).collect(),
+            Some(_) => queue.map(|(step, _)| encode(tokenizer, step, None)).collect(),
+        };
         self.queued = 0;
         work.into_iter().try_for_each(|work| self.apply(work))
     }
@@ -116,9 +135,11 @@ impl Builder<'_> {
             Work::Other(Step::Begin { input, line, from }) => {
                 self.open = Open { input, line, from, start: self.writer.tokens(), ..Open::default() };
             }
-            Work::Piece { tokens, count, lossless } if self.open.bad.is_none() => {
+            Work::Piece { tokens, count, loss } if self.open.bad.is_none() => {
+                let Open { input, line, from, .. } = self.open;
+                let at = from + self.open.count.bytes;
+                self.open.loss = self.open.loss.take().or(loss.map(|loss| loss.placed(input as u64, line, at)));
                 self.open.count.append(count);
-                self.lossless &= lossless;
                 self.writer.write(&tokens).at("write", self.path)?;
             }
             Work::BadPiece { bad, bytes } if self.open.bad.is_none() => {
@@ -138,7 +159,7 @@ impl Builder<'_> {
     }
 
     fn end(&mut self, scored_from: u64) -> Result<()> {
-        let Open { input, line, start, count, bad, .. } = std::mem::take(&mut self.open);
+        let Open { input, line, start, count, loss, bad, .. } = std::mem::take(&mut self.open);
         let tokens = self.writer.tokens() - start;
         let unusable = match bad {
             Some(bad) => Some(bad),
@@ -153,6 +174,7 @@ impl Builder<'_> {
             self.open = Open { input, line, start, ..Open::default() };
             return self.skip(reason, &cause);
         }
+        self.loss = self.loss.take().or(loss);
         let end = self.writer.tokens();
         // Only the text of targets counts. Context comes from synthetic tasks alone, which are ASCII and have no blanks.
         let (bytes, chars) = (count.bytes - scored_from, count.chars - scored_from);
@@ -175,7 +197,8 @@ impl Builder<'_> {
     }
 }
 
-fn encode(tokenizer: &Tokenizer, step: Step) -> Work {
+/// `check`: where the text stands, if it is to be compared with what comes back.
+fn encode(tokenizer: &Tokenizer, step: Step, check: Option<Place>) -> Work {
     let Step::Piece(text) = step else { return Work::Other(step) };
     let bytes = text.len() as u64;
     if !tokenizer.is_bytes()
@@ -186,8 +209,7 @@ fn encode(tokenizer: &Tokenizer, step: Step) -> Work {
     match tokenizer.encode_piece(&text) {
         Ok(tokens) => Work::Piece {
             count: Count::of(&text),
-            // A tokenizer that is known to be lossy need not prove it.
-            lossless: tokenizer.is_bytes() || !tokenizer.is_lossless() || tokenizer.decode(&tokens) == text,
+            loss: check.and_then(|place| loss(tokenizer, &text, &tokens, place)),
             tokens,
         },
         Err(bad) => Work::BadPiece { bad, bytes },

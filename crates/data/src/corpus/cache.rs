@@ -81,6 +81,8 @@ fn load(recipe: &Recipe<'_>, key: &str, report: &mut dyn FnMut(Progress)) -> Opt
         return None;
     }
     match Cache::open(&path, key) {
+        // Probe texts alone called it lossy: the text itself was never asked.
+        Ok(cache) if !cache.meta.lossless && cache.meta.loss.is_none() => None,
         Ok(cache) => Some(cache),
         Err(damage) => {
             report(Progress::Note(format!(

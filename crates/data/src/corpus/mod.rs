@@ -5,6 +5,7 @@ mod cache;
 mod count;
 mod cuts;
 mod format;
+mod loss;
 mod statistics;
 
 use std::ops::Range;
@@ -114,7 +115,9 @@ impl Corpus {
             inputs.extend(source::list(&source, &filter)?);
         }
         let corpus = Self::from_recipe(&Recipe::new(config, &inputs, tokenizer, &cache), report)?;
-        corpus.has_documents().map(|()| corpus)
+        corpus.has_documents()?;
+        report_loss([&corpus], report);
+        Ok(corpus)
     }
 
     /// # Errors
@@ -182,6 +185,13 @@ impl Corpus {
         self.cache.meta.lossless
     }
 
+    /// The first place where the tokens do not give back the text, in words that begin with the document's name.
+    pub fn loss(&self) -> Option<String> {
+        let loss = self.cache.meta.loss.as_ref()?;
+        let name = self.names.get(loss.input as usize).map_or("", String::as_str);
+        Some(format!("{}: {loss}", place(name, loss.line)))
+    }
+
     /// Token ids are below this.
     pub fn vocab_size(&self) -> usize {
         self.cache.meta.vocab_size
@@ -195,6 +205,13 @@ impl Corpus {
     /// Hash of the text and of everything else the tokens depend on.
     pub fn fingerprint(&self) -> &str {
         &self.cache.meta.key
+    }
+}
+
+/// Says once which document of some corpora does not come back from its tokens, if any.
+pub(crate) fn report_loss<'a>(corpora: impl IntoIterator<Item = &'a Corpus>, report: &mut dyn FnMut(Progress)) {
+    if let Some(loss) = corpora.into_iter().find_map(Corpus::loss) {
+        report(Progress::Note(format!("the tokenizer does not keep this text, so there are no bits per byte: {loss}")));
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use percept_fault::{Fault, Result};
 
-use crate::corpus::{Cuts, Recipe, cuts, default_folder};
+use crate::corpus::{Cuts, Recipe, cuts, default_folder, report_loss};
 use crate::random::Permutation;
 use crate::source::{self, Filter, Input};
 use crate::{Corpus, DataConfig, Document, Packing, Progress, SourceConfig, SplitConfig, Tokenizer};
@@ -102,6 +102,7 @@ impl Dataset {
         }
         let mut dataset = Self { config, tokenizer, train: vec![], validation: vec![], test: vec![] };
         dataset.read(&cache, report)?;
+        report_loss(dataset.all_parts().map(|part| &*part.corpus), report);
         Ok(dataset)
     }
 
@@ -174,8 +175,11 @@ impl Dataset {
     /// Whether figures per byte and per word make sense: the tokens of every split give back the text. Otherwise report token
     /// perplexity only, and say lossy.
     pub fn is_lossless(&self) -> bool {
-        let parts = self.train.iter().chain(&self.validation).chain(&self.test);
-        self.tokenizer.is_lossless() && parts.into_iter().all(|part| part.corpus.is_lossless())
+        self.all_parts().all(|part| part.corpus.is_lossless())
+    }
+
+    fn all_parts(&self) -> impl Iterator<Item = &Part> {
+        self.train.iter().chain(&self.validation).chain(&self.test)
     }
 
     /// The packing that the configuration asks for.

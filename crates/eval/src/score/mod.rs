@@ -33,6 +33,8 @@ pub use scorer::{Scorer, Stream};
 pub use text::{CorpusTexts, Document, MemoryTexts, Texts, Tokens};
 pub use units::{Tally, Units};
 
+/// Tokens before some, from which a tokenizer can tell their text.
+const CONTEXT: usize = 16;
 /// Documents whose scores a result lists.
 const LISTED: usize = 1000;
 
@@ -227,7 +229,10 @@ pub fn score_each(
         })?;
         let units = document.units.map(|all| match targets == (document.scored_from..document.tokens.len()) {
             true => all,
-            false => Units::of(&texts.decode(&document.tokens.range(targets))),
+            false => {
+                let before = document.tokens.range(targets.start.saturating_sub(CONTEXT)..targets.start);
+                Units::of(&texts.decode(&before, &document.tokens.range(targets)))
+            }
         });
         total.add(document.name, tally, units)?;
     }

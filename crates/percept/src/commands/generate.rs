@@ -28,7 +28,7 @@ pub(crate) struct Generate {
     run: RunArgs,
     #[command(flatten)]
     prompt: PromptArgs,
-    /// Go on from a state that `percept state save` wrote; a prompt is then optional
+    /// Go on from a state that `percept state save` wrote, with the prompt after it if one is given
     #[arg(long, value_name = "FILE")]
     from_state: Option<PathBuf>,
     /// At most this many tokens
@@ -151,14 +151,13 @@ impl Generate {
         GenerationConfig { tokens: self.tokens, sampling, stop: self.stop.clone() }
     }
 
-    /// The session and what is to be fed to it: the document token too, where the session is fresh.
+    /// The session and what is to be fed to it. A fresh session begins with the document token, so that no prompt is needed.
     fn begin(&self, run: &LoadedRun) -> Result<(Session, Vec<u32>)> {
         let model = Arc::new(run.model.clone());
         match &self.from_state {
             Some(path) => {
                 let session = Session::load(path, model)?;
-                let prompt = if self.prompt.is_given() { self.prompt.tokens(&run.tokenizer)? } else { Vec::new() };
-                Ok((session, prompt))
+                Ok((session, self.prompt.tokens(&run.tokenizer)?))
             }
             None => {
                 let mut prompt = vec![run.tokenizer.document_token()];

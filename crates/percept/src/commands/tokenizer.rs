@@ -129,7 +129,15 @@ impl Inspect {
             |name: &str, value: String| terminal.text(format!("{} {value}", Style::Bold.out(&format!("{name:<14}"))));
         row("tokens", human::grouped(description.vocab as u64))?;
         row("document token", description.document_token.to_string())?;
-        row("lossless", if description.lossless { "yes" } else { "no: only token perplexity makes sense" }.into())?;
+        row(
+            "lossless",
+            if description.lossless {
+                "yes"
+            } else {
+                "no: it changes some texts; whether it keeps yours is seen when it reads them"
+            }
+            .into(),
+        )?;
         row("fingerprint", description.fingerprint.clone())?;
         if let Some(text) = &self.text {
             let pieces = pieces(&tokenizer, text)?;
@@ -144,6 +152,9 @@ impl Inspect {
 
 fn pieces(tokenizer: &Tokenizer, text: &str) -> Result<Vec<Piece>> {
     let ids = tokenizer.encode(text.as_bytes())?;
-    let text_of = |id: u32| String::from_utf8_lossy(&tokenizer.decode(&[id])).into_owned();
-    Ok(ids.into_iter().map(|id| Piece { id, text: text_of(id) }).collect())
+    let piece = |(at, &id): (usize, &u32)| {
+        let text = tokenizer.decode_after(&ids[..at], &[id]);
+        Piece { id, text: String::from_utf8_lossy(&text).into_owned() }
+    };
+    Ok(ids.iter().enumerate().map(piece).collect())
 }

@@ -89,14 +89,9 @@ fn a_window_shorter_than_a_segment() {
 }
 
 #[test]
-fn a_prompt_of_no_tokens() {
+fn a_state_of_no_tokens() {
     let work = Work::trained(1);
-    insta::assert_snapshot!(work.run(&["generate", "run", "--prompt", ""]).refusal(), @r"
-    exit 2
-    error: the prompt has 0 tokens
-    hint: give at least one character to go on from
-    ");
-    insta::assert_snapshot!(work.run(&["generate", "run"]).refusal(), @r"
+    insta::assert_snapshot!(work.run(&["state", "save", "run", "--prompt", ""]).refusal(), @r"
     exit 2
     error: the prompt has 0 tokens
     hint: give at least one character to go on from

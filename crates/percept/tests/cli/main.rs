@@ -7,6 +7,7 @@ mod compare;
 mod help;
 #[cfg(target_os = "linux")]
 mod hostile;
+mod imports;
 mod interruption;
 #[cfg(target_os = "linux")]
 mod limits;
@@ -19,3 +20,4 @@ mod report;
 mod runs;
 mod suites;
 mod support;
+mod tokenizers;

@@ -9,6 +9,7 @@ use clap::Args;
 use percept::data::Tokenizer;
 use percept::fault::IoContext;
 use percept::model::LanguageModel;
+use percept::model::weights::Names;
 use percept::train::PrecisionChoice;
 use percept::{Fault, Result};
 
@@ -75,7 +76,7 @@ impl Start {
 
 /// A run folder of this model, whose tokenizer is bytes whatever the size of its vocabulary: starting reads the same weights.
 fn write(folder: &Path, model: LanguageModel, subject: &Subject) -> Result<()> {
-    write_folder(folder, &model, &subject.config, &Tokenizer::bytes())
+    write_folder(folder, &model, Names::Percept, &subject.config, &Tokenizer::bytes())
 }
 
 /// Milliseconds from the start of `percept generate` to its first text. A token may be half a character or none at all;
