@@ -12,6 +12,8 @@ use percept_fault::{Fault, Result};
 use crate::corpus::{Cuts, Recipe, cuts, default_folder};
 use crate::random::Permutation;
 use crate::source::{self, Filter, Input};
+use crate::tokenizer::sha256_hex;
+use crate::windows::description;
 use crate::{Corpus, DataConfig, Document, Packing, Progress, SourceConfig, SplitConfig, Tokenizer};
 use crate::{WindowOptions, Windows};
 
@@ -176,6 +178,12 @@ impl Dataset {
     pub fn is_lossless(&self) -> bool {
         let parts = self.train.iter().chain(&self.validation).chain(&self.test);
         self.tokenizer.is_lossless() && parts.into_iter().all(|part| part.corpus.is_lossless())
+    }
+
+    /// Hash of the validation and test text; that of the training text is a part of the sampler's position.
+    pub fn held_out_fingerprint(&self) -> String {
+        let texts = [&self.validation, &self.test].map(|parts| description(parts));
+        sha256_hex(&[b"held out 1", texts[0].as_bytes(), texts[1].as_bytes()])
     }
 
     /// The packing that the configuration asks for.

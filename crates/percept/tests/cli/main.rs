@@ -11,6 +11,7 @@ mod models;
 mod pipeline;
 mod quickstart;
 mod report;
+mod resume;
 mod runs;
 mod suites;
 mod support;
