@@ -62,6 +62,7 @@ impl Training {
             Event::Step(step) => self.step(&step),
             Event::Validation(validation) => self.say(&validation_line(&validation)),
             Event::Sample { step, text } => self.sample(step, &text),
+            Event::Note(note) => self.say(&note),
             Event::Warning(warning) => match &self.meter {
                 Some(meter) => meter.warn(&warning),
                 None => self.terminal.warn(warning),
@@ -104,8 +105,12 @@ impl Training {
             human::plural(started.train_documents as u64, "document"),
             human::plural(started.train_tokens, "token")
         ));
-        if started.step > 0 {
-            self.terminal.say(format!("going on after step {} of {}", started.step, started.steps));
+        match started.step {
+            0 => {}
+            step if step < started.steps => {
+                self.terminal.say(format!("going on after step {step} of {}", started.steps));
+            }
+            step => self.terminal.say(format!("nothing is left to train after step {step}; --steps trains longer")),
         }
         let mut meter = Meter::new(self.terminal, "step", started.steps);
         meter.set(started.step, String::new);

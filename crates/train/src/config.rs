@@ -8,6 +8,7 @@ use percept_model::ModelConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::continuation::Continuation;
 use crate::device::DeviceChoice;
 use crate::precision::PrecisionChoice;
 use crate::presets::NO_PRESET;
@@ -131,6 +132,9 @@ pub struct TrainConfig {
     pub keep: usize,
     /// Whether the curves are written as TensorBoard event files too, into the folder `tensorboard`.
     pub tensorboard: bool,
+    /// What the learning rate follows after a step from which the run was lengthened; `percept resume` writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub continuation: Option<Continuation>,
 }
 
 impl Default for TrainConfig {
@@ -165,6 +169,7 @@ impl Default for TrainConfig {
             checkpoint_every: 200,
             keep: 2,
             tensorboard: false,
+            continuation: None,
         }
     }
 }
@@ -191,6 +196,11 @@ impl RunConfig {
     /// The configuration as TOML, complete: read back, it is equal to this one.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self).map_err(|error| Fault::internal("cannot write the configuration").because(error))
+    }
+
+    /// The text of the `config.toml` that a run keeps.
+    pub(crate) fn to_run_file(&self) -> Result<String> {
+        Ok(format!("# The resolved configuration of this run, with every key.\n{}", self.to_toml()?))
     }
 
     /// The JSON schema of the configuration file.
@@ -225,6 +235,7 @@ impl TrainConfig {
             final_fraction: self.final_fraction,
             cooldown: self.cooldown,
             halve_every: self.halve_every,
+            continuation: self.continuation,
         }
     }
 
@@ -252,8 +263,10 @@ impl TrainConfig {
         let share = |value: f64| (0.0..=1.0).contains(&value);
         let decay = |value: f64| (0.0..1.0).contains(&value);
         let at_least_zero = |value: f64| value >= 0.0 && (value as f32).is_finite();
+        let continued = self.continuation.map_or(self.learning_rate, |continuation| continuation.learning_rate);
         let numbers = [
             ("learning_rate", self.learning_rate, positive(self.learning_rate), "above 0"),
+            ("continuation.learning_rate", continued, at_least_zero(continued), "at least 0"),
             ("epsilon", self.epsilon, positive(self.epsilon), "above 0"),
             ("seconds", self.seconds, self.seconds >= 0.0 && self.seconds.is_finite(), "at least 0"),
             ("weight_decay", self.weight_decay, at_least_zero(self.weight_decay), "at least 0"),

@@ -12,6 +12,8 @@ use sha2::{Digest, Sha256};
 
 /// Prefix of temporary names; whatever bears it after a crash is rubbish.
 pub(crate) const TEMPORARY: &str = ".tmp-";
+/// Prefix of the name under which an old folder waits until the new one is in its place.
+pub(crate) const ASIDE: &str = ".tmp-old-";
 
 /// Replaces `path` by a file with these contents.
 pub fn write_file(path: &Path, contents: &[u8]) -> Result<()> {
@@ -90,7 +92,7 @@ pub(crate) fn sync_folder(path: &Path) -> Result<()> {
 pub(crate) fn replace_folder(from: &Path, to: &Path) -> Result<()> {
     sync_folder(from)?;
     let name = to.file_name().unwrap_or_default().to_string_lossy();
-    let aside = parent(to).join(format!("{TEMPORARY}old-{name}"));
+    let aside = parent(to).join(format!("{ASIDE}{name}"));
     if to.exists() {
         remove_folder(&aside)?;
         fs::rename(to, &aside).at("replace", to)?;

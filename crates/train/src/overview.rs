@@ -11,8 +11,8 @@ use serde::Serialize;
 use crate::config::RunConfig;
 use crate::lock;
 use crate::lossy;
-use crate::metrics::{Metrics, StepMetrics, ValidationMetrics, read_metrics};
-use crate::progress::Progress;
+use crate::metrics::{Metrics, StepMetrics, ValidationMetrics};
+use crate::metrics_file::{MetricsFile, read_metrics};
 use crate::run_folder::RunFolder;
 
 /// How deep below a folder runs are looked for.
@@ -50,7 +50,7 @@ impl RunStatus {
         if folder.diverged_path().exists() {
             return RunStatus::Diverged;
         }
-        let (step, last) = match newest_progress(&folder) {
+        let (step, last) = match folder.newest_progress() {
             Some(progress) => (progress.step, progress.planned.unwrap_or(config.train.steps)),
             // Its checkpoints were removed, or there is none yet.
             None => (
@@ -119,11 +119,9 @@ impl Overview {
             Ok(config) => overview.add_config(&config),
             Err(fault) => overview.problem = Some(unreadable_config(&folder, &fault)),
         }
-        match metrics(&folder) {
-            Ok(lines) => overview.add_metrics(&lines),
-            Err(fault) => overview.problem = overview.problem.or(Some(fault.to_string())),
-        }
-        if let Some(progress) = newest_progress(&folder) {
+        let problem = overview.read_metrics(&folder.metrics_path());
+        overview.problem = overview.problem.or(problem);
+        if let Some(progress) = folder.newest_progress() {
             overview.step = overview.step.max(progress.step);
             overview.steps = progress.planned.or(overview.steps);
         }
@@ -158,6 +156,20 @@ impl Overview {
         self.layers = Some(config.model.layers.clone());
         self.parameters = Properties::of(&config.model).ok().map(|properties| properties.parameters());
         self.steps = Some(config.train.steps);
+    }
+
+    /// Takes the figures of a metrics file, if there is one; what is wrong with it.
+    fn read_metrics(&mut self, path: &Path) -> Option<String> {
+        if !path.exists() {
+            return None;
+        }
+        match MetricsFile::read(path) {
+            Ok(file) => {
+                self.add_metrics(&file.lines);
+                file.warning(path)
+            }
+            Err(fault) => Some(fault.to_string()),
+        }
     }
 
     fn add_metrics(&mut self, lines: &[Metrics]) {
@@ -205,7 +217,7 @@ fn walk(folder: &Path, depth: usize, runs: &mut Vec<PathBuf>) {
     }
 }
 
-/// The lines of metrics of a run; none where it has not written any yet.
+/// The lines of metrics of a run that count; none where it has not written any yet.
 ///
 /// # Errors
 /// An environment fault where the file is there and cannot be read.
@@ -229,15 +241,10 @@ fn best_validation(lines: &[Metrics]) -> Option<&ValidationMetrics> {
     validations.min_by(|a, b| a.loss.total_cmp(&b.loss))
 }
 
-/// Where the newest checkpoint stands; its weights are not looked at.
-fn newest_progress(folder: &RunFolder) -> Option<Progress> {
-    let checkpoints = folder.checkpoints();
-    checkpoints.steps().ok()?.into_iter().rev().find_map(|step| Progress::read_in(&checkpoints.path(step)).ok())
-}
-
 fn unreadable_config(folder: &RunFolder, fault: &Fault) -> String {
     match folder.holds_a_run() {
         true => fault.to_string(),
+        false if folder.holds_checkpoints() => "it has no config.toml: `percept resume` restores it".to_owned(),
         false => "it has no config.toml".to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! Starting a run, and going on with one.
+//! Starting a run, and what a new and a resumed one have in common.
 
 use std::fs;
 use std::path::{Path, PathBuf, absolute};
@@ -13,14 +13,13 @@ use crate::config::RunConfig;
 use crate::device::DeviceChoice;
 use crate::durable;
 use crate::environment::Environment;
-use crate::layering::Override;
+use crate::load::{LoadedRun, load_run};
 use crate::lock::Lock;
 use crate::metrics::MetricsLog;
 use crate::observer::{Event, Observer, Outcome, Started};
 use crate::precision::Bf16Support;
-use crate::progress::{FORMAT, Interval, Progress, Used, position_of, restore_position};
-use crate::resolve::resolve_over;
-use crate::run_folder::{LoadedRun, RunFolder, Which, load_run};
+use crate::progress::{FORMAT, Interval, Progress, position_of};
+use crate::run_folder::{RunFolder, Which};
 use crate::state::{State, check_model};
 use crate::trainer::{Trainer, write_names};
 use crate::validation::{Validation, bytes_per_token};
@@ -39,12 +38,7 @@ pub fn train(config: &RunConfig, folder: &Path, stop: &AtomicBool, observer: &mu
     // What the run's configuration could not hold is refused before any text is read.
     with_absolute_paths(config.clone())?;
     let folder = RunFolder::new(absolute(folder).at("find", folder)?);
-    if folder.holds_a_run() {
-        return Err(Fault::usage(format!("{} already holds a run", folder.path().display())).hint(format!(
-            "`percept resume {}` goes on with it; else choose another folder",
-            folder.path().display()
-        )));
-    }
+    folder.check_free()?;
     let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
     let config = &with_precision(config.clone(), &device)?;
     let initial = load_initial(config, &device, observer)?;
@@ -56,8 +50,8 @@ pub fn train(config: &RunConfig, folder: &Path, stop: &AtomicBool, observer: &mu
         // Nothing was trained: leave no folder behind that only looks like a run.
         durable::remove_folder(folder.path())?;
     }
-    let (config, dataset, state) = prepared?;
-    begin(Prepared { config, folder, dataset, device_name, lock }, state, None, stop, observer)
+    let (config, dataset, windows, state) = prepared?;
+    begin(Prepared { config, folder, dataset, windows, device_name, lock }, state, None, stop, observer)
 }
 
 /// Opens the data and the model, and writes what a run folder holds from the start.
@@ -68,108 +62,58 @@ fn prepare_new(
     device: &Device,
     device_name: &str,
     observer: &mut dyn Observer,
-) -> Result<(RunConfig, Dataset, State)> {
+) -> Result<(RunConfig, Dataset, Windows, State)> {
     let dataset = open_data(&config.data, None, observer)?;
     let config = complete(config, &dataset)?;
+    let windows = windows(&dataset, &config)?;
     let model = first_model(&config, &dataset, initial, device)?;
+    folder.check_tokenizer(dataset.tokenizer())?;
     folder.checkpoints().prepare()?;
     dataset.tokenizer().save(folder.tokenizer_path())?;
     Environment::current(device_name, config.train.precision).write(&folder.environment_path())?;
     // The configuration comes last: with it, the folder holds a run.
     write_config(folder, &config)?;
     let state = State::new(model, &config.train);
-    Ok((config, dataset, state))
-}
-
-/// Goes on with the run in `folder` from its newest whole checkpoint, bit for bit on the CPU.
-///
-/// `overrides` may change keys of `[train]` and `[sample]`, e.g. `train.steps` to train longer.
-///
-/// # Errors
-/// As [`train`]; environment: the folder holds no run, or no checkpoint is whole.
-pub fn resume(
-    folder: &Path,
-    overrides: &[Override],
-    stop: &AtomicBool,
-    observer: &mut dyn Observer,
-) -> Result<Outcome> {
-    let folder = RunFolder::existing(absolute(folder).at("find", folder)?)?;
-    let lock = Lock::acquire(&folder.lock_path())?;
-    check_overrides(overrides)?;
-    let config = resolve_over(folder.config_path(), overrides)?;
-    let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
-    let config = with_precision(config, &device)?;
-    let checkpoints = folder.checkpoints();
-    checkpoints.prepare()?;
-    fs::create_dir_all(folder.samples_path()).at("make", folder.samples_path())?;
-    let (newest, broken) = checkpoints.newest(Used::Everything)?;
-    if let (None, Some(broken)) = (&newest, broken.first()) {
-        return Err(Fault::environment(format!("no checkpoint is whole: {}", broken.reason))
-            .hint("train again into another run folder"));
-    }
-    for broken in &broken {
-        let from = newest.as_ref().map_or(0, |checkpoint| checkpoint.progress.step);
-        let text = format!("broken checkpoint set aside, going on from step {from}: {}", broken.reason);
-        observer.event(Event::Warning(text));
-        broken.set_aside()?;
-    }
-    let environment = Environment::current(&device_name, config.train.precision);
-    if let Some(difference) = environment.difference(&folder.environment_path())? {
-        observer.event(Event::Warning(format!("the numbers may differ in the last bits: {difference}")));
-    }
-    let dataset = open_data(&config.data, Some(folder.tokenizer()?), observer)?;
-    let state = match &newest {
-        Some(checkpoint) => State::load(&checkpoint.path, &config.model, &config.train, device)?,
-        None => {
-            observer.event(Event::Warning("there is no checkpoint yet: starting from step 0".to_owned()));
-            let initial = load_initial(&config, &device, observer)?;
-            State::new(first_model(&config, &dataset, initial, &device)?, &config.train)
-        }
-    };
-    if !overrides.is_empty() {
-        write_config(&folder, &config)?;
-    }
-    environment.write(&folder.environment_path())?;
-    let mut progress = newest.map(|checkpoint| checkpoint.progress);
-    if let Some(progress) = progress.as_mut().filter(|_| !overrides.is_empty()) {
-        // Another limit may hold now.
-        progress.planned = None;
-    }
-    begin(Prepared { config, folder, dataset, device_name, lock }, state, progress, stop, observer)
+    Ok((config, dataset, windows, state))
 }
 
 /// What a new and a resumed run have in common.
-struct Prepared {
-    config: RunConfig,
-    folder: RunFolder,
-    dataset: Dataset,
-    device_name: String,
-    lock: Lock,
+pub(crate) struct Prepared {
+    pub(crate) config: RunConfig,
+    pub(crate) folder: RunFolder,
+    pub(crate) dataset: Dataset,
+    /// At the place of the progress.
+    pub(crate) windows: Windows,
+    pub(crate) device_name: String,
+    pub(crate) lock: Lock,
 }
 
-fn begin(
+/// Trains to the end, from step 0 where there is no progress.
+pub(crate) fn begin(
     prepared: Prepared,
     state: State,
     progress: Option<Progress>,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    let Prepared { config, folder, dataset, device_name, lock } = prepared;
+    let Prepared { config, folder, dataset, windows, device_name, lock } = prepared;
     let train = &config.train;
     let (vocab, tokens) = (config.model.vocab, dataset.tokenizer().vocab_size());
     if vocab > tokens {
         observer.event(Event::Warning(format!("model.vocab is {vocab}, the tokenizer has {tokens} tokens only")));
     }
-    let mut windows = windows(&dataset, &config)?;
     let saved = progress.as_ref().map(|progress| progress.step);
-    let progress = match progress {
-        Some(progress) => {
-            restore_position(&mut windows, &progress.position)?;
-            progress
-        }
+    let mut progress = match progress {
+        Some(progress) => progress,
         None => fresh_progress(&windows)?,
     };
-    let mut metrics = MetricsLog::open(&folder.metrics_path(), progress.step)?;
+    progress.held_out = Some(dataset.held_out_fingerprint());
+    let (mut metrics, warning) = MetricsLog::open(&folder.metrics_path(), progress.step)?;
+    warning.into_iter().for_each(|warning| observer.event(Event::Warning(warning)));
+    if metrics.was_empty() && progress.step >= train.log_every {
+        let path = folder.metrics_path();
+        observer.event(Event::Warning(format!("{} holds no line of the steps so far", path.display())));
+    }
     if train.tensorboard {
         metrics = metrics.with_events(&folder.tensorboard_path(), progress.seconds)?;
     }
@@ -177,7 +121,7 @@ fn begin(
     durable::remove_file(&diverged)?;
     write_names(&folder, saved, progress.best.map(|best| best.step))?;
     let validation = Validation::new(&dataset, config.model.context, train);
-    let started = started(&config, &folder, &dataset, &state.model, device_name, progress.step);
+    let started = started(&config, &folder, &dataset, &state.model, device_name, &progress);
     let trainer = Trainer {
         checkpoints: folder.checkpoints(),
         bytes_per_token: bytes_per_token(&dataset, Split::Train),
@@ -209,7 +153,7 @@ fn started(
     dataset: &Dataset,
     model: &LanguageModel,
     device: String,
-    step: u64,
+    progress: &Progress,
 ) -> Started {
     let count = |split| dataset.parts(split).iter().map(|part| part.documents.len()).sum();
     Started {
@@ -217,8 +161,8 @@ fn started(
         parameters: model.parameter_count(),
         device,
         precision: config.train.precision,
-        step,
-        steps: config.train.steps,
+        step: progress.step,
+        steps: progress.planned.unwrap_or(config.train.steps),
         train_tokens: dataset.evaluation(Split::Train).map(|document| document.tokens.len() as u64).sum(),
         train_documents: count(Split::Train),
         validation_documents: count(Split::Validation),
@@ -235,18 +179,23 @@ fn fresh_progress(windows: &Windows) -> Result<Progress> {
         seconds: 0.0,
         planned: None,
         position: position_of(windows)?,
+        held_out: None,
         interval: Interval::default(),
         best: None,
         files: Default::default(),
     })
 }
 
-fn open_data(config: &DataConfig, tokenizer: Option<Tokenizer>, observer: &mut dyn Observer) -> Result<Dataset> {
+pub(crate) fn open_data(
+    config: &DataConfig,
+    tokenizer: Option<Tokenizer>,
+    observer: &mut dyn Observer,
+) -> Result<Dataset> {
     Dataset::open(config, tokenizer, &mut |progress| observer.event(Event::Data(progress)))
 }
 
 /// The configuration with the precision that this device takes, so that a run says what was used and keeps it.
-fn with_precision(mut config: RunConfig, device: &Device) -> Result<RunConfig> {
+pub(crate) fn with_precision(mut config: RunConfig, device: &Device) -> Result<RunConfig> {
     config.train.precision = config.train.precision.on(Bf16Support::of(device))?.into();
     Ok(config)
 }
@@ -272,8 +221,7 @@ fn complete(config: &RunConfig, dataset: &Dataset) -> Result<RunConfig> {
 ///
 /// # Errors
 /// A usage fault where such a path is not UTF-8: the file would name another one, and the run could not go on.
-fn with_absolute_paths(mut config: RunConfig) -> Result<RunConfig> {
-    let is_path = |path: &str| path != "-" && !path.starts_with("synthetic:");
+pub(crate) fn with_absolute_paths(mut config: RunConfig) -> Result<RunConfig> {
     let data = &mut config.data;
     let sources =
         [("data.sources", &mut data.sources), ("data.validation", &mut data.validation), ("data.test", &mut data.test)];
@@ -293,13 +241,22 @@ fn with_absolute_paths(mut config: RunConfig) -> Result<RunConfig> {
     Ok(config)
 }
 
+/// Whether a source is a file or a folder.
+pub(crate) fn is_path(source: &str) -> bool {
+    source != "-" && !source.starts_with("synthetic:")
+}
+
 fn absolute_text(path: &Path, key: &str) -> Result<String> {
     let path: PathBuf = absolute(path).at("find", path)?;
     path_text(&path, key).map(str::to_owned)
 }
 
 /// The run that this one starts from, if any.
-fn load_initial(config: &RunConfig, device: &Device, observer: &mut dyn Observer) -> Result<Option<LoadedRun>> {
+pub(crate) fn load_initial(
+    config: &RunConfig,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Option<LoadedRun>> {
     let Some(path) = config.train.init_from.as_deref() else { return Ok(None) };
     let initial = load_run(path, Which::Latest, device)?;
     for warning in &initial.warnings {
@@ -309,7 +266,7 @@ fn load_initial(config: &RunConfig, device: &Device, observer: &mut dyn Observer
 }
 
 /// The model of step 0: fresh, or with the weights of another run.
-fn first_model(
+pub(crate) fn first_model(
     config: &RunConfig,
     dataset: &Dataset,
     initial: Option<LoadedRun>,
@@ -342,17 +299,7 @@ fn check_initial(initial: &LoadedRun, model: &ModelConfig, tokenizer: &Tokenizer
     Ok(())
 }
 
-fn write_config(folder: &RunFolder, config: &RunConfig) -> Result<()> {
-    let text = format!("# The resolved configuration of this run, with every key.\n{}", config.to_toml()?);
-    durable::write_file(&folder.config_path(), text.as_bytes())
-}
-
-/// A resumed run keeps its model and data.
-fn check_overrides(overrides: &[Override]) -> Result<()> {
-    match overrides.iter().find(|change| !change.key().starts_with("train.") && !change.key().starts_with("sample.")) {
-        Some(change) => Err(Fault::usage(format!("`{}` of a run can't change", change.key())).hint(
-            "resume takes keys of [train] and [sample]; `percept train --set train.init_from=RUN` starts a new run",
-        )),
-        None => Ok(()),
-    }
+/// Writes the configuration that the run folder keeps.
+pub(crate) fn write_config(folder: &RunFolder, config: &RunConfig) -> Result<()> {
+    durable::write_file(&folder.config_path(), config.to_run_file()?.as_bytes())
 }

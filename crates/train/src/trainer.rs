@@ -10,6 +10,7 @@ use percept_model::LanguageModel;
 
 use crate::checkpoint::Checkpoints;
 use crate::config::RunConfig;
+use crate::copies::write_copies;
 use crate::durable;
 use crate::lock::Lock;
 use crate::metrics::{Metrics, MetricsLog, StepMetrics, ValidationMetrics};
@@ -189,7 +190,10 @@ impl Trainer<'_> {
         let step = self.progress.step;
         self.progress.position = position_of(&self.windows)?;
         self.metrics.sync()?;
-        let saved = self.checkpoints.save(&mut self.progress, |folder| state.save(folder));
+        let saved = self.checkpoints.save(&mut self.progress, |folder| {
+            state.save(folder)?;
+            write_copies(folder, &self.config, self.dataset.tokenizer())
+        });
         let path = saved.map_err(|fault| self.cannot_save(step, fault))?;
         self.saved = Some(step);
         let best = self.progress.best.map(|best| best.step);

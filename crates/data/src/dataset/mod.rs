@@ -12,6 +12,8 @@ use percept_fault::{Fault, Result};
 use crate::corpus::{Cuts, Recipe, cuts, default_folder, report_loss};
 use crate::random::Permutation;
 use crate::source::{self, Filter, Input};
+use crate::tokenizer::sha256_hex;
+use crate::windows::description;
 use crate::{Corpus, DataConfig, Document, Packing, Progress, SourceConfig, SplitConfig, Tokenizer};
 use crate::{WindowOptions, Windows};
 
@@ -180,6 +182,12 @@ impl Dataset {
 
     fn all_parts(&self) -> impl Iterator<Item = &Part> {
         self.train.iter().chain(&self.validation).chain(&self.test)
+    }
+
+    /// Hash of the validation and test text; that of the training text is a part of the sampler's position.
+    pub fn held_out_fingerprint(&self) -> String {
+        let texts = [&self.validation, &self.test].map(|parts| description(parts));
+        sha256_hex(&[b"held out 1", texts[0].as_bytes(), texts[1].as_bytes()])
     }
 
     /// The packing that the configuration asks for.

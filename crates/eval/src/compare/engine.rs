@@ -232,6 +232,9 @@ impl Work<'_> {
         }
         let (device, _) = task.config.train.device.parse::<DeviceChoice>()?.open()?;
         let run = load_run(&task.folder, Which::Best, &device)?;
+        for warning in &run.warnings {
+            (self.observer)(Event::Warning(format!("{}: {warning}", task.label)));
+        }
         let texts = CorpusTexts::of_parts(lineup.dataset.tokenizer(), parts);
         let scorer = ModelScorer::new(&task.label, &run.model);
         let all = lineup.dataset.size(Split::Test).tokens;

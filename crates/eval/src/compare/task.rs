@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 use percept_data::DataConfig;
 use percept_fault::{Fault, IoContext, Result};
 use percept_train::{
-    Divergence, Event, Metrics, Outcome, RunConfig, RunFolder, StepMetrics, Summary, ValidationMetrics, metrics,
-    resume, train, write_file,
+    Changes, Divergence, Event, Metrics, Outcome, RunConfig, RunFolder, StepMetrics, Summary, ValidationMetrics,
+    metrics, resume, train, write_file,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -120,8 +120,8 @@ impl Task {
         }
         peak_memory::reset();
         let mut observer = |event: Event| observer(event);
-        let outcome = match self.run_folder().holds_a_run() {
-            true => resume(&self.folder, &[], stop, &mut observer),
+        let outcome = match self.run_folder().is_begun() {
+            true => resume(&self.folder, &Changes::default(), stop, &mut observer),
             false => train(&self.config, &self.folder, stop, &mut observer),
         };
         match outcome {

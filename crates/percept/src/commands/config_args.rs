@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use percept::data::DataConfig;
-use percept::train::{DEFAULT_PRESET, NO_PRESET, Override, RunConfig, Sources, resolve};
+use percept::train::{DEFAULT_PRESET, NO_PRESET, Override, RunConfig, RunFolder, Sources, resolve};
 use percept::{Fault, Result};
 
 use crate::cli::Global;
@@ -42,6 +42,10 @@ impl ConfigArgs {
 pub(crate) fn resolve_named(name: Option<&str>, set: &[String], flags: Vec<Override>) -> Result<RunConfig> {
     let mut sources = Sources::default();
     match name {
+        Some(name) if RunFolder::new(name).holds_a_run() => {
+            return Err(Fault::usage(format!("{name} is a run folder, not a configuration"))
+                .hint(format!("its configuration is {}", Path::new(name).join("config.toml").display())));
+        }
         Some(name) if is_file(name) => sources.file = Some(PathBuf::from(name)),
         name => sources.preset = name.map(str::to_string),
     }

@@ -35,16 +35,20 @@ fn signal(child: &Child, signal: i32) {
 
 fn metrics(run: &Path) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
-    let lines = text.lines().map_while(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut lines: Vec<serde_json::Value> = Vec::new();
+    for line in text.lines().map_while(|line| serde_json::from_str::<serde_json::Value>(line).ok()) {
+        match line["kind"] == "resumed" {
+            true => lines.retain(|earlier| earlier["step"].as_u64() <= line["step"].as_u64()),
+            false => lines.push(line),
+        }
+    }
+    for line in &mut lines {
+        // Time is no property of the run.
+        for key in ["seconds", "tokens_per_second"] {
+            line.as_object_mut().unwrap().remove(key);
+        }
+    }
     lines
-        .map(|mut line| {
-            // Time is no property of the run.
-            for key in ["seconds", "tokens_per_second"] {
-                line.as_object_mut().unwrap().remove(key);
-            }
-            line
-        })
-        .collect()
 }
 
 fn assert_equal_runs(work: &Work, run: &str, other: &str) {

@@ -17,6 +17,7 @@ mod models;
 mod pipeline;
 mod quickstart;
 mod report;
+mod resume;
 mod runs;
 mod suites;
 mod support;
