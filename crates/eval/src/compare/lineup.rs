@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use percept_data::{Dataset, Progress, Split};
+use percept_data::{Dataset, Split, Watch};
 use percept_fault::{Fault, Result};
 use percept_train::{Bf16Support, DeviceChoice, Environment};
 use sha2::{Digest, Sha256};
@@ -52,10 +52,10 @@ impl Lineup {
     ///
     /// # Errors
     /// Usage: the specification is wrong. Environment: text, tokenizer or device cannot be used.
-    pub fn new(spec: Spec, folder: &Path, report: &mut dyn FnMut(Progress)) -> Result<Self> {
+    pub fn new(spec: Spec, folder: &Path, watch: &mut dyn Watch<'_>) -> Result<Self> {
         spec.validate()?;
         let budget = spec.budget()?;
-        let dataset = Dataset::open(&data_config(&spec)?, None, report)?;
+        let dataset = Dataset::open(&data_config(&spec)?, None, watch)?;
         let mut contenders = contenders(&spec, dataset.tokenizer().vocab_size())?;
         let protocol = protocol(&spec, &contenders)?;
         for contender in &mut contenders {

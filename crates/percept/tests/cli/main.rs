@@ -3,6 +3,7 @@
 mod bad_input;
 mod bench;
 mod compare;
+mod formats;
 mod help;
 mod interruption;
 #[cfg(target_os = "linux")]
