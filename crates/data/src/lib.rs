@@ -22,10 +22,10 @@ mod testing;
 mod tokenizer;
 mod windows;
 
-pub use config::{DataConfig, Format, OnError, Packing, SourceConfig, SplitConfig};
+pub use config::{Binary, DataConfig, Format, OnError, Packing, SourceConfig, SplitConfig};
 pub use corpus::{Corpus, Document, DocumentTokens, Statistics};
 pub use dataset::{Dataset, Part, Split, SplitSize};
-pub use progress::{Phase, Progress};
-pub use source::{Answer, Exercise, SkipReason, Task};
+pub use progress::{Phase, Progress, Watch};
+pub use source::{Answer, Exercise, Remark, SkipReason, Task};
 pub use tokenizer::{Detokenizer, Tokenizer};
 pub use windows::{IGNORED, SamplerPosition, Share, TokenBatch, WindowOptions, Windows};

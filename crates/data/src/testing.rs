@@ -61,7 +61,7 @@ impl Folder {
 pub(crate) fn corpus(config: &DataConfig, tokenizer: &Tokenizer) -> Result<(Corpus, Vec<String>), Fault> {
     let mut notes = Vec::new();
     let corpus = Corpus::open(config, tokenizer, &mut |progress| {
-        if let Progress::Note(note) = progress {
+        if let Progress::Note(note) | Progress::Warning(note) = progress {
             notes.push(note);
         }
     })?;

@@ -1,8 +1,8 @@
 //! Asked to stop: the first time the work saves and stops, and Ctrl-C a second time stops at once.
 //!
-//! A command with nothing to save stops at the first one.
+//! A command with nothing to save stops at the first one; while it reads text, it tidies up before.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use percept_fault::{Fault, Result};
 
@@ -12,7 +12,14 @@ use crate::terminal::talk;
 const EXIT_CODE: i32 = 130;
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
-static SAVES: AtomicBool = AtomicBool::new(false);
+/// What the first Ctrl-C does: one of the values below.
+static MODE: AtomicU8 = AtomicU8::new(ENDS);
+/// It ends the process.
+const ENDS: u8 = 0;
+/// It ends the reading of text, which leaves nothing half written.
+const ENDS_READING: u8 = 1;
+/// It ends the work, which is saved.
+const SAVES: u8 = 2;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,15 +40,16 @@ pub(crate) fn install() -> Result<()> {
 
 /// From now on the first request only raises the flag: the caller watches it, saves and stops.
 pub(crate) fn save_first() -> &'static AtomicBool {
-    SAVES.store(true, Ordering::SeqCst);
+    MODE.store(SAVES, Ordering::SeqCst);
     &REQUESTED
 }
 
 fn asked(by: Asker) {
     let again = REQUESTED.swap(true, Ordering::SeqCst);
-    match (SAVES.load(Ordering::SeqCst), again) {
-        (true, false) => talk("\ninterrupted: saving after this step (Ctrl-C again stops at once)"),
-        (true, true) if by == Asker::System => {}
+    match (MODE.load(Ordering::SeqCst), again) {
+        (ENDS_READING, false) => talk("\ninterrupted: stopping (Ctrl-C again stops at once)"),
+        (SAVES, false) => talk("\ninterrupted: saving after this step (Ctrl-C again stops at once)"),
+        (ENDS_READING | SAVES, true) if by == Asker::System => {}
         _ => {
             talk("");
             std::process::exit(EXIT_CODE);
@@ -79,4 +87,26 @@ fn is_ignored(signal: i32) -> bool {
 #[cfg(not(unix))]
 fn listen() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     Ok(ctrlc::set_handler(|| asked(Asker::Person))?)
+}
+
+/// While it lives, the first Ctrl-C only raises the flag: the caller reads text, watches it and stops soon.
+#[derive(Debug)]
+pub(crate) struct Reading(());
+
+impl Reading {
+    pub(crate) fn begin() -> Self {
+        // A command that saves goes on doing so.
+        MODE.compare_exchange(ENDS, ENDS_READING, Ordering::SeqCst, Ordering::SeqCst).ok();
+        Self(())
+    }
+
+    pub(crate) fn stop(&self) -> &'static AtomicBool {
+        &REQUESTED
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        MODE.compare_exchange(ENDS_READING, ENDS, Ordering::SeqCst, Ordering::SeqCst).ok();
+    }
 }

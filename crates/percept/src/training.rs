@@ -1,40 +1,51 @@
 //! What a user sees of a run while it trains, and what is left to say at its end.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
-use percept::data::Progress;
+use percept::data::{Progress, Watch};
 use percept::train::{Event, Outcome, Started, StepMetrics, Summary, ValidationMetrics, lossy};
 use percept::{Fault, Result};
 use serde::Serialize;
 
+use crate::interrupt;
 use crate::meter::{Meter, Parts};
 use crate::terminal::{Style, Terminal, invocation};
 use crate::{human, out_of_memory};
 
-/// Shows how text is read.
+/// Shows how text is read, and stops it at Ctrl-C.
 #[derive(Debug)]
-pub(crate) struct DataMeter(Parts);
+pub(crate) struct DataMeter {
+    parts: Parts,
+    interrupt: interrupt::Reading,
+}
 
 impl DataMeter {
     pub(crate) fn new(terminal: Terminal) -> Self {
-        Self(Parts::new(terminal))
-    }
-
-    /// One report.
-    pub(crate) fn show(&mut self, progress: Progress) {
-        match progress {
-            Progress::Working { phase, done, total } => {
-                let total = total.unwrap_or(done);
-                let detail = || format!("{} of {}", human::bytes(done), human::bytes(total));
-                self.0.set(phase.label(), phase.label(), done, total, detail);
-            }
-            Progress::Note(note) => self.0.say(&note),
-        }
+        Self { parts: Parts::new(terminal), interrupt: interrupt::Reading::begin() }
     }
 
     /// The work is done: the bar goes.
     pub(crate) fn finish(&mut self) {
-        self.0.finish();
+        self.parts.finish();
+    }
+}
+
+impl Watch<'static> for DataMeter {
+    fn progress(&mut self, progress: Progress) {
+        match progress {
+            Progress::Working { phase, done, total } => {
+                let total = total.unwrap_or(done);
+                let detail = || format!("{} of {}", human::bytes(done), human::bytes(total));
+                self.parts.set(phase.label(), phase.label(), done, total, detail);
+            }
+            Progress::Note(note) => self.parts.say(&note),
+            Progress::Warning(warning) => self.parts.warn(&warning),
+        }
+    }
+
+    fn stop(&self) -> &'static AtomicBool {
+        self.interrupt.stop()
     }
 }
 
@@ -57,7 +68,7 @@ impl Training {
     /// One event.
     pub(crate) fn event(&mut self, event: Event) {
         match event {
-            Event::Data(progress) => self.data.show(progress),
+            Event::Data(progress) => self.data.progress(progress),
             Event::Started(started) => self.started(&started),
             Event::Step(step) => self.step(&step),
             Event::Validation(validation) => self.say(&validation_line(&validation)),

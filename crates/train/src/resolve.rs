@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use percept_data::DataConfig;
 use percept_fault::{Fault, Result};
 use percept_model::ModelConfig;
 
@@ -73,7 +74,13 @@ pub(crate) fn resolve_over(file: PathBuf, overrides: &[Override]) -> Result<RunC
     let keys = Keys::of(RunConfig::schema());
     let mut layers = Layers::default();
     layers.add_document(&read_file(&file)?, &keys, &|line| Origin::File(file.clone(), line))?;
-    finish(layers, &keys, overrides)
+    // A run keeps the rules by which its text was read and split; those of before they had a number are the first.
+    let records_edition = layers.origins().contains_key("data.edition");
+    let mut config = finish(layers, &keys, overrides)?;
+    if !records_edition {
+        config.data.edition = DataConfig::FIRST_EDITION;
+    }
+    Ok(config)
 }
 
 fn finish(mut layers: Layers, keys: &Keys, overrides: &[Override]) -> Result<RunConfig> {

@@ -74,7 +74,7 @@ pub fn resume(folder: &Path, changes: &Changes, stop: &AtomicBool, observer: &mu
     let path = newest.as_ref().map(|checkpoint| checkpoint.path.as_path());
     let (tokenizer, lost) = find_tokenizer(Some(&folder), path, &config)?;
     told.extend(lost.map(Told::Warning));
-    let (dataset, windows) = same_text(&config, tokenizer, at, changes, &mut told, observer)?;
+    let (dataset, windows) = same_text(&config, tokenizer, at, changes, &mut told, (stop, observer))?;
     if changes.of_text().is_some() {
         config = with_absolute_paths(RunConfig { data: dataset.config().clone(), ..config })?;
     }
@@ -238,10 +238,10 @@ fn same_text(
     at: Option<&Progress>,
     changes: &Changes,
     told: &mut Vec<Told>,
-    observer: &mut dyn Observer,
+    (stop, observer): (&AtomicBool, &mut dyn Observer),
 ) -> Result<(Dataset, Windows)> {
     check_sources(config)?;
-    let dataset = open_data(&config.data, Some(tokenizer), observer)?;
+    let dataset = open_data(&config.data, Some(tokenizer), stop, observer)?;
     let mut windows = windows(&dataset, config)?;
     let named = changes.of_text().map(Override::origin);
     let Some(at) = at else {

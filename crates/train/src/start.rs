@@ -31,7 +31,8 @@ use crate::windows::windows;
 ///
 /// # Errors
 /// Usage: a wrong configuration, a folder that holds a run. Environment: unreadable data, an unwritable folder, a
-/// missing device. Check: loss or gradient are no longer finite; the last checkpoint is from before that.
+/// missing device. Check: loss or gradient are no longer finite; the last checkpoint is from before that. Interrupted: `stop` became
+/// true while the text was read.
 pub fn train(config: &RunConfig, folder: &Path, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
     config.validate()?;
     config.data.validate()?;
@@ -45,7 +46,7 @@ pub fn train(config: &RunConfig, folder: &Path, stop: &AtomicBool, observer: &mu
     let made = !folder.path().exists();
     fs::create_dir_all(folder.samples_path()).at("make", folder.samples_path())?;
     let lock = Lock::acquire(&folder.lock_path())?;
-    let prepared = prepare_new(config, &folder, initial, &device, &device_name, observer);
+    let prepared = prepare_new(config, &folder, initial, &device, &device_name, stop, observer);
     if prepared.is_err() && made {
         // Nothing was trained: leave no folder behind that only looks like a run.
         durable::remove_folder(folder.path())?;
@@ -61,9 +62,10 @@ fn prepare_new(
     initial: Option<LoadedRun>,
     device: &Device,
     device_name: &str,
+    stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<(RunConfig, Dataset, Windows, State)> {
-    let dataset = open_data(&config.data, None, observer)?;
+    let dataset = open_data(&config.data, None, stop, observer)?;
     let config = complete(config, &dataset)?;
     let windows = windows(&dataset, &config)?;
     let model = first_model(&config, &dataset, initial, device)?;
@@ -189,9 +191,26 @@ fn fresh_progress(windows: &Windows) -> Result<Progress> {
 pub(crate) fn open_data(
     config: &DataConfig,
     tokenizer: Option<Tokenizer>,
+    stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<Dataset> {
-    Dataset::open(config, tokenizer, &mut |progress| observer.event(Event::Data(progress)))
+    Dataset::open(config, tokenizer, &mut Reading { observer, stop })
+}
+
+/// Tells the observer how the text is read, until the run is to stop.
+struct Reading<'o, 's> {
+    observer: &'o mut dyn Observer,
+    stop: &'s AtomicBool,
+}
+
+impl<'s> percept_data::Watch<'s> for Reading<'_, 's> {
+    fn progress(&mut self, progress: percept_data::Progress) {
+        self.observer.event(Event::Data(progress));
+    }
+
+    fn stop(&self) -> &'s AtomicBool {
+        self.stop
+    }
 }
 
 /// The configuration with the precision that this device takes, so that a run says what was used and keeps it.

@@ -146,10 +146,9 @@ fn damaged_caches_are_built_again_with_a_note() {
 
 #[test]
 fn bad_documents_stop_the_work_and_are_named() {
-    let cases: [(&str, &[u8], &str, &str); 6] = [
-        ("empty.txt", b"", "empty.txt: it has no text", "data.on_error = \"skip\""),
+    let cases: [(&str, &[u8], &str, &str); 4] = [
         ("latin.txt", b"caf\xe9 au lait", "latin.txt: not valid UTF-8 at byte 3", "data.tokenizer = \"bytes\""),
-        ("data.bin", b"ab\0cd", "data.bin: binary, not text: a NUL byte at byte 2", "data.tokenizer = \"bytes\""),
+        ("data.bin", b"ab\0cd", "data.bin: binary, not text: a NUL byte at byte 2", "data.binary = \"skip\""),
         (
             "r.jsonl",
             b"{\"text\": \"a\"}\n\n{\"text\" \"b\"}\n",
@@ -157,7 +156,6 @@ fn bad_documents_stop_the_work_and_are_named() {
             "mend the line",
         ),
         ("r.jsonl", b"{\"title\": \"a\"}\n", "r.jsonl:1: the record has no key `text`", "data.text_key"),
-        ("r.jsonl", b"{\"text\": \"\"}\n", "r.jsonl:1: it has no text", "data.on_error"),
     ];
     for (name, content, message, hint) in cases {
         let folder = Folder::with(&[("a.txt", b"fine"), (name, content), ("z.txt", b"fine, too")]);
@@ -187,6 +185,95 @@ fn text_that_breaks_late_is_taken_back_and_its_offset_counted_from_the_start() {
     assert_eq!(kept.statistics().skipped[&SkipReason::NotUtf8], 1);
     let (all, _) = corpus(&folder.config(), &Tokenizer::bytes()).unwrap();
     assert_eq!(all.document(1).tokens.len(), text.len(), "bytes take anything");
+}
+
+#[test]
+fn empty_documents_are_left_out_and_counted() {
+    let folder = Folder::with(&[
+        ("__init__.py", b""),
+        ("a.py", b"print()"),
+        ("r.jsonl", b"{\"text\": \"\"}\n{\"text\": \"x\"}"),
+    ]);
+    let (corpus, notes) = corpus(&folder.config(), &bpe()).unwrap();
+    assert_eq!((corpus.documents(), corpus.statistics().skipped[&SkipReason::Empty]), (2, 2));
+    assert!(notes[0].starts_with("2 documents skipped (2 empty), the first: "), "{notes:?}");
+    assert!(notes[0].contains("__init__.py: it has no text") && notes[0].contains("r.jsonl:1"), "{notes:?}");
+}
+
+/// A gzip file of `lines`, cut in the middle.
+fn cut_short(lines: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(lines.as_bytes()).unwrap();
+    let mut packed = encoder.finish().unwrap();
+    packed.truncate(packed.len() / 2);
+    packed
+}
+
+#[test]
+fn a_document_that_breaks_off_stops_the_work_or_is_kept_up_to_the_break() {
+    let lines: String = (0..60_000_u32).map(|i| format!("{:x}\n", i.wrapping_mul(2_654_435_761))).collect();
+    let folder =
+        Folder::with(&[("a.txt", b"fine"), ("b.txt.gz", &cut_short(&lines)), ("c.gz", b"none"), ("d.txt", b"fine")]);
+    for tokenizer in [Tokenizer::bytes(), bpe()] {
+        let fault = corpus(&folder.config(), &tokenizer).unwrap_err();
+        assert!(words(fault).contains("b.txt.gz: "));
+        let (kept, notes) = corpus(&skipping(&folder), &tokenizer).unwrap();
+        let texts = texts(&kept, &tokenizer);
+        assert_eq!((texts.len(), kept.statistics().skipped[&SkipReason::Unreadable]), (3, 1), "{notes:?}");
+        assert!(lines.starts_with(&texts[1]) && texts[1].len() > lines.len() / 4, "{}", texts[1].len());
+        let after = format!("b.txt.gz: after {} bytes: ", texts[1].len());
+        assert!(
+            notes[1].starts_with("1 file is read only up to where they break: ") && notes[1].contains(&after),
+            "{notes:?}"
+        );
+        let first = DataConfig { edition: 1, ..skipping(&folder) };
+        assert_eq!(corpus(&first, &tokenizer).unwrap().0.documents(), 2, "the first edition leaves it out");
+        assert_eq!(corpus(&skipping(&folder), &tokenizer).unwrap().0.documents(), 3, "each has a cache of its own");
+    }
+}
+
+#[test]
+fn files_that_look_binary_are_counted_or_left_out() {
+    let folder = Folder::with(&[("a.txt", b"fine"), ("b.jpg", b"\xff\xd8\xff\xe0\0\x10JFIF\0")]);
+    let (all, notes) = corpus(&folder.config(), &Tokenizer::bytes()).unwrap();
+    assert_eq!((all.documents(), all.statistics().remarks[&crate::Remark::LooksBinary]), (2, 1));
+    assert!(notes[0].contains("b.jpg: it looks like a file of the kind image/jpeg"), "{notes:?}");
+    let config = DataConfig { binary: crate::Binary::Skip, ..folder.config() };
+    for tokenizer in [Tokenizer::bytes(), bpe()] {
+        let (some, notes) = corpus(&config, &tokenizer).unwrap();
+        assert_eq!((some.documents(), some.statistics().skipped[&SkipReason::LooksBinary]), (1, 1));
+        assert!(notes[0].contains("1 looks binary") && some.statistics().remarks.is_empty(), "{notes:?}");
+    }
+}
+
+/// Stops the work at its first report of this phase.
+struct Stops(crate::Phase, &'static std::sync::atomic::AtomicBool);
+
+impl crate::Watch<'static> for Stops {
+    fn progress(&mut self, progress: Progress) {
+        if matches!(progress, Progress::Working { phase, .. } if phase == self.0) {
+            self.1.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    fn stop(&self) -> &'static std::sync::atomic::AtomicBool {
+        self.1
+    }
+}
+
+#[test]
+fn work_that_is_stopped_ends_and_leaves_nothing_half_written() {
+    use std::sync::atomic::AtomicBool;
+    static FLAGS: [AtomicBool; 2] = [AtomicBool::new(false), AtomicBool::new(false)];
+    let folder = Folder::with(&[("a.txt", "some words ".repeat(1_100_000).as_bytes())]);
+    for (phase, flag) in [crate::Phase::Hashing, crate::Phase::Tokenizing].into_iter().zip(&FLAGS) {
+        let fault = Corpus::open(&folder.config(), &bpe(), &mut Stops(phase, flag)).unwrap_err();
+        assert_eq!(fault.exit_code(), 130, "{fault}");
+        let left = std::fs::read_dir(folder.cache().join("tokens")).into_iter().flatten().count();
+        assert_eq!(left, 0, "{phase:?}");
+    }
+    let (corpus, _) = corpus(&folder.config(), &bpe()).unwrap();
+    assert_eq!(corpus.statistics().bytes, 12_100_000);
 }
 
 #[test]
@@ -231,6 +318,7 @@ fn an_unwritable_cache_is_named() {
     let config = DataConfig { cache: Some(folder.path("file").into()), ..folder.config_of(&["a.txt"]) };
     let fault = corpus(&config, &Tokenizer::bytes()).unwrap_err();
     assert!(fault.is_environment() && fault.to_string().contains("file/tokens"), "{fault}");
+    assert!(fault.hint_text().unwrap().contains("data.cache"), "{fault:?}");
 }
 
 #[test]

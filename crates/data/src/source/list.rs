@@ -6,17 +6,15 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use percept_fault::{Fault, Result, nearest};
 use walkdir::{DirEntry, WalkDir};
 
-use super::{Input, InputKind, Stamp, Synthetic};
-use crate::{DataConfig, Format, SourceConfig};
-
-/// Endings that compressed files add to their name.
-const COMPRESSED: [&str; 2] = [".gz", ".zst"];
+use super::{Input, InputKind, Reader, Stamp, Synthetic};
+use crate::{DataConfig, SourceConfig};
 
 /// Which files of a folder are read, and how.
 pub(crate) struct Filter<'a> {
     include: Option<GlobSet>,
     exclude: GlobSet,
     text_key: &'a str,
+    edition: u8,
 }
 
 impl<'a> Filter<'a> {
@@ -25,7 +23,12 @@ impl<'a> Filter<'a> {
             true => None,
             false => Some(globs("data.include", &config.include)?),
         };
-        Ok(Self { include, exclude: globs("data.exclude", &config.exclude)?, text_key: &config.text_key })
+        Ok(Self {
+            include,
+            exclude: globs("data.exclude", &config.exclude)?,
+            text_key: &config.text_key,
+            edition: config.edition,
+        })
     }
 
     /// `path` is relative to the folder that was named.
@@ -106,22 +109,12 @@ fn input(source: &SourceConfig, path: &Path, filter: &Filter<'_>) -> Input {
         Ok(file) => file,
         Err(fault) => return Input { name, kind: InputKind::Unreadable(fault.to_string()) },
     };
-    let records = match source.format {
-        Format::Auto => is_jsonl(path),
-        Format::Text => false,
-        Format::Jsonl => true,
-    };
-    let kind = match records {
-        true => InputKind::Records { file, key: source.text_key.as_deref().unwrap_or(filter.text_key).into() },
-        false => InputKind::Text(file),
+    let key = source.text_key.as_deref().unwrap_or(filter.text_key);
+    let kind = match Reader::of(path, source.format, key, filter.edition) {
+        Ok(reader) => InputKind::File { file, reader },
+        Err(cause) => InputKind::Unreadable(cause),
     };
     Input { name, kind }
-}
-
-fn is_jsonl(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let name = COMPRESSED.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
-    name.ends_with(".jsonl") || name.ends_with(".ndjson")
 }
 
 fn is_hidden(entry: &DirEntry) -> bool {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use percept_data::{Dataset, Progress, Split};
+use percept_data::{Dataset, Split, Watch};
 use percept_fault::{Fault, Result};
 use percept_train::{Bf16Support, DeviceChoice, Environment};
 use sha2::{Digest, Sha256};
@@ -65,10 +65,10 @@ impl Lineup {
     ///
     /// # Errors
     /// Usage: the specification is wrong. Environment: text, tokenizer or device cannot be used.
-    pub fn new(spec: Spec, folder: &Path, report: &mut dyn FnMut(Progress)) -> Result<Self> {
+    pub fn new(spec: Spec, folder: &Path, watch: &mut dyn Watch<'_>) -> Result<Self> {
         spec.validate()?;
         let budget = spec.budget()?;
-        let dataset = Dataset::open(&data_config(&spec)?, None, report)?;
+        let dataset = Dataset::open(&data_config(&spec)?, None, watch)?;
         if spec.sweep.is_some() && dataset.size(Split::Validation).tokens == 0 {
             return Err(Fault::usage("a sweep chooses the learning rate on the validation text, and there is none")
                 .hint("give one with --validation, or leave --sweep out"));

@@ -66,7 +66,7 @@ impl Compare {
         let folder = self.out.clone().unwrap_or_else(|| Path::new("comparisons").join(&spec.name));
         let lineup = {
             let mut meter = DataMeter::new(terminal);
-            Lineup::new(spec, &folder, &mut |progress| meter.show(progress))?
+            Lineup::new(spec, &folder, &mut meter)?
         };
         lineup.budget_notes().iter().for_each(|note| terminal.warn(note));
         if self.dry_run {

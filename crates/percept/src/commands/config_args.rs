@@ -89,7 +89,7 @@ pub(super) fn environment() -> Result<Vec<Override>> {
 /// Text to read, and how.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct DataArgs {
-    /// Files or folders of text; .jsonl, .gz and .zst too; - for standard input
+    /// Files or folders of text, records, tables or archives; - for standard input
     #[arg(long, value_name = "PATH", num_args = 1.., help_heading = "Text")]
     data: Vec<String>,
     #[command(flatten)]
@@ -106,12 +106,15 @@ pub(crate) struct ReadingArgs {
     /// In folders, leave out files that match
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
-    /// Key of the text in JSON records
+    /// Key of the text in JSON records, or name of its column in tables
     #[arg(long, value_name = "KEY")]
     text_key: Option<String>,
     /// What to do with a document that cannot be read
     #[arg(long, value_name = "WHAT")]
     on_error: Option<OnError>,
+    /// Leave out files that look binary (pictures, programs); by default they are read and reported
+    #[arg(long)]
+    skip_binary: bool,
 }
 
 /// What to do with a document that cannot be read.
@@ -182,9 +185,10 @@ impl ReadingArgs {
         let texts = texts
             .into_iter()
             .filter_map(|(flag, key, value)| Some(Override::flag(format!("{flag} {}", value?), key, value?)));
+        let binary = self.skip_binary.then(|| Override::flag("--skip-binary", "data.binary", "skip"));
         let lists =
             [list("--include", "data.include", &self.include), list("--exclude", "data.exclude", &self.exclude)];
-        texts.chain(lists.into_iter().flatten()).collect()
+        texts.chain(binary).chain(lists.into_iter().flatten()).collect()
     }
 
     /// The configuration of `[data]` that reads `paths`.

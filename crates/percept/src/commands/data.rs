@@ -29,7 +29,7 @@ enum Action {
 /// The text and its tokenizer.
 #[derive(Debug, Args)]
 struct Texts {
-    /// Files or folders of text; .jsonl, .gz and .zst too; - for standard input
+    /// Files or folders of text, records, tables or archives; - for standard input
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<String>,
     #[command(flatten)]
@@ -71,7 +71,7 @@ impl Texts {
         let config = self.reading.config(&self.paths)?;
         let tokenizer = Tokenizer::open(&self.tokenizer)?;
         let mut meter = DataMeter::new(global.terminal());
-        let corpus = Corpus::open(&config, &tokenizer, &mut |progress| meter.show(progress))?;
+        let corpus = Corpus::open(&config, &tokenizer, &mut meter)?;
         Ok((corpus, tokenizer))
     }
 }
@@ -94,6 +94,12 @@ impl Stats {
             row("left out", format!("{}: {}", human::plural(*count, "document"), reason.label()))?;
         }
         for example in &statistics.examples {
+            terminal.text(format!("  {example}"))?;
+        }
+        for line in statistics.remark_lines() {
+            row("note", line)?;
+        }
+        for example in &statistics.remark_examples {
             terminal.text(format!("  {example}"))?;
         }
         terminal.json(&statistics)

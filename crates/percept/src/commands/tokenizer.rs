@@ -34,7 +34,7 @@ enum Action {
 #[derive(Debug, Args)]
 #[command(after_help = "For example: percept tokenizer train my-texts/ --vocab 4096 --out tokenizer.json")]
 struct Train {
-    /// Files or folders of text; .jsonl, .gz and .zst too; - for standard input
+    /// Files or folders of text, records, tables or archives; - for standard input
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<String>,
     #[command(flatten)]
@@ -69,9 +69,7 @@ impl Train {
     fn run(&self, global: &Global) -> Result<()> {
         let terminal = global.terminal();
         let config = self.reading.config(&self.paths)?;
-        let mut meter = DataMeter::new(terminal);
-        let dataset = Dataset::open(&config, Some(Tokenizer::bytes()), &mut |progress| meter.show(progress))?;
-        meter.finish();
+        let dataset = Dataset::open(&config, Some(Tokenizer::bytes()), &mut DataMeter::new(terminal))?;
         terminal.say(format!(
             "learning {} from {} of training text",
             human::plural(self.vocab as u64, "token"),

@@ -155,6 +155,43 @@ fn a_truncated_checkpoint_is_passed_over_and_told() {
     assert_eq!(std::fs::read(&model).unwrap(), bytes, "the same steps give the same weights");
 }
 
+/// Starts a command that tokenizes much text, interrupts it while it does, and looks at what is left.
+fn interrupted_while_tokenizing(arguments: &[&str]) {
+    let work = Work::new();
+    work.run(&["tokenizer", "train", "text.txt", "--vocab", "300"]).succeeds();
+    work.write("text.txt", &work_text().repeat(200));
+    let tokens = work.path("cache/percept/tokens");
+    let before = names(&tokens).len();
+    let mut child = work.command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until(&mut child, || names(&tokens).iter().any(|name| name.ends_with(".partial")));
+    signal(&child, libc::SIGINT);
+    let output = child.wait_with_output().unwrap();
+    let stderr = work.without_paths(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("error: interrupted while reading text; nothing is left half written"), "{stderr}");
+    assert_eq!(names(&tokens).len(), before, "nothing half written: {:?}", names(&tokens));
+    assert!(!work.path("run").exists());
+}
+
+#[test]
+fn an_interruption_while_tokenizing_for_a_run_ends_it_soon() {
+    interrupted_while_tokenizing(&[
+        "train",
+        "llp-tiny",
+        "--data",
+        "text.txt",
+        "--tokenizer",
+        "tokenizer.json",
+        "--run",
+        "run",
+    ]);
+}
+
+#[test]
+fn an_interruption_while_tokenizing_for_figures_leaves_nothing() {
+    interrupted_while_tokenizing(&["data", "stats", "text.txt", "--tokenizer", "tokenizer.json"]);
+}
+
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()

@@ -124,7 +124,7 @@ impl Eval {
     fn corpus(&self, run: &LoadedRun, terminal: Terminal) -> Result<Corpus> {
         let config = self.data.config()?;
         let mut meter = DataMeter::new(terminal);
-        Corpus::open(&config, &run.tokenizer, &mut |progress| meter.show(progress))
+        Corpus::open(&config, &run.tokenizer, &mut meter)
     }
 
     fn score(
