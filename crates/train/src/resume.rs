@@ -30,8 +30,8 @@ use crate::windows::windows;
 /// What changes in a run that goes on.
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
-    /// Keys of `[train]` and `[sample]`, e.g. `train.steps` to train longer; and the sources of `[data]`, where the same text
-    /// has moved.
+    /// Keys of `[train]` and `[sample]`, e.g. `train.steps` to train longer; the sources of `[data]`, where the same text has
+    /// moved, and `data.cache`.
     pub overrides: Vec<Override>,
     /// How the learning rate goes on. `None`: by the configuration; but a schedule that has ended does not rise again.
     pub schedule: Option<ScheduleChoice>,
@@ -49,6 +49,8 @@ impl Changes {
     }
 }
 
+/// The key that says where the tokens are kept, which changes nothing.
+const CACHE: &str = "data.cache";
 /// The keys that say where the text is.
 const TEXT: [&str; 3] = ["data.sources", "data.validation", "data.test"];
 
@@ -75,7 +77,7 @@ pub fn resume(folder: &Path, changes: &Changes, stop: &AtomicBool, observer: &mu
     let (tokenizer, lost) = find_tokenizer(Some(&folder), path, &config)?;
     told.extend(lost.map(Told::Warning));
     let (dataset, windows) = same_text(&config, tokenizer, at, changes, &mut told, (stop, observer))?;
-    if changes.of_text().is_some() {
+    if config.data != before.data {
         config = with_absolute_paths(RunConfig { data: dataset.config().clone(), ..config })?;
     }
     let state = match path {
@@ -313,11 +315,11 @@ fn set_aside(broken: &[Broken], at: Option<&Progress>) -> Result<Vec<Told>> {
 
 /// A resumed run keeps its model and its text.
 fn check_overrides(overrides: &[Override]) -> Result<()> {
-    let is_free = |key: &str| key.starts_with("train.") || key.starts_with("sample.") || TEXT.contains(&key);
+    let is_free =
+        |key: &str| key.starts_with("train.") || key.starts_with("sample.") || key == CACHE || TEXT.contains(&key);
     match overrides.iter().find(|change| !is_free(change.key())) {
-        Some(change) => Err(Fault::usage(format!("`{}` of a run can't change", change.key())).hint(
-            "resume takes keys of [train] and [sample]; `percept train --set train.init_from=RUN` starts a new run",
-        )),
+        Some(change) => Err(Fault::usage(format!("`{}` of a run can't change", change.key()))
+            .hint("resume takes keys of [train] and [sample]; `percept train --init-from RUN` starts a new run")),
         None => Ok(()),
     }
 }

@@ -220,8 +220,8 @@ impl Corpus {
     /// The first place where the tokens do not give back the text, in words that begin with the document's name.
     pub fn loss(&self) -> Option<String> {
         let loss = self.cache.meta.loss.as_ref()?;
-        let name = self.names.get(loss.input as usize).map_or("", String::as_str);
-        Some(format!("{}: {loss}", place(name, loss.line)))
+        let name = self.names.get(loss.input as usize).map(|names| names.of(loss.line)).unwrap_or_default();
+        Some(format!("{name}: {loss}"))
     }
 
     /// Token ids are below this.

@@ -213,7 +213,10 @@ fn text_that_has_moved_is_named_anew() {
     work.run(&["resume", "run", "--steps", "3", "--data", "elsewhere/same.txt"]).succeeds();
     let config = std::fs::read_to_string(work.path("run/config.toml")).unwrap();
     assert!(config.contains("elsewhere/same.txt"), "{config}");
-    work.run(&["resume", "run", "--steps", "4"]).succeeds();
+    work.run(&["resume", "run", "--steps", "4", "--set", "data.cache=tokens"]).succeeds();
+    let config = std::fs::read_to_string(work.path("run/config.toml")).unwrap();
+    let cache = format!("cache = \"{}\"", work.path("tokens").display());
+    assert!(config.contains(&cache) && work.path("tokens").is_dir(), "{config}");
 }
 
 #[test]
