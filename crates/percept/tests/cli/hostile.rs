@@ -294,7 +294,7 @@ fn no_value_of_a_flag_or_a_key_ends_in_a_panic_a_signal_or_never() {
     let check = |arguments: &[OsString], number: usize| {
         let (found, succeeded) = run(&work, arguments, number);
         if let Some(found) = found {
-            let line: Vec<String> = arguments.iter().map(|argument| short(argument)).collect();
+            let line: Vec<String> = arguments.iter().map(short).collect();
             wrong.lock().unwrap().push(format!("percept {}\n    {found}", line.join(" ")));
         }
         succeeded
