@@ -3,6 +3,8 @@
 /// The part of the work that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
+    /// Text comes from a pipe or another source that is no file.
+    Receiving,
     /// Content of the files is hashed, to find or name their token cache.
     Hashing,
     /// Text becomes tokens.
@@ -13,6 +15,7 @@ impl Phase {
     /// A word for a progress line.
     pub fn label(self) -> &'static str {
         match self {
+            Phase::Receiving => "receiving",
             Phase::Hashing => "hashing",
             Phase::Tokenizing => "tokenizing",
         }

@@ -8,6 +8,7 @@
 //! The crate prints nothing and knows no mixer by name.
 
 mod checkpoint;
+mod claim;
 mod config;
 mod device;
 mod document;
@@ -30,6 +31,7 @@ mod schedule;
 mod start;
 mod state;
 mod step;
+mod streams;
 mod tail;
 mod tensorboard;
 mod tensors;
@@ -57,5 +59,6 @@ pub use schedule::{Decay, Schedule};
 pub use start::{resume, train};
 pub use state::State;
 pub use step::StepResult;
+pub use streams::KEPT_TEXT;
 pub use tail::{MetricsTail, Tailed};
 pub use windows::{next_batches, windows};

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf, absolute};
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use percept_data::{DataConfig, Dataset, SourceConfig, Split, Tokenizer, Windows};
+use percept_data::{DataConfig, Dataset, SourceConfig, Split, Tokenizer, Windows, check_apart, is_stream};
 use percept_fault::{Fault, IoContext, Result};
 use percept_model::{LanguageModel, ModelConfig};
 
+use crate::claim::Claim;
 use crate::config::RunConfig;
 use crate::device::DeviceChoice;
 use crate::durable;
@@ -22,6 +23,7 @@ use crate::progress::{FORMAT, Interval, Progress, Used, position_of, restore_pos
 use crate::resolve::resolve_over;
 use crate::run_folder::{LoadedRun, RunFolder, Which, load_run};
 use crate::state::{State, check_model};
+use crate::streams;
 use crate::trainer::{Trainer, write_names};
 use crate::validation::{Validation, bytes_per_token};
 use crate::windows::windows;
@@ -37,46 +39,40 @@ pub fn train(config: &RunConfig, folder: &Path, stop: &AtomicBool, observer: &mu
     config.validate()?;
     config.data.validate()?;
     let folder = RunFolder::new(absolute(folder).at("find", folder)?);
-    if folder.holds_a_run() {
-        return Err(Fault::usage(format!("{} already holds a run", folder.path().display())).hint(format!(
-            "`percept resume {}` goes on with it; else choose another folder",
-            folder.path().display()
-        )));
+    check_apart(folder.path(), &config.data)?;
+    let claim = Claim::stake(&folder)?;
+    match prepare_new(config, &claim, &folder, stop, observer) {
+        Ok((prepared, state)) => begin(prepared, state, None, stop, observer),
+        Err(fault) => {
+            claim.give_up()?;
+            Err(fault)
+        }
     }
-    let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
-    let config = &with_precision(config.clone(), &device)?;
-    let initial = load_initial(config, &device, observer)?;
-    let made = !folder.path().exists();
-    fs::create_dir_all(folder.samples_path()).at("make", folder.samples_path())?;
-    let lock = Lock::acquire(&folder.lock_path())?;
-    let prepared = prepare_new(config, &folder, initial, &device, &device_name, observer);
-    if prepared.is_err() && made {
-        // Nothing was trained: leave no folder behind that only looks like a run.
-        durable::remove_folder(folder.path())?;
-    }
-    let (config, dataset, state) = prepared?;
-    begin(Prepared { config, folder, dataset, device_name, lock }, state, None, stop, observer)
 }
 
 /// Opens the data and the model, and writes what a run folder holds from the start.
 fn prepare_new(
     config: &RunConfig,
+    claim: &Claim<'_>,
     folder: &RunFolder,
-    initial: Option<LoadedRun>,
-    device: &Device,
-    device_name: &str,
+    stop: &AtomicBool,
     observer: &mut dyn Observer,
-) -> Result<(RunConfig, Dataset, State)> {
-    let dataset = open_data(&config.data, None, observer)?;
-    let config = complete(config, &dataset)?;
-    let model = first_model(&config, &dataset, initial, device)?;
+) -> Result<(Prepared, State)> {
+    let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
+    let config = with_precision(config.clone(), &device)?;
+    let initial = load_initial(&config, &device, observer)?;
+    let data = streams::keep(&config.data, folder, stop, observer)?;
+    let dataset = open_data(&data, None, observer)?;
+    let config = complete(&config, &dataset, folder)?;
+    let model = first_model(&config, &dataset, initial, &device)?;
+    let lock = claim.lock()?;
     folder.checkpoints().prepare()?;
     dataset.tokenizer().save(folder.tokenizer_path())?;
-    Environment::current(device_name, config.train.precision).write(&folder.environment_path())?;
+    Environment::current(&device_name, config.train.precision).write(&folder.environment_path())?;
     // The configuration comes last: with it, the folder holds a run.
     write_config(folder, &config)?;
     let state = State::new(model, &config.train);
-    Ok((config, dataset, state))
+    Ok((Prepared { config, folder: folder.clone(), dataset, device_name, lock }, state))
 }
 
 /// Goes on with the run in `folder` from its newest whole checkpoint, bit for bit on the CPU.
@@ -115,7 +111,8 @@ pub fn resume(
     if let Some(difference) = environment.difference(&folder.environment_path())? {
         observer.event(Event::Warning(format!("the numbers may differ in the last bits: {difference}")));
     }
-    let dataset = open_data(&config.data, Some(folder.tokenizer()?), observer)?;
+    let data = streams::found_again(&config.data, &folder);
+    let dataset = open_data(&data, Some(folder.tokenizer()?), observer)?;
     let state = match &newest {
         Some(checkpoint) => State::load(&checkpoint.path, &config.model, &config.train, device)?,
         None => {
@@ -250,9 +247,13 @@ fn with_precision(mut config: RunConfig, device: &Device) -> Result<RunConfig> {
 }
 
 /// The configuration with what only the data knows, and with paths that hold from any folder.
-fn complete(config: &RunConfig, dataset: &Dataset) -> Result<RunConfig> {
+fn complete(config: &RunConfig, dataset: &Dataset, folder: &RunFolder) -> Result<RunConfig> {
     let mut config = config.clone();
-    config.data = with_absolute_paths(dataset.config())?;
+    config.data = dataset.config().clone();
+    if is_stream(&config.data.tokenizer) {
+        config.data.tokenizer = folder.tokenizer_path().to_string_lossy().into_owned();
+    }
+    config.data = with_absolute_paths(&config.data)?;
     if let Some(path) = &mut config.train.init_from {
         *path = absolute(&path).at("find", &path)?;
     }

@@ -12,12 +12,12 @@ use std::path::Path;
 
 use percept_fault::{Fault, Result};
 
-pub(crate) use cache::default_folder;
+pub(crate) use cache::{default_folder, remove_abandoned};
 pub(crate) use cuts::{Cuts, cuts};
 use format::{Cache, Record, VERSION};
 pub use statistics::Statistics;
 
-use crate::source::{self, Filter, Input, InputKind, Pieces};
+use crate::source::{self, Filter, Input, InputKind, PassedOver, Pieces};
 use crate::tokenizer::sha256_hex;
 use crate::{DataConfig, OnError, Progress, Tokenizer};
 
@@ -96,6 +96,7 @@ pub struct Corpus {
     cache: Cache,
     /// Names of the inputs.
     names: Vec<String>,
+    passed_over: PassedOver,
 }
 
 impl Corpus {
@@ -107,14 +108,17 @@ impl Corpus {
     pub fn open(config: &DataConfig, tokenizer: &Tokenizer, report: &mut dyn FnMut(Progress)) -> Result<Self> {
         config.validate()?;
         let cache = config.cache.clone().unwrap_or_else(default_folder);
+        let config = &source::keep_in_cache(config, &cache, report)?;
         let filter = Filter::new(config)?;
-        let mut inputs = Vec::new();
+        let (mut inputs, mut passed_over) = (Vec::new(), PassedOver::default());
         for source in &config.sources {
-            let source = crate::dataset::without_stdin(source, &cache)?;
-            inputs.extend(source::list(&source, &filter)?);
+            inputs.extend(source::list(source, &filter, &mut passed_over)?);
         }
+        passed_over.once(&mut inputs);
+        passed_over.lines().into_iter().for_each(|line| report(Progress::Note(line)));
         let corpus = Self::from_recipe(&Recipe::new(config, &inputs, tokenizer, &cache), report)?;
-        corpus.has_documents().map(|()| corpus)
+        corpus.has_documents()?;
+        Ok(Self { passed_over, ..corpus })
     }
 
     /// # Errors
@@ -131,7 +135,8 @@ impl Corpus {
     pub(crate) fn from_recipe(recipe: &Recipe<'_>, report: &mut dyn FnMut(Progress)) -> Result<Self> {
         recipe.check()?;
         let cache = cache::open(recipe, report)?;
-        let corpus = Self { cache, names: recipe.inputs.iter().map(|input| input.name.clone()).collect() };
+        let names = recipe.inputs.iter().map(|input| input.name.clone()).collect();
+        let corpus = Self { cache, names, passed_over: PassedOver::default() };
         if let Some(line) = corpus.statistics().skipped_line() {
             report(Progress::Note(format!("{line}, the first: {}", corpus.statistics().examples.join("; "))));
         }
@@ -174,6 +179,11 @@ impl Corpus {
     /// What it measures, and what was left out.
     pub fn statistics(&self) -> &Statistics {
         &self.cache.meta.statistics
+    }
+
+    /// What [`Corpus::open`] left out of the folders although no setting says so.
+    pub fn passed_over(&self) -> &PassedOver {
+        &self.passed_over
     }
 
     /// Whether decoding the tokens gives back every text of this corpus, byte for byte (checked when it was tokenized).

@@ -1,11 +1,15 @@
 //! Where text comes from: files, folders, records, standard input and synthetic tasks, as one stream of documents.
 
+mod identity;
 mod list;
+mod passed_over;
 mod read;
 mod record;
-mod stdin;
+mod spool;
+mod stream;
 mod synthetic;
 mod task;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -13,9 +17,14 @@ use std::time::UNIX_EPOCH;
 use percept_fault::{IoContext, Result};
 use serde::{Deserialize, Serialize};
 
+pub use identity::Identity;
 pub(crate) use list::{Filter, list};
+pub use passed_over::{Group, PassedOver};
 pub(crate) use read::{Pieces, Reading, Step};
-pub(crate) use stdin::spool;
+pub(crate) use spool::keep_in_cache;
+pub use spool::keep_streams;
+pub use stream::is_stream;
+pub(crate) use stream::read as read_stream_or_file;
 pub(crate) use synthetic::Synthetic;
 pub use task::{Answer, Exercise, Task};
 
@@ -89,6 +98,8 @@ pub(crate) struct Stamp {
     pub(crate) size: u64,
     /// Nanoseconds since 1970, 0 where the system does not say.
     pub(crate) modified: u128,
+    /// Which file it is, under whatever name.
+    pub(crate) identity: Identity,
 }
 
 impl Stamp {
@@ -99,6 +110,7 @@ impl Stamp {
             path: path.to_path_buf(),
             size: metadata.len(),
             modified: modified.map_or(0, |time| time.as_nanos()),
+            identity: Identity::of(path, &metadata),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use percept::Fault;
 use percept::Result;
-use percept::data::Tokenizer;
+use percept::data::{Made, Tokenizer, mark_folder};
 use percept::fault::IoContext;
 use percept::model::{LanguageModel, weights};
 use percept::train::{RunConfig, RunFolder};
@@ -78,7 +78,7 @@ pub(super) fn write_folder(
     if out.holds_a_run() {
         return Err(Fault::usage(format!("{} already holds a run", folder.display())).hint("choose another folder"));
     }
-    std::fs::create_dir_all(folder).at("make", folder)?;
+    mark_folder(folder, Made::Weights)?;
     through_partial(&folder.join(WEIGHTS), |partial| weights::export(model, partial, weights::Names::Percept))?;
     tokenizer.save(out.tokenizer_path())?;
     // The configuration comes last: with it, the folder holds a run.

@@ -8,9 +8,12 @@ mod interruption;
 #[cfg(target_os = "linux")]
 mod memory;
 mod models;
+mod own_files;
 mod pipeline;
 mod quickstart;
 mod report;
 mod runs;
+#[cfg(unix)]
+mod streams;
 mod suites;
 mod support;
