@@ -7,6 +7,8 @@ use percept_fault::{Fault, Result};
 /// The part of the work that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
+    /// Text comes from a pipe or another source that is no file.
+    Receiving,
     /// Content of the files is hashed, to find or name their token cache.
     Hashing,
     /// Text becomes tokens.
@@ -17,6 +19,7 @@ impl Phase {
     /// A word for a progress line.
     pub fn label(self) -> &'static str {
         match self {
+            Phase::Receiving => "receiving",
             Phase::Hashing => "hashing",
             Phase::Tokenizing => "tokenizing",
         }

@@ -78,3 +78,9 @@ pub(crate) fn texts(corpus: &Corpus, tokenizer: &Tokenizer) -> Vec<String> {
 pub(crate) fn words(fault: Fault) -> String {
     format!("{fault} ({})", fault.hint_text().unwrap_or("no hint"))
 }
+
+/// Makes a named pipe.
+#[cfg(unix)]
+pub(crate) fn pipe(path: &str) {
+    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+}

@@ -8,6 +8,7 @@
 //! The crate prints nothing and knows no mixer by name.
 
 mod checkpoint;
+mod claim;
 mod config;
 mod continuation;
 mod copies;
@@ -38,6 +39,7 @@ mod schedule;
 mod start;
 mod state;
 mod step;
+mod streams;
 mod tail;
 mod tensorboard;
 mod tensors;
@@ -72,6 +74,7 @@ pub use schedule::{Decay, Schedule};
 pub use start::train;
 pub use state::State;
 pub use step::StepResult;
+pub use streams::KEPT_TEXT;
 pub use tail::{MetricsTail, Tailed};
 pub use vocabulary::is_padded;
 pub use windows::{next_batches, windows};

@@ -1,9 +1,11 @@
 //! What a run folder tells without its model being loaded: for lists of runs, and for watching one.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use percept_data::Identity;
 use percept_fault::{Fault, IoContext, Result};
 use percept_model::properties::Properties;
 use serde::Serialize;
@@ -200,21 +202,33 @@ pub fn find_runs(folder: &Path) -> Result<Vec<PathBuf>> {
             .hint("name the folder that holds your runs, e.g. runs"));
     }
     fs::read_dir(folder).at("read", folder)?;
-    let mut runs = Vec::new();
-    walk(folder, DEPTH, &mut runs);
+    let (mut runs, mut seen, mut level) = (Vec::new(), HashSet::new(), vec![folder.to_owned()]);
+    for _ in 0..=DEPTH {
+        level = below(level, &mut seen, &mut runs);
+    }
     runs.sort();
     Ok(runs)
 }
 
-fn walk(folder: &Path, depth: usize, runs: &mut Vec<PathBuf>) {
+/// The folders just below those of a level, which are sorted. Those that are runs go to `runs` instead.
+///
+/// Links are followed, but a folder counts once, under the first of its names: there may be circles.
+fn below(level: Vec<PathBuf>, seen: &mut HashSet<Identity>, runs: &mut Vec<PathBuf>) -> Vec<PathBuf> {
     const PARTS: [&str; 4] = ["config.toml", "metrics.jsonl", "environment.json", "checkpoints"];
-    if PARTS.iter().any(|part| folder.join(part).exists()) {
-        return runs.push(folder.to_owned());
+    let mut next = Vec::new();
+    for folder in level {
+        if Identity::at(&folder).is_ok_and(|identity| !seen.insert(identity)) {
+            continue;
+        }
+        if PARTS.iter().any(|part| folder.join(part).exists()) {
+            runs.push(folder);
+            continue;
+        }
+        let entries = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        next.extend(entries.filter(|path| path.is_dir()));
     }
-    let below = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    if depth > 0 {
-        below.filter(|path| path.is_dir()).for_each(|path| walk(&path, depth - 1, runs));
-    }
+    next.sort();
+    next
 }
 
 /// The lines of metrics of a run that count; none where it has not written any yet.
@@ -321,6 +335,14 @@ mod tests {
         let runs = find_runs(root.path()).unwrap();
         assert_eq!(runs, [root.path().join("a/deep"), root.path().join("b")]);
         assert_eq!(find_runs(&root.path().join("b")).unwrap(), [root.path().join("b")]);
+        // A deep link is met before the folder itself in the order of names, and hides nothing below it.
+        #[cfg(unix)]
+        for (to, link) in [("../../..", "a/deep2/x/up"), ("..", "notes/up"), ("b", "z")] {
+            let link = root.path().join(link);
+            fs::create_dir_all(link.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(to, link).unwrap();
+        }
+        assert_eq!(find_runs(root.path()).unwrap(), runs);
         assert!(find_runs(&root.path().join("nothing")).unwrap_err().is_environment());
     }
 }

@@ -25,6 +25,7 @@ use crate::start::{
     Prepared, begin, first_model, is_path, load_initial, open_data, with_absolute_paths, with_precision, write_config,
 };
 use crate::state::State;
+use crate::streams;
 use crate::windows::windows;
 
 /// What changes in a run that goes on.
@@ -73,6 +74,10 @@ pub fn resume(folder: &Path, changes: &Changes, stop: &AtomicBool, observer: &mu
     }
     let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
     let mut config = with_precision(config, &device)?;
+    config.data = match changes.of_text() {
+        Some(_) => streams::keep(&config.data, &folder, stop, observer)?,
+        None => streams::found_again(&config.data, &folder),
+    };
     let path = newest.as_ref().map(|checkpoint| checkpoint.path.as_path());
     let (tokenizer, lost) = find_tokenizer(Some(&folder), path, &config)?;
     told.extend(lost.map(Told::Warning));

@@ -31,7 +31,8 @@ pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
 /// ```text
 /// config.toml  environment.json  metrics.jsonl  tokenizer.json  samples/  lock
 /// checkpoints/step-000500/{model,optimizer}.safetensors, config.toml, tokenizer.json, progress.json
-/// latest, best; diverged, tensorboard/ where that applies
+/// latest, best; diverged, tensorboard/, text/ (what came from pipes) where that applies
+/// .percept: says that none of this is text
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFolder {

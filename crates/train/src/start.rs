@@ -1,14 +1,14 @@
 //! Starting a run, and what a new and a resumed one have in common.
 
-use std::fs;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use percept_data::{DataConfig, Dataset, SourceConfig, Split, Tokenizer, Windows};
+use percept_data::{DataConfig, Dataset, SourceConfig, Split, Tokenizer, Windows, check_apart, is_stream};
 use percept_fault::{Fault, IoContext, Result, path_text};
 use percept_model::{LanguageModel, ModelConfig};
 
+use crate::claim::Claim;
 use crate::config::RunConfig;
 use crate::device::DeviceChoice;
 use crate::durable;
@@ -21,6 +21,7 @@ use crate::precision::Bf16Support;
 use crate::progress::{FORMAT, Interval, Progress, position_of};
 use crate::run_folder::{RunFolder, Which};
 use crate::state::{State, check_model};
+use crate::streams;
 use crate::trainer::{Trainer, write_names};
 use crate::validation::{Validation, bytes_per_token};
 use crate::windows::windows;
@@ -39,44 +40,42 @@ pub fn train(config: &RunConfig, folder: &Path, stop: &AtomicBool, observer: &mu
     // What the run's configuration could not hold is refused before any text is read.
     with_absolute_paths(config.clone())?;
     let folder = RunFolder::new(absolute(folder).at("find", folder)?);
-    folder.check_free()?;
-    let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
-    let config = &with_precision(config.clone(), &device)?;
-    let initial = load_initial(config, &device, observer)?;
-    let made = !folder.path().exists();
-    fs::create_dir_all(folder.samples_path()).at("make", folder.samples_path())?;
-    let lock = Lock::acquire(&folder.lock_path())?;
-    let prepared = prepare_new(config, &folder, initial, &device, &device_name, stop, observer);
-    if prepared.is_err() && made {
-        // Nothing was trained: leave no folder behind that only looks like a run.
-        durable::remove_folder(folder.path())?;
+    check_apart(folder.path(), &config.data)?;
+    let claim = Claim::stake(&folder)?;
+    match prepare_new(config, &claim, &folder, stop, observer) {
+        Ok((prepared, state)) => begin(prepared, state, None, stop, observer),
+        Err(fault) => {
+            claim.give_up()?;
+            Err(fault)
+        }
     }
-    let (config, dataset, windows, state) = prepared?;
-    begin(Prepared { config, folder, dataset, windows, device_name, lock }, state, None, stop, observer)
 }
 
 /// Opens the data and the model, and writes what a run folder holds from the start.
 fn prepare_new(
     config: &RunConfig,
+    claim: &Claim<'_>,
     folder: &RunFolder,
-    initial: Option<LoadedRun>,
-    device: &Device,
-    device_name: &str,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
-) -> Result<(RunConfig, Dataset, Windows, State)> {
-    let dataset = open_data(&config.data, None, stop, observer)?;
-    let config = complete(config, &dataset)?;
+) -> Result<(Prepared, State)> {
+    let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
+    let config = with_precision(config.clone(), &device)?;
+    let initial = load_initial(&config, &device, observer)?;
+    let data = streams::keep(&config.data, folder, stop, observer)?;
+    let dataset = open_data(&data, None, stop, observer)?;
+    let config = complete(&config, &dataset, folder)?;
     let windows = windows(&dataset, &config)?;
-    let model = first_model(&config, &dataset, initial, device)?;
+    let model = first_model(&config, &dataset, initial, &device)?;
     folder.check_tokenizer(dataset.tokenizer())?;
+    let lock = claim.lock()?;
     folder.checkpoints().prepare()?;
     dataset.tokenizer().save(folder.tokenizer_path())?;
-    Environment::current(device_name, config.train.precision).write(&folder.environment_path())?;
+    Environment::current(&device_name, config.train.precision).write(&folder.environment_path())?;
     // The configuration comes last: with it, the folder holds a run.
     write_config(folder, &config)?;
     let state = State::new(model, &config.train);
-    Ok((config, dataset, windows, state))
+    Ok((Prepared { config, folder: folder.clone(), dataset, windows, device_name, lock }, state))
 }
 
 /// What a new and a resumed run have in common.
@@ -198,9 +197,9 @@ pub(crate) fn open_data(
 }
 
 /// Tells the observer how the text is read, until the run is to stop.
-struct Reading<'o, 's> {
-    observer: &'o mut dyn Observer,
-    stop: &'s AtomicBool,
+pub(crate) struct Reading<'o, 's> {
+    pub(crate) observer: &'o mut dyn Observer,
+    pub(crate) stop: &'s AtomicBool,
 }
 
 impl<'s> percept_data::Watch<'s> for Reading<'_, 's> {
@@ -220,8 +219,12 @@ pub(crate) fn with_precision(mut config: RunConfig, device: &Device) -> Result<R
 }
 
 /// The configuration with what only the data knows, and with paths that hold from any folder.
-fn complete(config: &RunConfig, dataset: &Dataset) -> Result<RunConfig> {
-    let mut config = with_absolute_paths(RunConfig { data: dataset.config().clone(), ..config.clone() })?;
+fn complete(config: &RunConfig, dataset: &Dataset, folder: &RunFolder) -> Result<RunConfig> {
+    let mut config = RunConfig { data: dataset.config().clone(), ..config.clone() };
+    if is_stream(&config.data.tokenizer) {
+        config.data.tokenizer = path_text(&folder.tokenizer_path(), "--run")?.to_owned();
+    }
+    let mut config = with_absolute_paths(config)?;
     let vocab = dataset.tokenizer().vocab_size();
     if config.model.vocab == 0 {
         config.model.vocab = vocab;

@@ -18,6 +18,7 @@ use super::cache_folder::{unwritable, writable};
 use super::format::Cache;
 use super::{Recipe, build};
 use crate::files;
+use crate::mark::tagged_folder;
 use crate::progress::go_on;
 use crate::source::{Input, InputKind, Stamp};
 use crate::tokenizer::{hex, sha256_hex};
@@ -27,6 +28,9 @@ use crate::{Phase, Progress, Watch};
 const SETTLED: Duration = Duration::from_secs(2);
 /// Partial files older than this were left by a process that was killed.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+/// Folders of a cache: token files, and what is remembered of inputs.
+const TOKENS: &str = "tokens";
+const INDEX: &str = "index";
 /// Files above this size are hashed one by one, with progress; smaller ones at once.
 const LARGE: u64 = 64 << 20;
 
@@ -49,6 +53,7 @@ pub(super) fn open(recipe: &Recipe<'_>, watch: &mut dyn Watch<'_>) -> Result<Cac
         return Ok(cache);
     }
     let path = path_of(recipe.cache, &key);
+    tagged_folder(recipe.cache, TOKENS).map_err(unwritable)?;
     remove_abandoned(&path);
     writable(&folder_of_tokens(recipe.cache)).map_err(unwritable)?;
     build::build(recipe, &key, &path, watch)?;
@@ -60,7 +65,7 @@ pub(super) fn open(recipe: &Recipe<'_>, watch: &mut dyn Watch<'_>) -> Result<Cac
 }
 
 fn folder_of_tokens(folder: &Path) -> PathBuf {
-    folder.join("tokens")
+    folder.join(TOKENS)
 }
 
 fn path_of(folder: &Path, key: &str) -> PathBuf {
@@ -198,15 +203,16 @@ pub(super) fn remember<T: Serialize>(recipe: &Recipe<'_>, key: &str, value: &T) 
         return Ok(());
     }
     let json = serde_json::to_vec(value).map_err(|error| Fault::internal("index entry").because(error))?;
+    tagged_folder(recipe.cache, INDEX)?;
     files::write(&index_path(recipe.cache, key), &json)
 }
 
 fn index_path(folder: &Path, key: &str) -> PathBuf {
-    folder.join("index").join(format!("{key}.json"))
+    folder.join(INDEX).join(format!("{key}.json"))
 }
 
 /// Removes what killed processes left beside `path`; where that fails, it is only space.
-fn remove_abandoned(path: &Path) {
+pub(crate) fn remove_abandoned(path: &Path) {
     let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
     for entry in entries.into_iter().flatten().flatten() {
         let is_partial = entry.file_name().to_string_lossy().ends_with(files::PARTIAL);

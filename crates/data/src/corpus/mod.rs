@@ -15,13 +15,14 @@ use std::sync::atomic::AtomicBool;
 
 use percept_fault::{Fault, Result};
 
+pub(crate) use cache::remove_abandoned;
 pub(crate) use cache_folder::cache_folder;
 pub(crate) use cuts::{Cuts, ENOUGH, cuts, cuts_of_large};
 use format::{Cache, Record, VERSION};
 pub use statistics::Statistics;
 
 use crate::progress::go_on;
-use crate::source::{self, Filter, Input, InputKind, Names, Pieces, Reading};
+use crate::source::{self, Filter, Input, InputKind, Names, PassedOver, Pieces, Reading};
 use crate::tokenizer::sha256_hex;
 use crate::{Binary, DataConfig, OnError, Progress, Tokenizer, Watch};
 
@@ -118,6 +119,7 @@ pub struct Corpus {
     cache: Cache,
     /// Names of the inputs' documents.
     names: Vec<Names>,
+    passed_over: PassedOver,
 }
 
 impl Corpus {
@@ -129,17 +131,19 @@ impl Corpus {
     pub fn open(config: &DataConfig, tokenizer: &Tokenizer, watch: &mut dyn Watch<'_>) -> Result<Self> {
         config.validate()?;
         let cache = cache_folder(config, watch)?;
+        let config = &source::keep_in_cache(config, &cache, watch)?;
         let filter = Filter::new(config)?;
-        let mut inputs = Vec::new();
+        let (mut inputs, mut passed_over) = (Vec::new(), PassedOver::default());
         for source in &config.sources {
-            let source = crate::dataset::without_stdin(source, &cache)?;
-            inputs.extend(source::list(&source, &filter)?);
+            inputs.extend(source::list(source, &filter, &mut passed_over)?);
         }
+        passed_over.once(&mut inputs);
+        passed_over.lines().into_iter().for_each(|line| watch.progress(Progress::Note(line)));
         let corpus = Self::from_recipe(&Recipe::new(config, &inputs, tokenizer, &cache, watch.stop()), watch)?;
         go_on(watch.stop())?;
         corpus.has_documents()?;
         report_loss([&corpus], watch);
-        Ok(corpus)
+        Ok(Self { passed_over, ..corpus })
     }
 
     /// # Errors
@@ -156,7 +160,8 @@ impl Corpus {
     pub(crate) fn from_recipe(recipe: &Recipe<'_>, watch: &mut dyn Watch<'_>) -> Result<Self> {
         recipe.check()?;
         let cache = cache::open(recipe, watch)?;
-        let corpus = Self { cache, names: recipe.inputs.iter().map(Input::names).collect() };
+        let names = recipe.inputs.iter().map(Input::names).collect();
+        let corpus = Self { cache, names, passed_over: PassedOver::default() };
         let statistics = corpus.statistics();
         if let Some(line) = statistics.skipped_line() {
             watch.progress(Progress::Note(format!("{line}, the first: {}", statistics.examples.join("; "))));
@@ -209,6 +214,11 @@ impl Corpus {
     /// What it measures, and what was left out.
     pub fn statistics(&self) -> &Statistics {
         &self.cache.meta.statistics
+    }
+
+    /// What [`Corpus::open`] left out of the folders although no setting says so.
+    pub fn passed_over(&self) -> &PassedOver {
+        &self.passed_over
     }
 
     /// Whether decoding the tokens gives back every text of this corpus, byte for byte (checked when it was tokenized).

@@ -6,14 +6,14 @@ mod lopsided;
 mod sample;
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use percept_fault::{Fault, Result};
 
 use crate::corpus::{Cuts, ENOUGH, Recipe, cache_folder, cuts, cuts_of_large, report_loss};
 use crate::progress::go_on;
-use crate::source::{self, Filter, Input};
+use crate::source::{self, Filter, Input, PassedOver};
 use crate::tokenizer::sha256_hex;
 use crate::windows::description;
 use crate::{Corpus, DataConfig, Document, Packing, Progress, SourceConfig, SplitConfig, Tokenizer};
@@ -95,12 +95,7 @@ impl Dataset {
             None => Tokenizer::open(&config.tokenizer)?,
         };
         let cache = cache_folder(config, watch)?;
-        let mut config = config.clone();
-        for sources in [&mut config.sources, &mut config.validation, &mut config.test] {
-            for source in sources {
-                *source = without_stdin(source, &cache)?;
-            }
-        }
+        let config = source::keep_in_cache(config, &cache, watch)?;
         let mut dataset = Self { config, tokenizer, train: vec![], validation: vec![], test: vec![] };
         go_on(watch.stop())?;
         dataset.read(&cache, watch)?;
@@ -145,7 +140,7 @@ impl Dataset {
         Ok(())
     }
 
-    /// The configuration, with standard input replaced by the file that now holds it, so that a run can resume.
+    /// The configuration, with what can be read only once (`-`, a pipe) replaced by the file that now holds it.
     pub fn config(&self) -> &DataConfig {
         &self.config
     }
@@ -239,18 +234,16 @@ struct Listed {
 impl Listed {
     fn new(config: &DataConfig, watch: &mut dyn Watch<'_>) -> Result<Self> {
         let filter = Filter::new(config)?;
-        let list_all = |sources: &[SourceConfig]| -> Result<Vec<Input>> {
-            sources
-                .iter()
-                .map(|source| source::list(source, &filter))
-                .collect::<Result<Vec<_>>>()
-                .map(|all| all.concat())
+        let mut passed_over = PassedOver::default();
+        let mut list_all = |sources: &[SourceConfig]| -> Result<Vec<Input>> {
+            let lists = sources.iter().map(|source| source::list(source, &filter, &mut passed_over));
+            lists.collect::<Result<Vec<_>>>().map(|all| all.concat())
         };
         let (mut validation, mut test) = (list_all(&config.validation)?, list_all(&config.test)?);
         let mut pools: Vec<Pool> = Vec::new();
         for source in &config.sources {
             let inputs = match given::given(source) {
-                None => source::list(source, &filter)?,
+                None => list_all(std::slice::from_ref(source))?,
                 Some(given) => {
                     watch.progress(Progress::Note(format!("{} comes split: its parts are used as given", source.path)));
                     // What the configuration names comes first.
@@ -272,19 +265,25 @@ impl Listed {
                 _ => pools.push(Pool { name: source.label().into(), weight: source.weight, inputs }),
             }
         }
-        let listed = Self { pools, validation, test };
+        let mut listed = Self { pools, validation, test };
+        listed.uses().for_each(|inputs| passed_over.once(inputs));
+        passed_over.lines().into_iter().for_each(|line| watch.progress(Progress::Note(line)));
         listed.check_overlap()?;
         Ok(listed)
     }
 
+    /// The inputs of each use: pool by pool, then what is held out.
+    fn uses(&mut self) -> impl Iterator<Item = &mut Vec<Input>> {
+        let pools = self.pools.iter_mut().map(|pool| &mut pool.inputs);
+        pools.chain([&mut self.validation, &mut self.test])
+    }
+
     /// # Errors
-    /// A file is named twice: trained twice as often as the others, or held out and trained on.
-    fn check_overlap(&self) -> Result<()> {
-        let place = |input: &Input| -> Option<PathBuf> { std::fs::canonicalize(&input.file()?.path).ok() };
+    /// A file has two uses: it would be held out and trained on, or have two weights.
+    fn check_overlap(&mut self) -> Result<()> {
         let mut seen = HashSet::new();
-        let uses = self.pools.iter().map(|pool| pool.inputs.as_slice()).chain([&self.validation[..], &self.test[..]]);
-        for input in uses.flatten() {
-            if place(input).is_some_and(|place| !seen.insert(place)) {
+        for input in self.uses().flat_map(|inputs| inputs.iter()) {
+            if input.file().is_some_and(|file| !seen.insert(file.identity.clone())) {
                 return Err(Fault::usage(format!("{} is named twice in [data]", input.name))
                     .hint("a file belongs to one source, and to one of training, validation and test"));
             }
@@ -347,16 +346,6 @@ fn cut(name: &str, recipe: &Recipe<'_>, cuts: &Cuts, watch: &mut dyn Watch<'_>) 
 /// Every document of the pool was left out.
 fn has_documents(pool: &str, corpus: &Corpus) -> Result<()> {
     corpus.has_documents().map_err(|fault| fault.at(&format!("{pool}: ")))
-}
-
-/// The same source, with standard input replaced by a file in `cache` that holds what was read.
-pub(crate) fn without_stdin(source: &SourceConfig, cache: &Path) -> Result<SourceConfig> {
-    if source.path != "-" {
-        return Ok(source.clone());
-    }
-    let path = source::spool(std::io::stdin().lock(), cache, source.format)?;
-    let name = source.name.clone().or_else(|| Some("standard input".into()));
-    Ok(SourceConfig { path: path.display().to_string(), name, ..source.clone() })
 }
 
 #[cfg(test)]

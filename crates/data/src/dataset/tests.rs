@@ -243,3 +243,52 @@ fn a_single_text_that_breaks_off_is_a_fault_or_kept_with_a_note() {
     assert!(lines.starts_with(&parts.concat()) && parts.iter().all(|part| part.len() > 1000));
     assert_eq!(notes.iter().filter(|note| note.contains("up to where they break")).count(), 1, "{notes:?}");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_file_counts_once_whatever_it_is_called() {
+    use std::os::unix::fs::symlink;
+    let folder = Folder::with(&[("texts/b.txt", b"text b"), ("texts/c.txt", b"text c")]);
+    symlink("b.txt", folder.path("texts/a.txt")).unwrap();
+    std::fs::hard_link(folder.path("texts/c.txt"), folder.path("texts/d.txt")).unwrap();
+    symlink("texts", folder.path("link")).unwrap();
+    let config = folder.config_of(&["texts", "texts/c.txt", "link"]);
+    let mut notes = Vec::new();
+    let dataset = Dataset::open(&config, None, &mut |progress| {
+        if let Progress::Note(note) = progress {
+            notes.push(note);
+        }
+    })
+    .unwrap();
+    // Two texts, which are cut.
+    assert_eq!(names(&dataset, Split::Train), ["a.txt", "c.txt"]);
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].starts_with("left out as a further name of what is read already: 7, the first: "), "{notes:?}");
+    let corpus = crate::testing::corpus(&config, &Tokenizer::bytes()).unwrap().0;
+    assert_eq!((corpus.documents(), corpus.passed_over().further_names.count), (2, 7));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_has_one_use() {
+    let folder = Folder::with(&[("a.txt", b"text a"), ("b.txt", b"text b")]);
+    std::os::unix::fs::symlink("a.txt", folder.path("link.txt")).unwrap();
+    let held_out =
+        DataConfig { validation: vec![folder.path("link.txt").as_str().into()], ..folder.config_of(&["a.txt"]) };
+    assert!(words(open(&held_out).unwrap_err()).contains("link.txt is named twice"));
+    let mut weighted = folder.config_of(&["a.txt", "link.txt"]);
+    weighted.sources.iter_mut().for_each(|source| source.weight = Some(1.0));
+    assert!(words(open(&weighted).unwrap_err()).contains("link.txt is named twice"));
+}
+
+#[cfg(unix)]
+#[test]
+fn only_texts_are_parts_of_a_folder_that_comes_split() {
+    let folder = Folder::with(&[("train.txt", b"train"), ("valid.txt", b"valid"), ("test/config.toml", b"")]);
+    crate::testing::pipe(&folder.path("dev"));
+    crate::mark_folder(Path::new(&folder.path("test")), crate::Made::Run).unwrap();
+    let dataset =
+        open(&DataConfig { split: SplitConfig { test: 0.0, ..SplitConfig::default() }, ..folder.config() }).unwrap();
+    assert_eq!(names(&dataset, Split::Validation), ["valid.txt"]);
+    assert_eq!(names(&dataset, Split::Test), [""; 0]);
+}

@@ -2,12 +2,16 @@
 
 mod binary;
 mod decompress;
+mod identity;
 mod list;
+mod passed_over;
 mod read;
 mod reader;
-mod stdin;
+mod spool;
+mod stream;
 mod synthetic;
 mod task;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,10 +21,15 @@ use percept_fault::{IoContext, Result};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use decompress::Compression;
+pub use identity::Identity;
 pub(crate) use list::{Filter, list};
+pub use passed_over::{Group, PassedOver};
 pub(crate) use read::{Pieces, Reading, Step};
 pub(crate) use reader::{Layout, Member, Reader};
-pub(crate) use stdin::spool;
+pub(crate) use spool::keep_in_cache;
+pub use spool::keep_streams;
+pub use stream::is_stream;
+pub(crate) use stream::read as read_stream_or_file;
 pub(crate) use synthetic::Synthetic;
 pub use task::{Answer, Exercise, Task};
 
@@ -156,6 +165,8 @@ pub(crate) struct Stamp {
     pub(crate) size: u64,
     /// Nanoseconds since 1970, 0 where the system does not say.
     pub(crate) modified: u128,
+    /// Which file it is, under whatever name.
+    pub(crate) identity: Identity,
 }
 
 impl Stamp {
@@ -166,6 +177,7 @@ impl Stamp {
             path: path.to_path_buf(),
             size: metadata.len(),
             modified: modified.map_or(0, |time| time.as_nanos()),
+            identity: Identity::of(path, &metadata),
         })
     }
 }

@@ -2,12 +2,28 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 
+use percept_fault::Fault;
+
 use super::*;
 use crate::testing::{Folder, words};
 use crate::{DataConfig, Format, SourceConfig};
 
+fn list_of(config: &DataConfig) -> Result<(Vec<Input>, PassedOver)> {
+    let mut passed_over = PassedOver::default();
+    let inputs = list(&config.sources[0], &Filter::new(config)?, &mut passed_over)?;
+    Ok((inputs, passed_over))
+}
+
+fn listed(config: &DataConfig) -> (Vec<Input>, PassedOver) {
+    list_of(config).unwrap()
+}
+
+fn refused(config: &DataConfig) -> Fault {
+    list_of(config).unwrap_err()
+}
+
 fn names(config: &DataConfig) -> Vec<String> {
-    let inputs = list(&config.sources[0], &Filter::new(config).unwrap()).unwrap();
+    let inputs = listed(config).0;
     let folder = format!("{}/", config.sources[0].path.trim_end_matches('/'));
     inputs.iter().map(|input| input.name.replace(&folder, "")).collect()
 }
@@ -19,7 +35,7 @@ fn reading(inputs: &[Input]) -> Reading<'_> {
 
 /// Every document as text, bad ones as their cause.
 fn documents(config: &DataConfig) -> Vec<String> {
-    let inputs = list(&config.sources[0], &Filter::new(config).unwrap()).unwrap();
+    let inputs = listed(config).0;
     let (mut documents, mut text) = (Vec::new(), Vec::new());
     let _ = reading(&inputs)
         .run(&mut |step| {
@@ -76,7 +92,7 @@ fn globs_choose_files() {
     assert_eq!(choose(&[], &["a/**"]), ["b.txt", "c.rs"]);
     assert_eq!(choose(&["*.{txt,md}"], &["2.*"]), ["a/deep/1.txt", "b.txt"]);
     let config = DataConfig { include: vec!["*.html".into()], ..folder.config() };
-    let fault = list(&config.sources[0], &Filter::new(&config).unwrap()).unwrap_err();
+    let fault = refused(&config);
     assert!(words(fault).contains("data.include or data.exclude leaves none"));
     let config = DataConfig { exclude: vec!["[".into()], ..folder.config() };
     assert!(Filter::new(&config).err().unwrap().to_string().starts_with("data.exclude: "));
@@ -101,7 +117,7 @@ fn ranges_take_the_same_bytes_of_plain_and_compressed_files() {
     let text: String = (0..50_000).map(|i| format!("{i} ")).collect();
     let folder = Folder::with(&[("1.txt", text.as_bytes()), ("2.txt.gz", &gz(text.as_bytes()))]);
     let config = folder.config();
-    let inputs = list(&config.sources[0], &Filter::new(&config).unwrap()).unwrap();
+    let (inputs, _) = listed(&config);
     let ranges = [100_000..200_123, 100_000..200_123];
     let mut texts = vec![];
     let _ = Reading { ranges: Some(&ranges), ..reading(&inputs) }
@@ -209,7 +225,8 @@ fn members_of_archives_are_read_as_files_of_a_folder() {
     let folder = Folder::with(&[("1.zip", &archive), ("2.txt", b"after")]);
     let nested = "it is an archive within an archive: unpack it first";
     assert_eq!(documents(&folder.config()), ["one", "two", &long, "row", nested, "after"]);
-    let inputs = list(&folder.config().sources[0], &Filter::new(&folder.config()).unwrap()).unwrap();
+    let inputs =
+        list(&folder.config().sources[0], &Filter::new(&folder.config()).unwrap(), &mut PassedOver::default()).unwrap();
     let mut names = Vec::new();
     let ranges = [0..9, 0..0, 5..9, 0..9, 0..9, 0..9];
     let mut texts = Vec::new();
@@ -270,7 +287,8 @@ fn a_build_without_parquet_says_so() {
 fn binary_files_are_told_and_left_out_where_asked() {
     let folder = Folder::with(&[("1.pdf", b"%PDF-1.7 text"), ("2.txt", b"text")]);
     assert_eq!(documents(&folder.config()), ["LooksBinary", "%PDF-1.7 text", "text"]);
-    let inputs = list(&folder.config().sources[0], &Filter::new(&folder.config()).unwrap()).unwrap();
+    let inputs =
+        list(&folder.config().sources[0], &Filter::new(&folder.config()).unwrap(), &mut PassedOver::default()).unwrap();
     let mut bad = Vec::new();
     let _ = Reading { binary: crate::Binary::Skip, ..reading(&inputs) }
         .run(&mut |step| {
@@ -287,7 +305,7 @@ fn binary_files_are_told_and_left_out_where_asked() {
 fn a_missing_path_suggests_a_near_one() {
     let folder = Folder::with(&[("books.txt", b"b")]);
     let config = folder.config_of(&["bokos.txt"]);
-    let fault = list(&config.sources[0], &Filter::new(&config).unwrap()).unwrap_err();
+    let fault = refused(&config);
     assert_eq!(fault.exit_code(), 3);
     let words = words(fault);
     assert!(words.contains("no such file or folder: ") && words.contains("books.txt`?"), "{words}");
@@ -299,18 +317,4 @@ fn a_named_file_goes_by_its_name() {
     let mut config = folder.config_of(&["a.txt"]);
     config.sources[0].name = Some("standard input".into());
     assert_eq!(names(&config), ["standard input"]);
-}
-
-#[test]
-fn standard_input_is_kept_once_per_content() {
-    let folder = Folder::new();
-    let a = spool(&b"some text"[..], &folder.cache(), Format::Auto).unwrap();
-    let b = spool(&b"some text"[..], &folder.cache(), Format::Auto).unwrap();
-    assert_eq!((std::fs::read(&a).unwrap(), &a), (b"some text".to_vec(), &b));
-    let c = spool(&b"{}"[..], &folder.cache(), Format::Jsonl).unwrap();
-    assert_eq!(c.extension().unwrap(), "jsonl");
-    assert_eq!(std::fs::read_dir(a.parent().unwrap()).unwrap().count(), 2);
-    assert!(
-        spool(&b""[..], &folder.cache(), Format::Auto).unwrap_err().to_string().contains("standard input is empty")
-    );
 }

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use percept_data::Split;
+use percept_data::{Made, Split, mark_folder};
 use percept_fault::Result;
 use percept_train::{DeviceChoice, Event as TrainEvent, StepMetrics, ValidationMetrics, Which, load_run};
 
@@ -101,6 +101,8 @@ impl Lineup {
     /// # Errors
     /// As training and scoring.
     pub fn run(&self, stop: &AtomicBool, observer: &mut dyn FnMut(Event)) -> Result<Ended> {
+        // Before anything is written: the comparison may lie among its text.
+        mark_folder(&self.folder, Made::Comparison)?;
         let (runs, total) = self.expected_work()?;
         let baselines = Baselines::fit(self)?;
         let mut work = Work { lineup: self, stop, observer, baselines, finished: 0, done: 0.0, total, runs };

@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 
-use percept_data::{Dataset, Split, Watch};
-use percept_fault::{Fault, Result};
-use percept_train::{Bf16Support, DeviceChoice, Environment};
+use percept_data::{
+    DataConfig, Dataset, Made, SourceConfig, Split, Watch, check_apart, is_stream, keep_streams, mark_folder,
+};
+use percept_fault::{Fault, IoContext, Result};
+use percept_train::{Bf16Support, DeviceChoice, Environment, KEPT_TEXT};
 use sha2::{Digest, Sha256};
 
 use super::contender::{Contender, contenders, data_config};
@@ -40,6 +42,15 @@ pub struct Lineup {
     counted: RefCell<BTreeMap<(u64, usize, u64), u64>>,
 }
 
+/// What a lineup is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be run: text that comes from a pipe is kept in the comparison's folder.
+    Run,
+    /// To show what would run; the folder is not touched.
+    Preview,
+}
+
 /// Which run of a model.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Stage {
@@ -64,11 +75,11 @@ impl Lineup {
     /// Reads the text and configures every model. `folder`: where the runs and the report go.
     ///
     /// # Errors
-    /// Usage: the specification is wrong. Environment: text, tokenizer or device cannot be used.
-    pub fn new(spec: Spec, folder: &Path, watch: &mut dyn Watch<'_>) -> Result<Self> {
+    /// Usage: the specification is wrong, or `folder` is that of the text. Environment: text, tokenizer or device cannot be used.
+    pub fn new(spec: Spec, folder: &Path, purpose: Purpose, watch: &mut dyn Watch<'_>) -> Result<Self> {
         spec.validate()?;
         let budget = spec.budget()?;
-        let dataset = Dataset::open(&data_config(&spec)?, None, watch)?;
+        let dataset = Dataset::open(&text(&spec, folder, purpose, watch)?, None, watch)?;
         if spec.sweep.is_some() && dataset.size(Split::Validation).tokens == 0 {
             return Err(Fault::usage("a sweep chooses the learning rate on the validation text, and there is none")
                 .hint("give one with --validation, or leave --sweep out"));
@@ -356,6 +367,23 @@ fn split_hash(dataset: &Dataset, split: Split) -> String {
         hash.update(format!("{:?} {} {:?}\n", part.weight, part.corpus.fingerprint(), part.documents));
     }
     hex(&hash.finalize())
+}
+
+/// The text to read. What can be read only once is kept where the runs will find it.
+fn text(spec: &Spec, folder: &Path, purpose: Purpose, watch: &mut dyn Watch<'_>) -> Result<DataConfig> {
+    let data = data_config(spec)?;
+    check_apart(folder, &data)?;
+    let has_streams = |sources: &Vec<SourceConfig>| sources.iter().any(|source| is_stream(&source.path));
+    if purpose == Purpose::Preview || ![&data.sources, &data.validation, &data.test].into_iter().any(has_streams) {
+        return Ok(data);
+    }
+    let folder = absolute(folder).at("find", folder)?;
+    let marked = mark_folder(&folder, Made::Comparison)?;
+    let kept = keep_streams(&data, &folder.join(KEPT_TEXT), watch);
+    if kept.is_err() {
+        marked.unmark()?;
+    }
+    kept
 }
 
 /// A name as part of a folder's name.

@@ -34,8 +34,9 @@ impl Session {
     /// Writes the state to `path`, replacing what is there: under a temporary name, synced and renamed.
     pub fn save(&self, path: &Path) -> Result<()> {
         let bytes = self.to_bytes()?;
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(".partial");
+        // Hidden: what a killed process leaves of it is not read as text.
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let temporary = path.with_file_name(format!(".{name}.partial"));
         let written = std::fs::File::create(&temporary).and_then(|mut file| {
             file.write_all(&bytes)?;
             file.sync_all()?;

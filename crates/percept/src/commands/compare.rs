@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use percept::eval::compare::{Budget, Comparison, Ended, Lineup, ModelSpec, Parameters, REPORT, Spec, Sweep};
+use percept::eval::compare::{Budget, Comparison, Ended, Lineup, ModelSpec, Parameters, Purpose, REPORT, Spec, Sweep};
 use percept::eval::report;
 use percept::train::Override;
 use percept::{Fault, Result};
@@ -66,7 +66,8 @@ impl Compare {
         let folder = self.out.clone().unwrap_or_else(|| Path::new("comparisons").join(&spec.name));
         let lineup = {
             let mut meter = DataMeter::new(terminal);
-            Lineup::new(spec, &folder, &mut meter)?
+            let purpose = if self.dry_run { Purpose::Preview } else { Purpose::Run };
+            Lineup::new(spec, &folder, purpose, &mut meter)?
         };
         lineup.budget_notes().iter().for_each(|note| terminal.warn(note));
         if self.dry_run {

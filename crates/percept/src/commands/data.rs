@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use percept::Result;
-use percept::data::{Corpus, Tokenizer};
+use percept::data::{Corpus, PassedOver, Statistics, Tokenizer};
 use serde::Serialize;
 
 use super::config_args::ReadingArgs;
@@ -76,6 +76,14 @@ impl Texts {
     }
 }
 
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Counted<'a> {
+    #[serde(flatten)]
+    statistics: &'a Statistics,
+    passed_over: &'a PassedOver,
+}
+
 impl Stats {
     fn run(&self, global: &Global) -> Result<()> {
         let terminal = global.terminal();
@@ -102,7 +110,11 @@ impl Stats {
         for example in &statistics.remark_examples {
             terminal.text(format!("  {example}"))?;
         }
-        terminal.json(&statistics)
+        for (reason, group) in corpus.passed_over().groups().into_iter().filter(|(_, group)| group.count > 0) {
+            row("left out", format!("{}, {reason}", human::grouped(group.count)))?;
+            group.first.iter().try_for_each(|name| terminal.text(format!("  {name}")))?;
+        }
+        terminal.json(&Counted { statistics, passed_over: corpus.passed_over() })
     }
 }
 

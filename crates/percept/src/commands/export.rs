@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use percept::Fault;
 use percept::Result;
-use percept::data::Tokenizer;
+use percept::data::{Made, Tokenizer, mark_folder};
 use percept::model::{LanguageModel, weights};
 use percept::train::{RunConfig, RunFolder, lossy};
 use serde::Serialize;
@@ -82,6 +82,7 @@ pub(super) fn write_folder(
         return Err(Fault::usage(format!("{} already holds a run", folder.display())).hint("choose another folder"));
     }
     percept::train::write_folder(folder, CONFIG, |folder| {
+        mark_folder(folder, Made::Weights)?;
         weights::export(model, &folder.join(WEIGHTS), names)?;
         let out = RunFolder::new(folder);
         tokenizer.save(out.tokenizer_path())?;

@@ -154,7 +154,7 @@ fn an_unwritable_run_folder() {
     // A path below a regular file: not even root can write there.
     insta::assert_snapshot!(work.train(&["--run", "text.txt/run"]).refusal(), @r"
     exit 3
-    error: cannot make [DIR]/text.txt/run/samples: Not a directory (os error 20)
+    error: cannot make [DIR]/text.txt/run: Not a directory (os error 20)
     hint: a part of this path is a file: choose another folder
     ");
 }

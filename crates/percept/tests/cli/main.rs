@@ -15,11 +15,14 @@ mod limits;
 #[cfg(target_os = "linux")]
 mod memory;
 mod models;
+mod own_files;
 mod pipeline;
 mod quickstart;
 mod report;
 mod resume;
 mod runs;
+#[cfg(unix)]
+mod streams;
 mod suites;
 mod support;
 mod tokenizers;

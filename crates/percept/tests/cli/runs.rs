@@ -204,3 +204,14 @@ fn curves_go_into_event_files_once() {
     work.run(&["resume", "plain", "--steps", "4", "--tensorboard"]).succeeds();
     assert_eq!(records(&work.path("plain/tensorboard")), 1 + 4 + 2);
 }
+
+#[cfg(unix)]
+#[test]
+fn linked_runs_are_listed_once() {
+    let work = Work::new();
+    work.train(&["--run", "runs/deep/first", "--steps", "1"]).succeeds();
+    for (to, link) in [("..", "runs/deep/up"), (".", "runs/self"), ("deep/first", "runs/latest")] {
+        std::os::unix::fs::symlink(to, work.path(link)).unwrap();
+    }
+    assert_eq!(column(&work, &[], "run"), ["runs/latest"]);
+}
