@@ -157,7 +157,7 @@ fn held_out_text_is_chosen_by_size() {
         let seeded = format!("data.split.seed={seed}");
         let trained = work.train(&["--data", "texts", "--steps", "1", "--run", seed, "--set", &seeded]).succeeds();
         assert!(
-            trained.stderr.contains("5 documents, ") && trained.stderr.contains("1 document for validation"),
+            trained.stderr.contains("6 documents, ") && trained.stderr.contains("1 document for validation"),
             "{}",
             trained.stderr
         );
@@ -170,7 +170,7 @@ fn a_run_keeps_the_rules_of_its_split() {
     let work = novel();
     let trained = work.train(&["--data", "texts", "--steps", "1", "--set", "data.edition=1"]).succeeds();
     assert!(
-        trained.stderr.contains("3 documents, ") && trained.stderr.contains("splits unevenly by bytes"),
+        trained.stderr.contains("4 documents, ") && trained.stderr.contains("splits unevenly by bytes"),
         "{}",
         trained.stderr
     );
@@ -180,7 +180,7 @@ fn a_run_keeps_the_rules_of_its_split() {
     assert_eq!(older.lines().count() + 1, config.lines().count());
     std::fs::write(work.path("run/config.toml"), older).unwrap();
     let resumed = work.run(&["resume", "run", "--steps", "2"]).succeeds();
-    assert!(resumed.stderr.contains("3 documents, "), "{}", resumed.stderr);
+    assert!(resumed.stderr.contains("4 documents, "), "{}", resumed.stderr);
     assert!(
         std::fs::read_to_string(work.path("run/config.toml")).unwrap().contains("\nedition = 1\n"),
         "from now on it is written"
