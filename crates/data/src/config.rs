@@ -24,9 +24,9 @@ use serde::{Deserialize, Serialize, Serializer};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// Training text: files, folders, `.jsonl`, `.gz`, `.zst`, `-` (standard input) or `synthetic:copy`. A folder that
-    /// holds `train` and also `valid`, `validation`, `val`, `dev` or `test` (as folders or as files) is taken as
-    /// already split.
+    /// Training text: files, folders, records (`.jsonl`, `.json`, `.csv`, `.tsv`, `.parquet`), archives (`.zip`, `.gz`, `.zst`,
+    /// `.xz`, `.bz2`), `-` (standard input) or `synthetic:copy`. A folder that holds `train` and also `valid`, `validation`,
+    /// `val`, `dev` or `test` (as folders or as files) is taken as already split.
     pub sources: Vec<SourceConfig>,
     /// Validation text. Empty: the `valid` part of a source that is already split, else cut from the training text.
     pub validation: Vec<SourceConfig>,
@@ -38,19 +38,24 @@ pub struct DataConfig {
     pub include: Vec<String>,
     /// Globs of the files to leave out, of the same form as `include`. Hidden files are always left out.
     pub exclude: Vec<String>,
-    /// Key of the text in JSON records; default `text`.
+    /// Key of the text in JSON records, name of its column in tables; default `text`.
     pub text_key: String,
     /// `bytes`, or the path of a `tokenizer.json` (Hugging Face format).
     pub tokenizer: String,
     /// Whether a training window keeps to one document.
     pub packing: Packing,
-    /// What a document that cannot be used does: empty, unreadable, not UTF-8 or binary under a text tokenizer, broken JSON.
+    /// What a document that cannot be used does: unreadable, not UTF-8 or binary under a text tokenizer, a broken record.
     pub on_error: OnError,
+    /// What a file does that looks binary (a picture, a program) rather than text.
+    pub binary: Binary,
     /// Documents of fewer bytes are left out (counted, never an error).
     pub min_bytes: u64,
     /// Folder of the token cache; default: `percept` in the user's cache folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
+    /// The rules by which text is read and split, which may change with a new version: 2 (default), or 1 for those before
+    /// `.json`, `.csv`, `.zip` and others were read and held-out text was chosen by size. A run keeps those it began with.
+    pub edition: u8,
 }
 
 impl Default for DataConfig {
@@ -66,13 +71,21 @@ impl Default for DataConfig {
             tokenizer: "bytes".into(),
             packing: Packing::Document,
             on_error: OnError::Stop,
+            binary: Binary::Keep,
             min_bytes: 0,
             cache: None,
+            edition: EDITION,
         }
     }
 }
 
+/// The newest rules of reading and splitting.
+const EDITION: u8 = 2;
+
 impl DataConfig {
+    /// The rules of runs that recorded no [`DataConfig::edition`].
+    pub const FIRST_EDITION: u8 = 1;
+
     /// The configuration that reads `paths` with every other value at its default (`--data PATH...`).
     pub fn from_paths(paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self { sources: paths.into_iter().map(SourceConfig::new).collect(), ..Self::default() }
@@ -86,6 +99,10 @@ impl DataConfig {
         if self.sources.is_empty() {
             return Err(Fault::usage("no text given: data.sources is empty")
                 .hint("name a file or a folder, as in `--data my-texts/`"));
+        }
+        if !(Self::FIRST_EDITION..=EDITION).contains(&self.edition) {
+            return Err(Fault::usage(format!("data.edition = {} does not exist", self.edition))
+                .hint(format!("{EDITION} is the newest; a newer version of Percept may know more")));
         }
         self.split.validate()?;
         let weighted = self.sources.iter().filter(|source| source.weight.is_some()).count();
@@ -117,7 +134,7 @@ pub struct SourceConfig {
     pub weight: Option<f64>,
     /// What reports and messages call it (of a folder, reports only); default: the path.
     pub name: Option<String>,
-    /// Key of the text in JSON records; default: that of the whole table.
+    /// Key of the text in records; default: that of the whole table.
     pub text_key: Option<String>,
     /// How files are read; default: by their name.
     pub format: Format,
@@ -153,7 +170,7 @@ struct SourceTable {
     /// What reports call it; default: the path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
-    /// Key of the text in JSON records; default: that of the whole table.
+    /// Key of the text in records; default: that of the whole table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     text_key: Option<String>,
     /// How files are read; default: by their name.
@@ -210,9 +227,9 @@ impl JsonSchema for SourceConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SplitConfig {
-    /// Share of the documents held out for validation.
+    /// Share of the text held out for validation.
     pub validation: f64,
-    /// Share of the documents held out for the final test.
+    /// Share of the text held out for the final test.
     pub test: f64,
     /// Seed of the choice of documents.
     pub seed: u64,
@@ -240,17 +257,25 @@ impl SplitConfig {
     }
 }
 
-/// How a file is read.
+/// How a file is read, once it is decompressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// `.jsonl` and `.ndjson` (also compressed) are records, everything else is one document per file.
+    /// By the ending of its name: as the formats below, else one document per file.
     #[default]
     Auto,
     /// One document per file.
     Text,
     /// One JSON record per line, one document per record.
     Jsonl,
+    /// One JSON record, an array of records, or one record after the other.
+    Json,
+    /// A table with a header, comma-separated; one document per row.
+    Csv,
+    /// The same, separated by tabs.
+    Tsv,
+    /// A Parquet table; one document per row.
+    Parquet,
 }
 
 impl Format {
@@ -278,6 +303,17 @@ pub enum OnError {
     #[default]
     Stop,
     /// Leave it out, count it and report it.
+    Skip,
+}
+
+/// What a file that looks binary does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Binary {
+    /// It is read as any other, and reported.
+    #[default]
+    Keep,
+    /// It is left out, counted and reported.
     Skip,
 }
 
@@ -313,6 +349,9 @@ mod tests {
         config.sources[0].weight = Some(-1.0);
         assert!(config.validate().unwrap_err().to_string().contains("weight -1"));
         config.sources[0].weight = None;
+        config.edition = 3;
+        assert!(config.validate().unwrap_err().to_string().contains("data.edition = 3"));
+        config.edition = 1;
         config.split.test = 0.96;
         assert!(config.validate().unwrap_err().to_string().contains("data.split"));
     }

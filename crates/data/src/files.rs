@@ -7,7 +7,7 @@ use std::path::Path;
 use percept_fault::{IoContext, Result};
 use tempfile::NamedTempFile;
 
-/// Suffix of files that are still being written; a crash leaves at most such a file behind.
+/// Suffix of files that are still being written; a crash leaves at most such a file behind, hidden, so that nobody reads it as text.
 pub(crate) const PARTIAL: &str = ".partial";
 
 /// An empty file beside `path` under a temporary name, to be given to [`finish`].
@@ -15,7 +15,7 @@ pub(crate) fn begin(path: &Path) -> Result<NamedTempFile> {
     let folder = folder_of(path);
     std::fs::create_dir_all(folder).at("create", folder)?;
     let mut builder = tempfile::Builder::new();
-    builder.prefix("build-").suffix(PARTIAL);
+    builder.prefix(".build-").suffix(PARTIAL);
     // As any new file, rather than for the owner alone; the system's mask still applies.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));

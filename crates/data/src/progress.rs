@@ -1,8 +1,14 @@
-//! What long work tells its caller while it runs.
+//! What long work tells its caller while it runs, and how the caller stops it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use percept_fault::{Fault, Result};
 
 /// The part of the work that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
+    /// Text comes from a pipe or another source that is no file.
+    Receiving,
     /// Content of the files is hashed, to find or name their token cache.
     Hashing,
     /// Text becomes tokens.
@@ -13,6 +19,7 @@ impl Phase {
     /// A word for a progress line.
     pub fn label(self) -> &'static str {
         match self {
+            Phase::Receiving => "receiving",
             Phase::Hashing => "hashing",
             Phase::Tokenizing => "tokenizing",
         }
@@ -33,4 +40,33 @@ pub enum Progress {
     },
     /// Something the user should read: a damaged cache that is rebuilt, skipped documents.
     Note(String),
+    /// Something the user should not miss: text that is hardly what was meant.
+    Warning(String),
+}
+
+/// Whoever waits for long work: is told how it goes, and may stop it. Any `FnMut(Progress)` is one that never does.
+pub trait Watch<'a> {
+    /// One report.
+    fn progress(&mut self, progress: Progress);
+
+    /// Once true, the work ends soon, with a fault of kind [`percept_fault::Kind::Interrupted`] and nothing half written.
+    fn stop(&self) -> &'a AtomicBool {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        &NEVER
+    }
+}
+
+impl<'a, F: FnMut(Progress)> Watch<'a> for F {
+    fn progress(&mut self, progress: Progress) {
+        self(progress);
+    }
+}
+
+/// A fault where the work is to end.
+pub(crate) fn go_on(stop: &AtomicBool) -> Result<()> {
+    match stop.load(Ordering::Relaxed) {
+        true => Err(Fault::interrupted("interrupted while reading text; nothing is left half written")
+            .hint("the same command starts over")),
+        false => Ok(()),
+    }
 }

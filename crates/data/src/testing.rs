@@ -61,7 +61,7 @@ impl Folder {
 pub(crate) fn corpus(config: &DataConfig, tokenizer: &Tokenizer) -> Result<(Corpus, Vec<String>), Fault> {
     let mut notes = Vec::new();
     let corpus = Corpus::open(config, tokenizer, &mut |progress| {
-        if let Progress::Note(note) = progress {
+        if let Progress::Note(note) | Progress::Warning(note) = progress {
             notes.push(note);
         }
     })?;
@@ -77,4 +77,10 @@ pub(crate) fn texts(corpus: &Corpus, tokenizer: &Tokenizer) -> Vec<String> {
 /// Message and hint of a fault.
 pub(crate) fn words(fault: Fault) -> String {
     format!("{fault} ({})", fault.hint_text().unwrap_or("no hint"))
+}
+
+/// Makes a named pipe.
+#[cfg(unix)]
+pub(crate) fn pipe(path: &str) {
+    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
 }

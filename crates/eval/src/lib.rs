@@ -12,6 +12,7 @@
 pub mod chart;
 pub mod compare;
 pub mod ngram;
+mod numbers;
 pub mod plan;
 pub mod report;
 pub mod score;

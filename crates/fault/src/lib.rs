@@ -4,8 +4,12 @@
 //! ([`Kind`], which fixes the exit code). Library code builds it where the cause is known; the
 //! binary only prints it.
 
+mod path;
+
 use std::error::Error;
 use std::fmt;
+
+pub use path::path_text;
 
 /// Result with a [`Fault`] as its error.
 pub type Result<T, E = Fault> = std::result::Result<T, E>;

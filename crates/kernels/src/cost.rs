@@ -22,7 +22,10 @@ impl Cost {
     /// `[m, k] * [k, n]`. The two products of its backward pass cost the same each.
     pub fn of_product(m: usize, n: usize, k: usize) -> Self {
         let [m, n, k] = [m, n, k].map(|size| size as u64);
-        Self { macs: m * n * k, numbers: m * k + k * n + m * n }
+        // What is more than a number holds is the largest one: plans are made of sizes that nobody can run.
+        let product = |a: u64, b: u64| a.saturating_mul(b);
+        let numbers = product(m, k).saturating_add(product(k, n)).saturating_add(product(m, n));
+        Self { macs: product(product(m, n), k), numbers }
     }
 
     /// All products of this process so far.
@@ -52,7 +55,7 @@ impl Add for Cost {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { macs: self.macs + other.macs, numbers: self.numbers + other.numbers }
+        Self { macs: self.macs.saturating_add(other.macs), numbers: self.numbers.saturating_add(other.numbers) }
     }
 }
 
@@ -60,7 +63,7 @@ impl Mul<u64> for Cost {
     type Output = Self;
 
     fn mul(self, times: u64) -> Self {
-        Self { macs: self.macs * times, numbers: self.numbers * times }
+        Self { macs: self.macs.saturating_mul(times), numbers: self.numbers.saturating_mul(times) }
     }
 }
 

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::channel::ChannelKind;
+use crate::limits;
 use crate::mixer::MixerOptions;
 use crate::schedule::{self, LayerSpec};
 
@@ -283,6 +284,7 @@ impl ModelConfig {
                 return Err(Fault::usage(format!("model.{key} is 0")).hint(format!("set model.{key} to at least 1")));
             }
         }
+        limits::check(self)?;
         self.validate_heads()?;
         for (key, value) in [
             ("attention_dropout", self.attention_dropout),

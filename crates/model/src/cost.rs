@@ -60,7 +60,7 @@ impl Call {
 impl LinearCall {
     /// The product of the forward pass over `batch` windows; the backward pass executes two that cost the same.
     pub fn cost(&self, batch: usize) -> Cost {
-        Cost::of_product(batch * self.rows, self.output, self.input)
+        Cost::of_product(batch.saturating_mul(self.rows), self.output, self.input)
     }
 }
 

@@ -17,6 +17,7 @@ pub mod init;
 pub mod language_model;
 pub mod layer;
 pub mod layers;
+mod limits;
 pub mod mixer;
 pub mod ops;
 pub mod parameters;

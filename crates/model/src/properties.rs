@@ -103,7 +103,7 @@ impl Properties {
     }
 
     fn head_cost(&self, rows: Rows, batch: usize) -> Cost {
-        Head::cost(batch * rows.latents, self.config.vocab, self.config.dim)
+        Head::cost(batch.saturating_mul(rows.latents), self.config.vocab, self.config.dim)
     }
 
     /// The rows of a session's state after `tokens` tokens.

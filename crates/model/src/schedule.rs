@@ -29,7 +29,8 @@ pub fn resolve(config: &ModelConfig) -> Result<Vec<LayerSpec>> {
     let mut pattern = Vec::new();
     for entry in split_entries(&config.layers) {
         let (kind, segment, count) = parse_entry(entry, config)?;
-        pattern.extend(std::iter::repeat_n((kind, segment), count));
+        // What lies beyond the depth is never reached.
+        pattern.extend(std::iter::repeat_n((kind, segment), count.min(config.depth)));
     }
     if pattern.is_empty() {
         return Err(bad("", "is empty"));

@@ -171,6 +171,7 @@ fn a_stream_of_n_tokens_equals_the_authors_last_row() {
         let (vocab, scored) = (fixture.config.vocab, theirs.len() / batch.rows / fixture.config.vocab);
         // A reset schedule leaves the authors' split after l + k s tokens only.
         if fixture.config.layers != "llp" {
+            eprintln!("skipped: {} is no stream of its own", path.display());
             continue;
         }
         for (row, tokens) in batch.tokens.chunks(batch.length).enumerate() {
@@ -192,9 +193,10 @@ fn a_stream_of_n_tokens_equals_the_authors_last_row() {
 fn the_authors_checkpoint_and_the_fixture_hold_the_same_model() {
     let Some(folder) = fixture_folder() else { return };
     let (checkpoint, fixture) = (folder.join("llp-checkpoint.pt"), folder.join("llp.safetensors"));
-    if !checkpoint.is_file() {
-        eprintln!("skipped: there is no llp-checkpoint.pt");
-        return;
+    for file in [&checkpoint, &fixture] {
+        if !file.is_file() {
+            return eprintln!("skipped: there is no {}", file.display());
+        }
     }
     let fixture = Fixture::read(&fixture);
     let device = Device::default();
@@ -228,15 +230,19 @@ fn exports_read_back_under_both_names() {
 
 #[test]
 fn a_missing_tensor_and_a_wrong_shape_are_named() {
-    let Some(folder) = fixture_folder() else { return };
-    let fixture = Fixture::read(&folder.join("llp.safetensors"));
-    let device = Device::default();
-    let fault = |change: &dyn Fn(&mut ModelConfig)| {
-        let mut config = fixture.config.clone();
-        change(&mut config);
-        weights::import(&fixture.path, &config, &device).expect_err("must not import").to_string()
-    };
-    assert!(fault(&|config| config.depth += 1).contains("layers.3."));
-    assert!(fault(&|config| config.vocab += 1).contains("has shape"));
-    let _: LanguageModel = fixture.import(&device).model;
+    for path in fixtures() {
+        let fixture = Fixture::read(&path);
+        let device = Device::default();
+        let fault = |change: &dyn Fn(&mut ModelConfig)| {
+            let mut config = fixture.config.clone();
+            change(&mut config);
+            weights::import(&fixture.path, &config, &device).expect_err("must not import").to_string()
+        };
+        let missing = format!("there is no tensor `layers.{}.", fixture.config.depth);
+        let deeper = fault(&|config| config.depth += 1);
+        assert!(deeper.contains(&missing), "{}: {deeper}", path.display());
+        let wider = fault(&|config| config.vocab += 1);
+        assert!(wider.contains("has shape"), "{}: {wider}", path.display());
+        let _: LanguageModel = fixture.import(&device).model;
+    }
 }

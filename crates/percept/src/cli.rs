@@ -1,11 +1,17 @@
 //! The command line: global flags, the list of commands, and usage errors in the house format.
 
+use std::ffi::OsString;
+use std::num::NonZero;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser};
 use percept::{Fault, Result};
 
 use crate::commands::Command;
 use crate::terminal::{self, Format, Talk, Terminal};
+
+/// No machine has more cores, and each thread takes memory of its own.
+const MOST_THREADS: usize = 4096;
 
 /// Train, evaluate and run language models with bounded memory, on your own text.
 #[derive(Debug, Parser)]
@@ -35,7 +41,7 @@ pub(crate) struct Global {
     pub(crate) device: Option<String>,
     /// CPU threads; by default one per core
     #[arg(long, global = true, value_name = "N", env = "PERCEPT_THREADS", hide_env = true)]
-    threads: Option<std::num::NonZeroUsize>,
+    threads: Option<NonZero<usize>>,
 }
 
 impl Global {
@@ -49,14 +55,21 @@ impl Global {
 
 impl Cli {
     pub(crate) fn start(self) -> Result<()> {
-        if let Some(threads) = self.global.threads {
-            rayon::ThreadPoolBuilder::new()
-                .num_threads(threads.get())
-                .build_global()
-                .map_err(|error| Fault::environment(format!("cannot start {threads} threads")).because(error))?;
-        }
+        start_threads(self.global.threads.map(NonZero::get))?;
         self.command.run(&self.global)
     }
+}
+
+/// Starts the threads that compute; by default one per core. Where they began with the first work, a failure would be a panic.
+fn start_threads(threads: Option<usize>) -> Result<()> {
+    if let Some(threads) = threads.filter(|threads| *threads > MOST_THREADS) {
+        return Err(Fault::usage(format!("--threads {threads} is more than {MOST_THREADS}"))
+            .hint("one per core is best, and the default"));
+    }
+    rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build_global().map_err(|error| {
+        let count = threads.map_or_else(|| "a thread per core".to_owned(), |threads| format!("{threads} threads"));
+        Fault::environment(format!("cannot start {count}")).because(error).hint("use fewer --threads")
+    })
 }
 
 /// The whole command tree, for completions.
@@ -72,8 +85,25 @@ pub(crate) fn parse() -> Result<Option<Cli>> {
             terminal::write_stdout(&error.render().to_string())?;
             Ok(None)
         }
-        Err(error) => Err(usage_fault(&error, std::env::args().skip(1))),
+        Err(error) if error.kind() == ErrorKind::InvalidUtf8 => Err(not_text(std::env::args_os().skip(1))),
+        Err(error) => {
+            // Only commands are looked up among these: what is no text is none.
+            let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+            Err(usage_fault(&error, arguments))
+        }
     }
+}
+
+/// Some argument must be text and is not. Clap does not say which: paths that only this command uses may be any bytes.
+fn not_text(arguments: impl Iterator<Item = OsString>) -> Fault {
+    let named: Vec<String> =
+        arguments.filter(|argument| argument.to_str().is_none()).map(|argument| format!("{argument:?}")).collect();
+    let what = match named.is_empty() {
+        true => "PERCEPT_DEVICE or PERCEPT_THREADS".to_owned(),
+        false => named.join(", "),
+    };
+    Fault::usage(format!("not UTF-8: {what}"))
+        .hint("names, texts and the paths of text and tokenizers must be UTF-8: rename the file or folder")
 }
 
 /// Clap's report, reduced to what went wrong and what to do.

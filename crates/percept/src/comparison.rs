@@ -92,11 +92,13 @@ pub(crate) fn print_preview(terminal: &Terminal, preview: &Preview) -> Result<()
 
 /// What was found.
 pub(crate) fn print_summary(terminal: &Terminal, comparison: &Comparison) -> Result<()> {
-    let has_bits = comparison
-        .models
-        .iter()
-        .flat_map(|model| &model.runs)
-        .any(|run| run.best.is_some_and(|best| best.bits_per_byte.is_some()));
+    // Only a tokenizer that keeps every byte has a baseline.
+    let has_bits = !comparison.baselines.is_empty()
+        || comparison
+            .models
+            .iter()
+            .flat_map(|model| &model.runs)
+            .any(|run| run.best.is_some_and(|best| best.bits_per_byte.is_some()));
     let unit = if has_bits { "bits/byte" } else { "nats/token" };
     terminal.text(Style::Bold.out(&format!("{}: test text, {unit} (lower is better)", comparison.name)))?;
     let mut table = table(&[
@@ -128,6 +130,9 @@ pub(crate) fn print_summary(terminal: &Terminal, comparison: &Comparison) -> Res
         ]);
     }
     print_table(terminal, &mut table, 2)?;
+    for (model, failure) in comparison.failed() {
+        terminal.text(format!("{} {} and has no place: {}", model.name, failure.in_words(), failure.message))?;
+    }
     for model in comparison.models.iter().filter(|model| model.under_trained == Some(true)) {
         terminal.text(format!("{} is under-trained: it does not beat the order-2 byte model", model.name))?;
     }
@@ -152,7 +157,10 @@ fn summary_row(model: &ModelResult) -> Vec<String> {
     vec![
         model.rank.map_or_else(String::new, |rank| rank.to_string()),
         model.name.clone(),
-        model.test.map_or_else(String::new, |test| spread(&test)),
+        match &model.failure {
+            Some(failure) => failure.in_words(),
+            None => model.test.map_or_else(String::new, |test| spread(&test)),
+        },
         model.validation.map_or_else(String::new, |validation| spread(&validation)),
         human::grouped(cost.parameters),
         cost.feed_forward_dim.to_string(),

@@ -41,7 +41,8 @@ pub struct Generation {
     pub seconds: f64,
 }
 
-/// Feeds the prompt (token ids) and generates after it; `emit` gets the text as it grows.
+/// Feeds the prompt (token ids) and generates after it; `emit` gets the text as it grows, beginning with a blank where one
+/// stands between the end of what the session has seen and the continuation.
 ///
 /// An empty prompt goes on from what the session has seen. The document token is never drawn: models are
 /// not trained to predict it.
@@ -58,7 +59,7 @@ pub fn generate(
     let stream = Stream::new(session, tokenizer, prompt, config, 0)?;
     let first = read(stream.session, prompt)?;
     let mut streams = [stream];
-    run(&mut streams, &first, config.tokens, &mut |_, text| emit(text))?;
+    run(&mut streams, tokenizer, &first, config.tokens, &mut |_, text| emit(text))?;
     let [stream] = streams;
     Ok(stream.end())
 }
@@ -81,7 +82,7 @@ pub fn generate_streams(
     others.iter_mut().for_each(|session| *session = reader.fork());
     let stream = |(seed, session)| Stream::new(session, tokenizer, prompt, config, seed);
     let mut streams = (0..).zip(sessions).map(stream).collect::<Result<Vec<Stream<'_>>>>()?;
-    run(&mut streams, &first, config.tokens, emit)?;
+    run(&mut streams, tokenizer, &first, config.tokens, emit)?;
     Ok(streams.into_iter().map(Stream::end).collect())
 }
 
@@ -158,14 +159,18 @@ impl<'a> Stream<'a> {
     }
 }
 
-/// Writes until every stream has `limit` tokens or was stopped; `first` is ln p of every token after the prompt.
+/// Writes until every stream has `limit` tokens or was stopped; `first` is ln p of every token after the prompt, which was read.
 fn run(
     streams: &mut [Stream<'_>],
+    tokenizer: &Tokenizer,
     first: &[f32],
     limit: usize,
     emit: &mut dyn FnMut(usize, &str) -> Result<()>,
 ) -> Result<()> {
     let begin = Instant::now();
+    for stream in streams.iter_mut() {
+        stream.detokenizer = tokenizer.detokenizer_after(stream.session.recent_tokens());
+    }
     let vocab = first.len();
     let mut rows = first.repeat(streams.len());
     let mut open: Vec<(usize, &mut Stream<'_>)> = streams.iter_mut().enumerate().collect();

@@ -1,15 +1,4 @@
-//! What the machine has: cores, SIMD instruction sets, memory.
-
-use serde::Serialize;
-
-/// Memory in bytes.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) struct Memory {
-    /// Installed.
-    pub(crate) total: u64,
-    /// Free for new work without swapping.
-    pub(crate) available: u64,
-}
+//! What the machine has: cores, SIMD instruction sets; and the memory that this process had.
 
 /// Cores that this process may use.
 pub(crate) fn cores() -> usize {
@@ -38,11 +27,6 @@ pub(crate) fn simd() -> Vec<&'static str> {
     }
 }
 
-/// The memory, where the system tells (Linux).
-pub(crate) fn memory() -> Option<Memory> {
-    parse_meminfo(&std::fs::read_to_string("/proc/meminfo").ok()?)
-}
-
 /// The most resident memory in bytes that this process has had, where the system tells (Linux). Unlike `getrusage`, it
 /// does not count what the parent had when this process was started.
 pub(crate) fn peak_resident() -> Option<u64> {
@@ -54,14 +38,6 @@ fn parse_peak(text: &str) -> Option<u64> {
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
-fn parse_meminfo(text: &str) -> Option<Memory> {
-    let field = |name: &str| -> Option<u64> {
-        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-        Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
-    };
-    Some(Memory { total: field("MemTotal:")?, available: field("MemAvailable:")? })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,12 +46,5 @@ mod tests {
     fn the_peak_is_read_in_bytes() {
         assert_eq!(parse_peak("VmPeak:\t 9 kB\nVmHWM:\t    3 kB\nVmRSS:\t 1 kB\n"), Some(3072));
         assert_eq!(parse_peak("nothing"), None);
-    }
-
-    #[test]
-    fn meminfo_is_read_in_bytes() {
-        let memory = parse_meminfo("MemTotal:  2 kB\nMemFree: 9 kB\nMemAvailable:   1 kB\n").unwrap();
-        assert_eq!((memory.total, memory.available), (2048, 1024));
-        assert!(parse_meminfo("nothing").is_none());
     }
 }

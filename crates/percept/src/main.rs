@@ -6,10 +6,12 @@ mod commands;
 mod comparison;
 mod crash;
 mod files;
+mod fit;
 mod human;
 mod interrupt;
 mod machine;
 mod meter;
+mod out_of_memory;
 mod screen;
 mod table;
 mod terminal;
@@ -18,7 +20,7 @@ mod training;
 use std::process::ExitCode;
 
 #[global_allocator]
-static ALLOCATOR: percept::HugePages = percept::HugePages;
+static ALLOCATOR: out_of_memory::OrExit = out_of_memory::OrExit;
 
 fn main() -> ExitCode {
     match crash::guard(run) {

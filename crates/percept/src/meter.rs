@@ -93,6 +93,14 @@ impl Parts {
         }
     }
 
+    /// Warns without tearing the bar.
+    pub(crate) fn warn(&self, line: &str) {
+        match &self.current {
+            Some((_, meter)) => meter.warn(line),
+            None => self.terminal.warn(line),
+        }
+    }
+
     /// The work is done: the bar goes.
     pub(crate) fn finish(&mut self) {
         self.current = None;

@@ -1,40 +1,51 @@
 //! What a user sees of a run while it trains, and what is left to say at its end.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
-use percept::data::Progress;
-use percept::train::{Event, Outcome, Started, StepMetrics, Summary, ValidationMetrics};
+use percept::data::{Progress, Watch};
+use percept::train::{Event, Outcome, Started, StepMetrics, Summary, ValidationMetrics, lossy};
 use percept::{Fault, Result};
 use serde::Serialize;
 
-use crate::human;
+use crate::interrupt;
 use crate::meter::{Meter, Parts};
 use crate::terminal::{Style, Terminal, invocation};
+use crate::{human, out_of_memory};
 
-/// Shows how text is read.
+/// Shows how text is read, and stops it at Ctrl-C.
 #[derive(Debug)]
-pub(crate) struct DataMeter(Parts);
+pub(crate) struct DataMeter {
+    parts: Parts,
+    interrupt: interrupt::Reading,
+}
 
 impl DataMeter {
     pub(crate) fn new(terminal: Terminal) -> Self {
-        Self(Parts::new(terminal))
-    }
-
-    /// One report.
-    pub(crate) fn show(&mut self, progress: Progress) {
-        match progress {
-            Progress::Working { phase, done, total } => {
-                let total = total.unwrap_or(done);
-                let detail = || format!("{} of {}", human::bytes(done), human::bytes(total));
-                self.0.set(phase.label(), phase.label(), done, total, detail);
-            }
-            Progress::Note(note) => self.0.say(&note),
-        }
+        Self { parts: Parts::new(terminal), interrupt: interrupt::Reading::begin() }
     }
 
     /// The work is done: the bar goes.
     pub(crate) fn finish(&mut self) {
-        self.0.finish();
+        self.parts.finish();
+    }
+}
+
+impl Watch<'static> for DataMeter {
+    fn progress(&mut self, progress: Progress) {
+        match progress {
+            Progress::Working { phase, done, total } => {
+                let total = total.unwrap_or(done);
+                let detail = || format!("{} of {}", human::bytes(done), human::bytes(total));
+                self.parts.set(phase.label(), phase.label(), done, total, detail);
+            }
+            Progress::Note(note) => self.parts.say(&note),
+            Progress::Warning(warning) => self.parts.warn(&warning),
+        }
+    }
+
+    fn stop(&self) -> &'static AtomicBool {
+        self.interrupt.stop()
     }
 }
 
@@ -44,34 +55,51 @@ pub(crate) struct Training {
     terminal: Terminal,
     data: DataMeter,
     meter: Option<Meter>,
+    run: Option<PathBuf>,
     /// Loss of each line of metrics, in bits per byte where those exist, else in nats per token.
     pub(crate) curve: Vec<f64>,
 }
 
 impl Training {
     pub(crate) fn new(terminal: Terminal) -> Self {
-        Self { terminal, data: DataMeter::new(terminal), meter: None, curve: Vec::new() }
+        Self { terminal, data: DataMeter::new(terminal), meter: None, run: None, curve: Vec::new() }
     }
 
     /// One event.
     pub(crate) fn event(&mut self, event: Event) {
         match event {
-            Event::Data(progress) => self.data.show(progress),
+            Event::Data(progress) => self.data.progress(progress),
             Event::Started(started) => self.started(&started),
             Event::Step(step) => self.step(&step),
             Event::Validation(validation) => self.say(&validation_line(&validation)),
             Event::Sample { step, text } => self.sample(step, &text),
+            Event::Note(note) => self.say(&note),
             Event::Warning(warning) => match &self.meter {
                 Some(meter) => meter.warn(&warning),
                 None => self.terminal.warn(warning),
             },
+            Event::Saved { step, .. } => self.keep_in_mind(step),
             Event::Finished(_) => self.meter = None,
             _ => {}
         }
     }
 
+    /// What to do where memory runs out from now on.
+    fn keep_in_mind(&self, step: u64) {
+        let less = "a smaller train.batch, or train.recompute=blocks, needs less memory";
+        out_of_memory::hint(match (step, &self.run) {
+            (0, _) | (_, None) => format!("{less}; there is no checkpoint yet"),
+            (step, Some(run)) => format!(
+                "the checkpoint of step {step} is kept: `percept resume {} --set train.batch=N` goes on from there; {less}",
+                human::path(run)
+            ),
+        });
+    }
+
     fn started(&mut self, started: &Started) {
         self.data.finish();
+        self.run = Some(started.run.clone());
+        self.keep_in_mind(started.step);
         self.terminal.say(format!(
             "{}: {} parameters on {} in {}",
             human::path(&started.run),
@@ -88,8 +116,12 @@ impl Training {
             human::plural(started.train_documents as u64, "document"),
             human::plural(started.train_tokens, "token")
         ));
-        if started.step > 0 {
-            self.terminal.say(format!("going on after step {} of {}", started.step, started.steps));
+        match started.step {
+            0 => {}
+            step if step < started.steps => {
+                self.terminal.say(format!("going on after step {step} of {}", started.steps));
+            }
+            step => self.terminal.say(format!("nothing is left to train after step {step}; --steps trains longer")),
         }
         let mut meter = Meter::new(self.terminal, "step", started.steps);
         meter.set(started.step, String::new);
@@ -128,6 +160,7 @@ fn validation_line(validation: &ValidationMetrics) -> String {
 /// What `train` and `resume` print with `--json`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
+    #[serde(serialize_with = "lossy::path")]
     run: PathBuf,
     step: u64,
     finished: bool,

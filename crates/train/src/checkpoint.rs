@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use percept_fault::{IoContext, Result};
 
-use crate::durable::{self, TEMPORARY};
+use crate::durable::{self, ASIDE, TEMPORARY};
 use crate::progress::{FileMark, Progress, Used};
 
 /// The checkpoints of a run.
@@ -35,10 +35,16 @@ impl Checkpoints {
         Self { folder }
     }
 
-    /// Makes the folder, and removes what a killed process left half written. Only for the holder of the run's lock.
+    /// Makes the folder, and removes what a killed process left half written; a checkpoint that had stepped aside for its
+    /// replacement comes back. Only for the holder of the run's lock.
     pub(crate) fn prepare(&self) -> Result<()> {
         fs::create_dir_all(&self.folder).at("make", &self.folder)?;
         for name in self.names()? {
+            if let Some(old) = name.strip_prefix(ASIDE).map(|name| self.folder.join(name)).filter(|path| !path.exists())
+            {
+                fs::rename(self.folder.join(&name), &old).at("restore", &old)?;
+                continue;
+            }
             if name.starts_with(TEMPORARY) {
                 durable::remove_folder(&self.folder.join(name))?;
             }
@@ -112,8 +118,10 @@ impl Broken {
     /// Moves the checkpoint out of the way of the next one, without losing it.
     pub(crate) fn set_aside(&self) -> Result<()> {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        let aside = self.path.with_file_name(format!("broken-{name}"));
-        durable::remove_folder(&aside)?;
+        let names =
+            (1..).map(|count| if count == 1 { format!("broken-{name}") } else { format!("broken-{name}-{count}") });
+        let mut free = names.map(|name| self.path.with_file_name(name)).filter(|path| !path.exists());
+        let aside = free.next().unwrap_or_default();
         fs::rename(&self.path, &aside).at("move", &self.path)
     }
 }
@@ -232,6 +240,19 @@ mod tests {
     }
 
     #[test]
+    fn a_checkpoint_whose_replacement_was_cut_short_comes_back() {
+        let run = Run::with_steps(&[5]);
+        let aside = run.checkpoints.folder.join(format!("{ASIDE}step-000005"));
+        fs::rename(run.checkpoints.path(5), &aside).unwrap();
+        run.checkpoints.prepare().unwrap();
+        assert_eq!((run.newest(), aside.exists()), ((Some(5), vec![]), false));
+        // Where the replacement is in its place, what stepped aside has no use.
+        fs::create_dir(&aside).unwrap();
+        run.checkpoints.prepare().unwrap();
+        assert_eq!(run.checkpoints.names().unwrap(), ["step-000005"]);
+    }
+
+    #[test]
     fn a_save_that_fails_leaves_no_trace() {
         let run = Run::with_steps(&[5]);
         let failed = run.checkpoints.save(&mut progress(10), |folder| {
@@ -266,5 +287,12 @@ mod tests {
         broken[0].set_aside().unwrap();
         assert_eq!(run.checkpoints.steps().unwrap(), [5]);
         assert!(run.checkpoints.names().unwrap().contains(&"broken-step-000010".to_owned()));
+        // Nor is one that was set aside before.
+        run.save(10).unwrap();
+        fs::remove_file(run.checkpoints.path(10).join("model")).unwrap();
+        run.checkpoints.newest(Used::Everything).unwrap().1[0].set_aside().unwrap();
+        let mut names = run.checkpoints.names().unwrap();
+        names.sort();
+        assert_eq!(names, ["broken-step-000010", "broken-step-000010-2", "step-000005"]);
     }
 }

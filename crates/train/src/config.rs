@@ -8,10 +8,19 @@ use percept_model::ModelConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::continuation::Continuation;
 use crate::device::DeviceChoice;
 use crate::precision::PrecisionChoice;
 use crate::presets::NO_PRESET;
 use crate::schedule::{Decay, Schedule};
+
+/// Most windows of a micro-batch, and most micro-batches of a step.
+const MOST_WINDOWS: usize = 1 << 20;
+
+/// Whether a number, as far as it is one, has a place in single precision.
+fn is_single(value: f64) -> bool {
+    value == 0.0 || !value.is_finite() || (value as f32).is_normal()
+}
 
 /// Everything that a run needs; enough to repeat it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -123,6 +132,9 @@ pub struct TrainConfig {
     pub keep: usize,
     /// Whether the curves are written as TensorBoard event files too, into the folder `tensorboard`.
     pub tensorboard: bool,
+    /// What the learning rate follows after a step from which the run was lengthened; `percept resume` writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub continuation: Option<Continuation>,
 }
 
 impl Default for TrainConfig {
@@ -157,6 +169,7 @@ impl Default for TrainConfig {
             checkpoint_every: 200,
             keep: 2,
             tensorboard: false,
+            continuation: None,
         }
     }
 }
@@ -183,6 +196,11 @@ impl RunConfig {
     /// The configuration as TOML, complete: read back, it is equal to this one.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self).map_err(|error| Fault::internal("cannot write the configuration").because(error))
+    }
+
+    /// The text of the `config.toml` that a run keeps.
+    pub(crate) fn to_run_file(&self) -> Result<String> {
+        Ok(format!("# The resolved configuration of this run, with every key.\n{}", self.to_toml()?))
     }
 
     /// The JSON schema of the configuration file.
@@ -217,6 +235,7 @@ impl TrainConfig {
             final_fraction: self.final_fraction,
             cooldown: self.cooldown,
             halve_every: self.halve_every,
+            continuation: self.continuation,
         }
     }
 
@@ -233,14 +252,23 @@ impl TrainConfig {
         if let Some((key, _)) = counts.iter().find(|(_, value)| *value == 0) {
             return Err(Fault::usage(format!("train.{key} is 0")).hint(format!("set train.{key} to at least 1")));
         }
-        let positive = |value: f64| value > 0.0 && value.is_finite();
+        // The sampler's and the optimizer's numbers are products of these with the window.
+        let sizes = [("batch", self.batch), ("accumulate", self.accumulate)];
+        if let Some((key, value)) = sizes.iter().find(|(_, value)| *value > MOST_WINDOWS) {
+            return Err(Fault::usage(format!("train.{key} = {value} is too large"))
+                .hint(format!("train.{key} is at most {MOST_WINDOWS}")));
+        }
+        // The optimizer computes in single precision.
+        let positive = |value: f64| value as f32 > 0.0 && (value as f32).is_finite();
         let share = |value: f64| (0.0..=1.0).contains(&value);
         let decay = |value: f64| (0.0..1.0).contains(&value);
-        let at_least_zero = |value: f64| value >= 0.0 && value.is_finite();
+        let at_least_zero = |value: f64| value >= 0.0 && (value as f32).is_finite();
+        let continued = self.continuation.map_or(self.learning_rate, |continuation| continuation.learning_rate);
         let numbers = [
             ("learning_rate", self.learning_rate, positive(self.learning_rate), "above 0"),
+            ("continuation.learning_rate", continued, at_least_zero(continued), "at least 0"),
             ("epsilon", self.epsilon, positive(self.epsilon), "above 0"),
-            ("seconds", self.seconds, at_least_zero(self.seconds), "at least 0"),
+            ("seconds", self.seconds, self.seconds >= 0.0 && self.seconds.is_finite(), "at least 0"),
             ("weight_decay", self.weight_decay, at_least_zero(self.weight_decay), "at least 0"),
             ("clip", self.clip, at_least_zero(self.clip), "at least 0"),
             ("final_fraction", self.final_fraction, share(self.final_fraction), "between 0 and 1"),
@@ -250,9 +278,33 @@ impl TrainConfig {
             ("ema", self.ema, decay(self.ema), "at least 0 and below 1"),
         ];
         if let Some((key, value, _, range)) = numbers.iter().find(|(_, _, fits, _)| !fits) {
-            return Err(Fault::usage(format!("train.{key} = {value} is out of range"))
-                .hint(format!("train.{key} must be {range}")));
+            return Err(Fault::usage(format!("train.{key} = {value} is out of range")).hint(format!(
+                "train.{key} must be {range}{}",
+                if is_single(*value) { "" } else { ", in single precision" }
+            )));
         }
         self.device.parse::<DeviceChoice>().map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_training_cannot_compute_with_are_named() {
+        let base = TrainConfig::default;
+        for (config, message, hint) in [
+            (TrainConfig { batch: usize::MAX, ..base() }, "train.batch = 18446744073709551615 is too large", "1048576"),
+            (TrainConfig { accumulate: 1 << 40, ..base() }, "train.accumulate = 1099511627776 is too large", "1048576"),
+            (TrainConfig { learning_rate: 1e40, ..base() }, "out of range", "above 0, in single precision"),
+            (TrainConfig { epsilon: 1e-50, ..base() }, "out of range", "above 0, in single precision"),
+            (TrainConfig { clip: f64::INFINITY, ..base() }, "train.clip = inf is out of range", "at least 0"),
+        ] {
+            let fault = config.validate().unwrap_err();
+            assert!(fault.is_usage() && fault.to_string().contains(message), "{fault}");
+            assert!(fault.hint_text().unwrap().ends_with(hint), "{:?}", fault.hint_text());
+        }
+        TrainConfig { seconds: 1e300, steps: u64::MAX, ..base() }.validate().unwrap();
     }
 }

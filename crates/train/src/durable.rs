@@ -12,6 +12,8 @@ use sha2::{Digest, Sha256};
 
 /// Prefix of temporary names; whatever bears it after a crash is rubbish.
 pub(crate) const TEMPORARY: &str = ".tmp-";
+/// Prefix of the name under which an old folder waits until the new one is in its place.
+pub(crate) const ASIDE: &str = ".tmp-old-";
 
 /// Replaces `path` by a file with these contents.
 pub fn write_file(path: &Path, contents: &[u8]) -> Result<()> {
@@ -25,6 +27,53 @@ pub fn write_file(path: &Path, contents: &[u8]) -> Result<()> {
     }
     fs::rename(&temporary, path).at("write", path)?;
     sync_folder(parent(path))
+}
+
+/// Writes a folder: the files that `write` puts into the folder that it is given, all or none. `path` must be absent, or a
+/// folder that holds none of them; whatever else is in it stays. `last`: the file that makes the folder usable.
+///
+/// # Errors
+/// Whatever `write` meets; usage: a file is there already; environment: `path` can't be written to.
+pub fn write_folder(path: &Path, last: &str, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let path = &std::path::absolute(path).at("find", path)?;
+    // Into a folder that is there, files can be moved from inside it only: it may be a file system of its own.
+    let staging = if path.is_dir() { path.join(format!("{TEMPORARY}files")) } else { temporary_beside(path)? };
+    let written = remove_folder(&staging).and_then(|()| fill(&staging, write)).and_then(|()| match path.is_dir() {
+        true => move_files(&staging, path, last),
+        false => fs::rename(&staging, path).at("write", path).and_then(|()| sync_folder(parent(path))),
+    });
+    if written.is_err() {
+        let _ = fs::remove_dir_all(&staging);
+    }
+    written
+}
+
+/// Makes a folder, lets `write` fill it, and forces its files to the disk.
+fn fill(folder: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    fs::create_dir_all(folder).at("make", folder)?;
+    write(folder)?;
+    for entry in fs::read_dir(folder).at("read", folder)? {
+        sync_file(&entry.at("read", folder)?.path())?;
+    }
+    sync_folder(folder)
+}
+
+/// Moves all files of the folder `from` to `to`, `last` after the others, and removes `from`. A failure leaves none in `to`.
+fn move_files(from: &Path, to: &Path, last: &str) -> Result<()> {
+    let entries = fs::read_dir(from).and_then(Iterator::collect::<std::io::Result<Vec<_>>>).at("read", from)?;
+    let mut names: Vec<_> = entries.into_iter().map(|entry| entry.file_name()).collect();
+    names.sort_by_key(|name| name == last);
+    if let Some(taken) = names.iter().map(|name| to.join(name)).find(|path| path.exists()) {
+        return Err(Fault::usage(format!("{} is there already", taken.display())).hint("choose another folder"));
+    }
+    for (moved, name) in names.iter().enumerate() {
+        if let Err(error) = fs::rename(from.join(name), to.join(name)) {
+            names[..moved].iter().for_each(|name| drop(fs::remove_file(to.join(name))));
+            return Err(error).at("write", to.join(name));
+        }
+    }
+    sync_folder(to)?;
+    remove_folder(from)
 }
 
 /// Forces a file's contents to the disk.
@@ -43,7 +92,7 @@ pub(crate) fn sync_folder(path: &Path) -> Result<()> {
 pub(crate) fn replace_folder(from: &Path, to: &Path) -> Result<()> {
     sync_folder(from)?;
     let name = to.file_name().unwrap_or_default().to_string_lossy();
-    let aside = parent(to).join(format!("{TEMPORARY}old-{name}"));
+    let aside = parent(to).join(format!("{ASIDE}{name}"));
     if to.exists() {
         remove_folder(&aside)?;
         fs::rename(to, &aside).at("replace", to)?;
@@ -122,6 +171,49 @@ mod tests {
         replace_folder(&from, &to).unwrap();
         assert!(to.join("new").exists() && !to.join("old").exists() && !from.exists());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_folder_is_written_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let write = |folder: &Path| {
+            ["config", "weights"].iter().try_for_each(|name| fs::write(folder.join(name), "new").at("write", folder))
+        };
+        let fail = |folder: &Path| write(folder).and(Err(Fault::environment("no space left")));
+        assert!(write_folder(&at("new"), "config", fail).unwrap_err().is_environment());
+        assert_eq!(names(folder.path()), [""; 0]);
+        write_folder(&at("new"), "config", write).unwrap();
+        assert_eq!(
+            (names(folder.path()), names(&at("new"))),
+            (vec!["new".into()], vec!["config".into(), "weights".into()])
+        );
+        // A folder that is there keeps what is in it, and nothing is written over.
+        fs::create_dir(at("mine")).unwrap();
+        fs::write(at("mine/notes"), "old").unwrap();
+        assert!(write_folder(&at("mine"), "config", fail).is_err());
+        assert_eq!(names(&at("mine")), ["notes"]);
+        write_folder(&at("mine"), "config", write).unwrap();
+        assert_eq!(names(&at("mine")), ["config", "notes", "weights"]);
+        fs::write(at("mine/weights"), "old").unwrap();
+        fs::remove_file(at("mine/config")).unwrap();
+        let fault = write_folder(&at("mine"), "config", write).unwrap_err();
+        assert!(fault.is_usage() && fault.to_string().ends_with("weights is there already"), "{fault}");
+        assert_eq!(
+            (names(&at("mine")), fs::read(at("mine/weights")).unwrap()),
+            (vec!["notes".into(), "weights".into()], b"old".into())
+        );
+        // Not even root can make a folder in a file.
+        assert!(write_folder(&at("mine/notes/new"), "config", write).unwrap_err().is_environment());
+        assert!(write_folder(&at("mine/notes"), "config", write).unwrap_err().is_environment());
+        assert_eq!(names(folder.path()), ["mine", "new"]);
     }
 
     #[test]

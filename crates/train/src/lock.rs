@@ -23,17 +23,7 @@ impl Lock {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).at("open", path)?;
         match patiently(&file) {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // On Windows a locked file can't be read: the message then goes without the number.
-                let _ = file.read_to_string(&mut holder);
-                return Err(Fault::environment(format!(
-                    "{} is in use by another process {}",
-                    path.parent().unwrap_or(path).display(),
-                    holder.trim()
-                ))
-                .hint("wait until it ends, or train into another run folder"));
-            }
+            Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut file)),
             // A file system without locks: going on is better than refusing to train there.
             Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(error).at("lock", path),
@@ -43,6 +33,24 @@ impl Lock {
         file.write_all(format!("(process {})\n", std::process::id()).as_bytes()).at("write", path)?;
         Ok(Self { _file: file })
     }
+}
+
+/// # Errors
+/// As [`Lock::acquire`], where a process holds the lock now. Takes and makes nothing.
+pub(crate) fn check(path: &Path) -> Result<()> {
+    match File::open(path) {
+        Ok(mut file) if is_held(path) => Err(in_use(path, &mut file)),
+        _ => Ok(()),
+    }
+}
+
+fn in_use(path: &Path, file: &mut File) -> Fault {
+    let mut holder = String::new();
+    // On Windows a locked file can't be read: the message then goes without the number.
+    let _ = file.read_to_string(&mut holder);
+    let folder = path.parent().unwrap_or(path).display();
+    Fault::environment(format!("{folder} is in use by another process {}", holder.trim()))
+        .hint("wait until it ends, or train into another run folder")
 }
 
 /// Takes the lock, also where somebody looks at it just now ([`is_held`]): a look is over in a moment.
@@ -76,7 +84,10 @@ mod tests {
         assert!(fault.is_environment(), "{fault}");
         assert!(fault.to_string().contains(&format!("(process {})", std::process::id())), "{fault}");
         assert!(is_held(&path));
+        assert_eq!(check(&path).unwrap_err().to_string(), fault.to_string());
         drop(lock);
+        check(&path).unwrap();
+        check(&folder.path().join("none")).unwrap();
         assert!(!is_held(&path) && !is_held(&folder.path().join("none")));
         Lock::acquire(&path).unwrap();
     }

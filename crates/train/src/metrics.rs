@@ -1,6 +1,6 @@
 //! `metrics.jsonl`: one JSON object per line, in the order of the steps.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,8 @@ use percept_fault::{Fault, IoContext, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::durable;
-use crate::tensorboard::EventLog;
+use crate::metrics_file::{MetricsFile, Resumed};
+use crate::tensorboard::{EventLog, Others};
 
 /// Metrics of training, over the steps since the last line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,43 +72,57 @@ impl Metrics {
     }
 }
 
-/// All lines of a metrics file; a last line that a crash cut off is left out.
-pub fn read_metrics(path: &Path) -> Result<Vec<Metrics>> {
-    let text = fs::read_to_string(path).at("read", path)?;
-    Ok(text.lines().map_while(|line| serde_json::from_str(line).ok()).collect())
-}
-
-/// The open file of a run.
+/// The open file of a run. It is only ever written at its end.
 #[derive(Debug)]
 pub(crate) struct MetricsLog {
     file: File,
     path: PathBuf,
+    /// The lines that were there and count.
+    kept: Vec<Metrics>,
+    /// Whether there was none, not even of steps that no longer count.
+    was_empty: bool,
     events: Option<EventLog>,
 }
 
 impl MetricsLog {
-    /// Opens the file for the steps after `step`; what it holds of later steps is dropped.
-    pub(crate) fn open(path: &Path, step: u64) -> Result<Self> {
-        let mut kept = String::new();
-        if path.exists() {
-            for metrics in read_metrics(path)?.iter().filter(|metrics| metrics.step() <= step) {
-                kept.push_str(&line(metrics)?);
-            }
+    /// Opens the file for the steps after `step`, and tells what to say about lines in it that can't be read.
+    ///
+    /// What it holds of later steps is taken back by a line of its own ([`Resumed`]).
+    pub(crate) fn open(path: &Path, step: u64) -> Result<(Self, Option<String>)> {
+        let mut found = if path.exists() { MetricsFile::read(path)? } else { MetricsFile::default() };
+        let file = OpenOptions::new().append(true).create(true).open(path).at("open", path)?;
+        durable::sync_folder(path.parent().unwrap_or(path))?;
+        let was_empty = found.lines.is_empty();
+        let mut log = Self { file, path: path.to_owned(), kept: Vec::new(), was_empty, events: None };
+        if found.is_cut {
+            // Whatever the last line is, the next one is not a part of it.
+            log.write("\n")?;
+            found = MetricsFile::read(path)?;
         }
-        durable::write_file(path, kept.as_bytes())?;
-        let file = OpenOptions::new().append(true).open(path).at("open", path)?;
-        Ok(Self { file, path: path.to_owned(), events: None })
+        if found.lines.iter().any(|line| line.step() > step) {
+            log.write(&as_line(&Resumed { step })?)?;
+            found.lines.retain(|line| line.step() <= step);
+        }
+        let warning = found.warning(path);
+        log.kept = found.lines;
+        Ok((log, warning))
+    }
+
+    /// Whether the file held no line of metrics when it was opened.
+    pub(crate) fn was_empty(&self) -> bool {
+        self.was_empty
     }
 
     /// Writes the lines, those that are there first, as TensorBoard events too; the run has trained for `seconds`.
     pub(crate) fn with_events(self, folder: &Path, seconds: f64) -> Result<Self> {
-        let events = EventLog::open(folder, &read_metrics(&self.path)?, seconds)?;
+        let others = if self.was_empty { Others::Kept } else { Others::Replaced };
+        let events = EventLog::open(folder, &self.kept, seconds, others)?;
         Ok(Self { events: Some(events), ..self })
     }
 
     /// Appends one line.
     pub(crate) fn add(&mut self, metrics: &Metrics) -> Result<()> {
-        self.file.write_all(line(metrics)?.as_bytes()).at("write", &self.path)?;
+        self.write(&as_line(metrics)?)?;
         self.events.as_mut().map_or(Ok(()), |events| events.add(metrics))
     }
 
@@ -116,37 +131,65 @@ impl MetricsLog {
         self.file.sync_data().at("write", &self.path)?;
         self.events.as_ref().map_or(Ok(()), EventLog::sync)
     }
+
+    fn write(&mut self, text: &str) -> Result<()> {
+        self.file.write_all(text.as_bytes()).at("write", &self.path)
+    }
 }
 
-fn line(metrics: &Metrics) -> Result<String> {
-    let json =
-        serde_json::to_string(metrics).map_err(|error| Fault::internal("cannot write metrics").because(error))?;
+fn as_line(value: &impl Serialize) -> Result<String> {
+    let json = serde_json::to_string(value).map_err(|error| Fault::internal("cannot write metrics").because(error))?;
     Ok(json + "\n")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::metrics_file::read_metrics;
 
     fn validation(step: u64) -> Metrics {
         Metrics::Validation(ValidationMetrics { step, targets: 7, loss: 1.0 / 3.0, bits_per_byte: None, best: false })
     }
 
     #[test]
-    fn opening_drops_later_steps_and_a_cut_line() {
+    fn opening_keeps_every_byte_and_takes_back_later_steps() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
-        let mut log = MetricsLog::open(&path, 0).unwrap();
+        let (mut log, warning) = MetricsLog::open(&path, 0).unwrap();
+        assert!(warning.is_none() && log.was_empty());
         for step in [5, 10, 15] {
             log.add(&validation(step)).unwrap();
         }
-        let mut text = fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with("{\"kind\":\"validation\",\"step\":5,"), "{text}");
-        text.push_str("{\"kind\":\"valid");
-        fs::write(&path, text).unwrap();
-        let mut log = MetricsLog::open(&path, 10).unwrap();
+        let mut before = fs::read_to_string(&path).unwrap();
+        assert!(before.starts_with("{\"kind\":\"validation\",\"step\":5,"), "{before}");
+        before = before.replacen('\n', "\n\nnot mine\n", 1) + "{\"kind\":\"valid";
+        fs::write(&path, &before).unwrap();
+        let (mut log, warning) = MetricsLog::open(&path, 10).unwrap();
+        let warning = warning.unwrap();
+        assert!(warning.contains("metrics.jsonl:2: ") && warning.contains("2 others, the last in line 6"), "{warning}");
+        assert_eq!(log.kept, [validation(5), validation(10)]);
         log.add(&validation(11)).unwrap();
         log.sync().unwrap();
         assert_eq!(read_metrics(&path).unwrap(), [validation(5), validation(10), validation(11)]);
+        let after = fs::read_to_string(&path).unwrap();
+        assert!(after.starts_with(&before), "{after}");
+    }
+
+    #[test]
+    fn a_run_that_lost_no_step_adds_its_own_lines_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let (mut log, _) = MetricsLog::open(&path, 0).unwrap();
+        log.add(&validation(5)).unwrap();
+        let before = fs::read_to_string(&path).unwrap();
+        MetricsLog::open(&path, 5).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), before);
+        // The end of the last line alone is missing.
+        fs::write(&path, before.trim_end()).unwrap();
+        let (log, warning) = MetricsLog::open(&path, 5).unwrap();
+        assert_eq!((log.kept, warning), (vec![validation(5)], None));
+        assert_eq!(fs::read_to_string(&path).unwrap(), before);
     }
 }

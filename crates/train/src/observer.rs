@@ -73,6 +73,8 @@ pub enum Event {
         /// Its folder.
         path: PathBuf,
     },
+    /// Something that the user asked for, in figures.
+    Note(String),
     /// Something that the user should know; the run goes on.
     Warning(String),
     /// The run is over, or was interrupted.

@@ -1,17 +1,20 @@
 //! What a run folder tells without its model being loaded: for lists of runs, and for watching one.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use percept_data::Identity;
 use percept_fault::{Fault, IoContext, Result};
 use percept_model::properties::Properties;
 use serde::Serialize;
 
 use crate::config::RunConfig;
 use crate::lock;
-use crate::metrics::{Metrics, StepMetrics, ValidationMetrics, read_metrics};
-use crate::progress::Progress;
+use crate::lossy;
+use crate::metrics::{Metrics, StepMetrics, ValidationMetrics};
+use crate::metrics_file::{MetricsFile, read_metrics};
 use crate::run_folder::RunFolder;
 
 /// How deep below a folder runs are looked for.
@@ -49,7 +52,7 @@ impl RunStatus {
         if folder.diverged_path().exists() {
             return RunStatus::Diverged;
         }
-        let (step, last) = match newest_progress(&folder) {
+        let (step, last) = match folder.newest_progress() {
             Some(progress) => (progress.step, progress.planned.unwrap_or(config.train.steps)),
             // Its checkpoints were removed, or there is none yet.
             None => (
@@ -77,6 +80,7 @@ impl RunStatus {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Overview {
     /// The run folder.
+    #[serde(serialize_with = "lossy::path")]
     pub run: PathBuf,
     /// How it stands.
     pub status: RunStatus,
@@ -117,11 +121,9 @@ impl Overview {
             Ok(config) => overview.add_config(&config),
             Err(fault) => overview.problem = Some(unreadable_config(&folder, &fault)),
         }
-        match metrics(&folder) {
-            Ok(lines) => overview.add_metrics(&lines),
-            Err(fault) => overview.problem = overview.problem.or(Some(fault.to_string())),
-        }
-        if let Some(progress) = newest_progress(&folder) {
+        let problem = overview.read_metrics(&folder.metrics_path());
+        overview.problem = overview.problem.or(problem);
+        if let Some(progress) = folder.newest_progress() {
             overview.step = overview.step.max(progress.step);
             overview.steps = progress.planned.or(overview.steps);
         }
@@ -158,6 +160,20 @@ impl Overview {
         self.steps = Some(config.train.steps);
     }
 
+    /// Takes the figures of a metrics file, if there is one; what is wrong with it.
+    fn read_metrics(&mut self, path: &Path) -> Option<String> {
+        if !path.exists() {
+            return None;
+        }
+        match MetricsFile::read(path) {
+            Ok(file) => {
+                self.add_metrics(&file.lines);
+                file.warning(path)
+            }
+            Err(fault) => Some(fault.to_string()),
+        }
+    }
+
     fn add_metrics(&mut self, lines: &[Metrics]) {
         self.step = lines.last().map_or(0, Metrics::step);
         if let Some(last) = last_step(lines) {
@@ -186,24 +202,36 @@ pub fn find_runs(folder: &Path) -> Result<Vec<PathBuf>> {
             .hint("name the folder that holds your runs, e.g. runs"));
     }
     fs::read_dir(folder).at("read", folder)?;
-    let mut runs = Vec::new();
-    walk(folder, DEPTH, &mut runs);
+    let (mut runs, mut seen, mut level) = (Vec::new(), HashSet::new(), vec![folder.to_owned()]);
+    for _ in 0..=DEPTH {
+        level = below(level, &mut seen, &mut runs);
+    }
     runs.sort();
     Ok(runs)
 }
 
-fn walk(folder: &Path, depth: usize, runs: &mut Vec<PathBuf>) {
+/// The folders just below those of a level, which are sorted. Those that are runs go to `runs` instead.
+///
+/// Links are followed, but a folder counts once, under the first of its names: there may be circles.
+fn below(level: Vec<PathBuf>, seen: &mut HashSet<Identity>, runs: &mut Vec<PathBuf>) -> Vec<PathBuf> {
     const PARTS: [&str; 4] = ["config.toml", "metrics.jsonl", "environment.json", "checkpoints"];
-    if PARTS.iter().any(|part| folder.join(part).exists()) {
-        return runs.push(folder.to_owned());
+    let mut next = Vec::new();
+    for folder in level {
+        if Identity::at(&folder).is_ok_and(|identity| !seen.insert(identity)) {
+            continue;
+        }
+        if PARTS.iter().any(|part| folder.join(part).exists()) {
+            runs.push(folder);
+            continue;
+        }
+        let entries = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        next.extend(entries.filter(|path| path.is_dir()));
     }
-    let below = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    if depth > 0 {
-        below.filter(|path| path.is_dir()).for_each(|path| walk(&path, depth - 1, runs));
-    }
+    next.sort();
+    next
 }
 
-/// The lines of metrics of a run; none where it has not written any yet.
+/// The lines of metrics of a run that count; none where it has not written any yet.
 ///
 /// # Errors
 /// An environment fault where the file is there and cannot be read.
@@ -227,15 +255,10 @@ fn best_validation(lines: &[Metrics]) -> Option<&ValidationMetrics> {
     validations.min_by(|a, b| a.loss.total_cmp(&b.loss))
 }
 
-/// Where the newest checkpoint stands; its weights are not looked at.
-fn newest_progress(folder: &RunFolder) -> Option<Progress> {
-    let checkpoints = folder.checkpoints();
-    checkpoints.steps().ok()?.into_iter().rev().find_map(|step| Progress::read_in(&checkpoints.path(step)).ok())
-}
-
 fn unreadable_config(folder: &RunFolder, fault: &Fault) -> String {
     match folder.holds_a_run() {
         true => fault.to_string(),
+        false if folder.holds_checkpoints() => "it has no config.toml: `percept resume` restores it".to_owned(),
         false => "it has no config.toml".to_owned(),
     }
 }
@@ -312,6 +335,14 @@ mod tests {
         let runs = find_runs(root.path()).unwrap();
         assert_eq!(runs, [root.path().join("a/deep"), root.path().join("b")]);
         assert_eq!(find_runs(&root.path().join("b")).unwrap(), [root.path().join("b")]);
+        // A deep link is met before the folder itself in the order of names, and hides nothing below it.
+        #[cfg(unix)]
+        for (to, link) in [("../../..", "a/deep2/x/up"), ("..", "notes/up"), ("b", "z")] {
+            let link = root.path().join(link);
+            fs::create_dir_all(link.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(to, link).unwrap();
+        }
+        assert_eq!(find_runs(root.path()).unwrap(), runs);
         assert!(find_runs(&root.path().join("nothing")).unwrap_err().is_environment());
     }
 }

@@ -32,6 +32,9 @@ pub(crate) struct Progress {
     pub(crate) planned: Option<u64>,
     /// The sampler's place in the text, in the sampler's own form.
     pub(crate) position: Value,
+    /// Fingerprint of the validation and test text; unknown in checkpoints of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) held_out: Option<String>,
     /// What has gathered since the last line of metrics.
     pub(crate) interval: Interval,
     /// The best validation so far.
@@ -193,6 +196,7 @@ pub(crate) mod tests {
             seconds: 1.0 / 3.0,
             planned: None,
             position: serde_json::json!({ "taken": u64::MAX }),
+            held_out: Some("0123".into()),
             interval: Interval { nll: 0.1 + 0.2, targets: 7, tokens: 8, seconds: 1e-9 },
             best: Some(Best { step: 4, loss: 2.0f64.sqrt() }),
             files: BTreeMap::new(),

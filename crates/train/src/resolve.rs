@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use percept_data::DataConfig;
 use percept_fault::{Fault, Result};
+use percept_model::ModelConfig;
 
 use crate::config::RunConfig;
 use crate::keys::Keys;
@@ -53,12 +55,32 @@ pub fn resolve_preset(name: &str) -> Result<RunConfig> {
     resolve(&Sources { preset: Some(name.to_owned()), ..Sources::default() })
 }
 
+/// The configuration of a model that comes without a run, such as what a weight file carries, with changes on top.
+///
+/// - `place`: where the model's configuration stands; messages about it begin so.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_model(model: &ModelConfig, place: &str, overrides: Vec<Override>) -> Result<RunConfig> {
+    let keys = toml::Table::try_from(model)
+        .map_err(|error| Fault::internal("the configuration can't be serialised").because(error))?;
+    let carried = keys.into_iter().map(|(key, value)| Override::flag(place, format!("model.{key}"), value));
+    let overrides = carried.chain(overrides).collect();
+    resolve(&Sources { preset: Some(NO_PRESET.to_owned()), file: None, overrides })
+}
+
 /// The configuration that a run folder keeps, with changes on top.
 pub(crate) fn resolve_over(file: PathBuf, overrides: &[Override]) -> Result<RunConfig> {
     let keys = Keys::of(RunConfig::schema());
     let mut layers = Layers::default();
     layers.add_document(&read_file(&file)?, &keys, &|line| Origin::File(file.clone(), line))?;
-    finish(layers, &keys, overrides)
+    // A run keeps the rules by which its text was read and split; those of before they had a number are the first.
+    let records_edition = layers.origins().contains_key("data.edition");
+    let mut config = finish(layers, &keys, overrides)?;
+    if !records_edition {
+        config.data.edition = DataConfig::FIRST_EDITION;
+    }
+    Ok(config)
 }
 
 fn finish(mut layers: Layers, keys: &Keys, overrides: &[Override]) -> Result<RunConfig> {

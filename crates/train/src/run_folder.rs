@@ -1,26 +1,28 @@
-//! The folder of a run: what lies where, and reading a trained model from it.
+//! The folder of a run: what lies where, and which checkpoint is meant.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
 use percept_data::Tokenizer;
 use percept_fault::{Fault, IoContext, Result};
-use percept_model::{LanguageModel, weights};
 
 use crate::checkpoint::{Checkpoint, Checkpoints};
 use crate::config::RunConfig;
 use crate::durable;
+use crate::layering::Override;
 use crate::lock::Lock;
 use crate::progress::{Progress, Used};
 use crate::resolve::resolve_over;
-use crate::state::check_model;
 use crate::trainer::write_names;
 
 /// Name of the weights in a checkpoint.
 pub(crate) const MODEL: &str = "model.safetensors";
 /// Name of the folder of the checkpoints.
-const CHECKPOINTS: &str = "checkpoints";
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
+/// Name of the configuration, in a run and in a checkpoint.
+pub(crate) const CONFIG: &str = "config.toml";
+/// Name of the tokenizer, in a run and in a checkpoint.
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
 /// Name of the moments in a checkpoint.
 pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
 
@@ -28,8 +30,9 @@ pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
 ///
 /// ```text
 /// config.toml  environment.json  metrics.jsonl  tokenizer.json  samples/  lock
-/// checkpoints/step-000500/{model,optimizer}.safetensors, progress.json
-/// latest, best; diverged, tensorboard/ where that applies
+/// checkpoints/step-000500/{model,optimizer}.safetensors, config.toml, tokenizer.json, progress.json
+/// latest, best; diverged, tensorboard/, text/ (what came from pipes) where that applies
+/// .percept: says that none of this is text
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFolder {
@@ -48,55 +51,6 @@ pub enum Which {
     Step(u64),
 }
 
-/// A trained model with all that is needed to use it.
-#[derive(Debug)]
-pub struct LoadedRun {
-    /// The run's configuration.
-    pub config: RunConfig,
-    /// The model, without autodiff.
-    pub model: LanguageModel,
-    /// Its tokenizer.
-    pub tokenizer: Tokenizer,
-    /// The checkpoint's folder.
-    pub checkpoint: PathBuf,
-    /// Steps done at the checkpoint.
-    pub step: u64,
-    /// What the user should know, e.g. that a broken checkpoint was passed over.
-    pub warnings: Vec<String>,
-}
-
-/// Loads a checkpoint of a run. `path` is a run folder, or a checkpoint's folder (then `which` is not used). An exported
-/// folder (weights, configuration and tokenizer side by side, no checkpoints) loads as step 0.
-///
-/// # Errors
-/// An environment fault where there is no run, no checkpoint or none that is whole.
-pub fn load_run(path: &Path, which: Which, device: &Device) -> Result<LoadedRun> {
-    let (folder, which) = match step_of(path) {
-        Some((run, step)) => (RunFolder::existing(run)?, Which::Step(step)),
-        None => (RunFolder::existing(path)?, which),
-    };
-    let (checkpoint, step, warnings) = match folder.is_export() {
-        true => (folder.path.clone(), 0, Vec::new()),
-        false => {
-            let (checkpoint, warnings) = folder.find(which)?;
-            (checkpoint.path, checkpoint.progress.step, warnings)
-        }
-    };
-    let config = folder.config()?;
-    let weights_path = checkpoint.join(MODEL);
-    let model = weights::load(&weights_path, device)?;
-    check_model(&weights_path, model.config(), &config.model)?;
-    let tokenizer = folder.tokenizer()?;
-    Ok(LoadedRun { config, model, tokenizer, checkpoint, step, warnings })
-}
-
-/// `RUN/checkpoints/step-000500` as run and step.
-fn step_of(path: &Path) -> Option<(&Path, u64)> {
-    let step = path.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok()?;
-    let checkpoints = path.parent()?;
-    (checkpoints.file_name()? == "checkpoints").then(|| (checkpoints.parent().unwrap_or(Path::new(".")), step))
-}
-
 impl RunFolder {
     /// The run folder at a path, whether or not there is one.
     pub fn new(path: impl Into<PathBuf>) -> Self {
@@ -112,9 +66,16 @@ impl RunFolder {
         if folder.holds_a_run() {
             return Ok(folder);
         }
-        let what = if folder.path.exists() { "is no run folder: it has no config.toml" } else { "does not exist" };
-        Err(Fault::environment(format!("{} {what}", folder.path.display()))
-            .hint("name the folder that `percept train` wrote, e.g. runs/my-run"))
+        Err(folder.is_no_run())
+    }
+
+    /// The fault where there is no configuration.
+    pub(crate) fn is_no_run(&self) -> Fault {
+        let what = if self.path.exists() { "is no run folder: it has no config.toml" } else { "does not exist" };
+        Fault::environment(format!("{} {what}", self.path.display())).hint(match self.holds_checkpoints() {
+            true => format!("`percept resume {}` restores it from the newest checkpoint", self.path.display()),
+            false => "name the folder that `percept train` wrote, e.g. runs/my-run".to_owned(),
+        })
     }
 
     /// The folder.
@@ -127,14 +88,63 @@ impl RunFolder {
         self.config_path().is_file()
     }
 
-    /// Whether the folder holds exported weights instead of checkpoints.
+    /// Whether a run was started here that can go on: its configuration, or else a checkpoint, is there.
+    pub fn is_begun(&self) -> bool {
+        self.holds_a_run() || self.holds_checkpoints()
+    }
+
+    /// Whether the folder holds exported weights.
     pub(crate) fn is_export(&self) -> bool {
-        self.path.join(MODEL).is_file()
+        self.holds_a_run() && self.path.join(MODEL).is_file()
+    }
+
+    /// Whether there is a checkpoint, whole or broken.
+    pub(crate) fn holds_checkpoints(&self) -> bool {
+        self.checkpoint_steps().is_ok_and(|steps| !steps.is_empty())
+    }
+
+    /// Refuses a folder for a new run that would write over another one, or leave it looking like its own.
+    ///
+    /// # Errors
+    /// A usage fault that says what is there.
+    pub(crate) fn check_free(&self) -> Result<()> {
+        let path = self.path.display();
+        if self.holds_a_run() {
+            return Err(Fault::usage(format!("{path} already holds a run"))
+                .hint(format!("`percept resume {path}` goes on with it; else choose another folder")));
+        }
+        if has_entries(&self.path.join(CHECKPOINTS)) {
+            return Err(Fault::usage(format!("{path} holds checkpoints of a run, but no config.toml")).hint(format!(
+                "`percept resume {path}` restores it from the newest checkpoint and goes on; else choose another folder"
+            )));
+        }
+        let has_metrics = fs::metadata(self.metrics_path()).is_ok_and(|file| file.len() > 0);
+        for (name, there) in [("metrics.jsonl", has_metrics), (MODEL, self.path.join(MODEL).exists())] {
+            if there {
+                return Err(Fault::usage(format!("{path} holds {name} of another run, but no config.toml"))
+                    .hint("choose another folder, or move that file away"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to replace the tokenizer of somebody else, which no run here has.
+    ///
+    /// # Errors
+    /// A usage fault.
+    pub(crate) fn check_tokenizer(&self, tokenizer: &Tokenizer) -> Result<()> {
+        let path = self.tokenizer_path();
+        let is_other = |own: Result<Tokenizer>| own.map_or(true, |own| own.fingerprint() != tokenizer.fingerprint());
+        if path.exists() && is_other(self.tokenizer()) {
+            return Err(Fault::usage(format!("{} is another tokenizer than the run's", path.display()))
+                .hint("choose another run folder, or move that file away"));
+        }
+        Ok(())
     }
 
     /// `config.toml`: the resolved configuration.
     pub fn config_path(&self) -> PathBuf {
-        self.path.join("config.toml")
+        self.path.join(CONFIG)
     }
 
     /// `metrics.jsonl`.
@@ -149,7 +159,7 @@ impl RunFolder {
 
     /// `tokenizer.json`, for bytes too.
     pub fn tokenizer_path(&self) -> PathBuf {
-        self.path.join("tokenizer.json")
+        self.path.join(TOKENIZER)
     }
 
     /// `samples/`.
@@ -169,7 +179,12 @@ impl RunFolder {
 
     /// The resolved configuration.
     pub fn config(&self) -> Result<RunConfig> {
-        resolve_over(self.config_path(), &[])
+        self.config_with(&[])
+    }
+
+    /// The resolved configuration with changes on top.
+    pub fn config_with(&self, overrides: &[Override]) -> Result<RunConfig> {
+        resolve_over(self.config_path(), overrides)
     }
 
     /// The tokenizer that the run was trained with.
@@ -230,8 +245,7 @@ impl RunFolder {
             (Some(checkpoint), _) => Ok((checkpoint, warnings)),
             (None, Some(broken)) => Err(Fault::environment(format!("no checkpoint is whole: {}", broken.reason))
                 .hint("train again into another run folder")),
-            (None, None) => Err(Fault::environment(format!("{} has no checkpoint yet", self.path.display()))
-                .hint("`percept resume` goes on from the start")),
+            (None, None) => Err(self.has_no_checkpoint()),
         }
     }
 
@@ -253,9 +267,7 @@ impl RunFolder {
     fn find_step(&self, step: u64) -> Result<Checkpoint> {
         let path = self.checkpoints().path(step);
         if !path.exists() {
-            let steps: Vec<String> = self.checkpoint_steps()?.iter().map(u64::to_string).collect();
-            return Err(Fault::environment(format!("{} has no checkpoint of step {step}", self.path.display()))
-                .hint(format!("there are: {}", steps.join(", "))));
+            return Err(self.no_checkpoint_of(step));
         }
         let progress = Progress::verify(&path, Used::Only(MODEL)).map_err(|fault| {
             Fault::environment(format!("broken checkpoint: {fault}")).hint("use another checkpoint")
@@ -263,12 +275,48 @@ impl RunFolder {
         Ok(Checkpoint { path, progress })
     }
 
+    /// The fault where there is no checkpoint of a step.
+    pub(crate) fn no_checkpoint_of(&self, step: u64) -> Fault {
+        let steps: Vec<String> = self.checkpoint_steps().unwrap_or_default().iter().map(u64::to_string).collect();
+        match (steps.is_empty(), self.holds_a_run()) {
+            (true, false) => self.is_no_run(),
+            (true, true) => self.has_no_checkpoint(),
+            (false, _) => Fault::environment(format!("{} has no checkpoint of step {step}", self.path.display()))
+                .hint(format!("there are: {}", steps.join(", "))),
+        }
+    }
+
+    fn has_no_checkpoint(&self) -> Fault {
+        Fault::environment(format!("{} has no checkpoint yet", self.path.display()))
+            .hint("`percept resume` goes on from the start")
+    }
+
+    /// The step that the file `best` names; where it names none, what the newest checkpoint knows.
     fn best_step(&self) -> Result<Option<u64>> {
-        let path = self.name_path("best");
+        if let Some(step) = self.named_step("best")? {
+            return Ok(Some(step));
+        }
+        Ok(self.newest_progress().and_then(|progress| progress.best).map(|best| best.step))
+    }
+
+    /// The step of the checkpoint that the file `latest` or `best` names, if it is there and names one.
+    pub(crate) fn named_step(&self, name: &str) -> Result<Option<u64>> {
+        let path = self.name_path(name);
         if !path.exists() {
             return Ok(None);
         }
-        let name = fs::read_to_string(&path).at("read", &path)?;
+        let name = fs::read(&path).at("read", &path)?;
+        let name = String::from_utf8_lossy(&name);
         Ok(name.trim().strip_prefix("step-").and_then(|step| step.parse().ok()))
     }
+
+    /// Where the newest checkpoint stands; its weights are not looked at.
+    pub(crate) fn newest_progress(&self) -> Option<Progress> {
+        let checkpoints = self.checkpoints();
+        checkpoints.steps().ok()?.into_iter().rev().find_map(|step| Progress::read_in(&checkpoints.path(step)).ok())
+    }
+}
+
+fn has_entries(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }

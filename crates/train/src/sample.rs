@@ -30,7 +30,9 @@ pub(crate) fn sample(
         tokens.push(token);
         session.feed_into(&[token], &mut log_probabilities)?;
     }
-    Ok(String::from_utf8_lossy(&tokenizer.decode(&tokens)).into_owned())
+    let mut detokenizer = tokenizer.detokenizer();
+    let text: String = tokens.iter().map(|&token| detokenizer.push(token)).collect();
+    Ok(text + &detokenizer.finish())
 }
 
 /// The token at `at` in [0, 1) of the distribution p^(1 / temperature).

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::continuation::Continuation;
+
 /// What follows the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -34,14 +36,30 @@ pub struct Schedule {
     pub cooldown: f64,
     /// Steps between two halvings (halving).
     pub halve_every: u64,
+    /// What the steps after one follow instead.
+    pub continuation: Option<Continuation>,
 }
 
 impl Schedule {
     /// The learning rate of step `step`, counted from 1 to `steps`.
     ///
     /// Warm-up rises as `peak * step / warmup`; the last step has exactly `peak * final_fraction`
-    /// under `cosine` and `wsd`.
+    /// under `cosine` and `wsd`. After a continuation's step, its own schedule counts from there.
     pub fn learning_rate(&self, step: u64) -> f64 {
+        match self.continuation {
+            None => self.own_rate(step),
+            // A run that ends before it has nothing to do with it.
+            Some(Continuation { step: last, .. }) if last >= self.steps => self.own_rate(step),
+            Some(Continuation { step: last, steps, .. }) if step <= last => Self { steps, ..*self }.own_rate(step),
+            Some(Continuation { step: last, learning_rate, schedule, .. }) => {
+                let steps = self.steps.saturating_sub(last);
+                Self { decay: schedule, peak: learning_rate, warmup: 0, steps, ..*self }.own_rate(step - last)
+            }
+        }
+    }
+
+    /// The learning rate without the continuation.
+    fn own_rate(&self, step: u64) -> f64 {
         if step < self.warmup {
             return self.peak * step as f64 / self.warmup as f64;
         }
@@ -53,7 +71,7 @@ impl Schedule {
                 self.between(0.5 * (1.0 + cosine))
             }
             Decay::Wsd => {
-                let stable = self.steps - (self.steps as f64 * self.cooldown).round() as u64;
+                let stable = self.steps.saturating_sub((self.steps as f64 * self.cooldown).round() as u64);
                 self.between(1.0 - progress(step, stable.max(self.warmup), self.steps))
             }
         }
@@ -79,7 +97,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn schedule(decay: Decay) -> Schedule {
-        Schedule { decay, peak: 1e-3, warmup: 10, steps: 110, final_fraction: 0.1, cooldown: 0.2, halve_every: 50 }
+        let continuation = None;
+        let (warmup, steps) = (10, 110);
+        Schedule { decay, peak: 1e-3, warmup, steps, final_fraction: 0.1, cooldown: 0.2, halve_every: 50, continuation }
     }
 
     fn close(a: f64, b: f64) {
@@ -118,6 +138,18 @@ mod tests {
         close(schedule(Decay::Halving).learning_rate(49), 1e-3);
         close(schedule(Decay::Halving).learning_rate(50), 5e-4);
         close(schedule(Decay::Halving).learning_rate(100), 2.5e-4);
+    }
+
+    #[test]
+    fn a_continuation_counts_from_its_step() {
+        let continuation = Continuation { step: 110, steps: 110, learning_rate: 1e-4, schedule: Decay::Cosine };
+        let whole = Schedule { steps: 210, continuation: Some(continuation), ..schedule(Decay::Cosine) };
+        for (step, rate) in [(5, 5e-4), (60, 5.5e-4), (110, 1e-4), (160, 5.5e-5), (210, 1e-5)] {
+            close(whole.learning_rate(step), rate);
+        }
+        // A shorter run never gets there.
+        let short = Schedule { steps: 60, ..whole };
+        close(short.learning_rate(60), 1e-4);
     }
 
     proptest! {

@@ -1,27 +1,27 @@
-//! Starting a run, and going on with one.
+//! Starting a run, and what a new and a resumed one have in common.
 
-use std::fs;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use percept_data::{DataConfig, Dataset, SourceConfig, Split, Tokenizer, Windows};
-use percept_fault::{Fault, IoContext, Result};
+use percept_data::{DataConfig, Dataset, SourceConfig, Split, Tokenizer, Windows, check_apart, is_stream};
+use percept_fault::{Fault, IoContext, Result, path_text};
 use percept_model::{LanguageModel, ModelConfig};
 
+use crate::claim::Claim;
 use crate::config::RunConfig;
 use crate::device::DeviceChoice;
 use crate::durable;
 use crate::environment::Environment;
-use crate::layering::Override;
+use crate::load::{LoadedRun, load_run};
 use crate::lock::Lock;
 use crate::metrics::MetricsLog;
 use crate::observer::{Event, Observer, Outcome, Started};
 use crate::precision::Bf16Support;
-use crate::progress::{FORMAT, Interval, Progress, Used, position_of, restore_position};
-use crate::resolve::resolve_over;
-use crate::run_folder::{LoadedRun, RunFolder, Which, load_run};
+use crate::progress::{FORMAT, Interval, Progress, position_of};
+use crate::run_folder::{RunFolder, Which};
 use crate::state::{State, check_model};
+use crate::streams;
 use crate::trainer::{Trainer, write_names};
 use crate::validation::{Validation, bytes_per_token};
 use crate::windows::windows;
@@ -32,142 +32,89 @@ use crate::windows::windows;
 ///
 /// # Errors
 /// Usage: a wrong configuration, a folder that holds a run. Environment: unreadable data, an unwritable folder, a
-/// missing device. Check: loss or gradient are no longer finite; the last checkpoint is from before that.
+/// missing device. Check: loss or gradient are no longer finite; the last checkpoint is from before that. Interrupted: `stop` became
+/// true while the text was read.
 pub fn train(config: &RunConfig, folder: &Path, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
     config.validate()?;
     config.data.validate()?;
+    // What the run's configuration could not hold is refused before any text is read.
+    with_absolute_paths(config.clone())?;
     let folder = RunFolder::new(absolute(folder).at("find", folder)?);
-    if folder.holds_a_run() {
-        return Err(Fault::usage(format!("{} already holds a run", folder.path().display())).hint(format!(
-            "`percept resume {}` goes on with it; else choose another folder",
-            folder.path().display()
-        )));
+    check_apart(folder.path(), &config.data)?;
+    let claim = Claim::stake(&folder)?;
+    match prepare_new(config, &claim, &folder, stop, observer) {
+        Ok((prepared, state)) => begin(prepared, state, None, stop, observer),
+        Err(fault) => {
+            claim.give_up()?;
+            Err(fault)
+        }
     }
-    let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
-    let config = &with_precision(config.clone(), &device)?;
-    let initial = load_initial(config, &device, observer)?;
-    let made = !folder.path().exists();
-    fs::create_dir_all(folder.samples_path()).at("make", folder.samples_path())?;
-    let lock = Lock::acquire(&folder.lock_path())?;
-    let prepared = prepare_new(config, &folder, initial, &device, &device_name, observer);
-    if prepared.is_err() && made {
-        // Nothing was trained: leave no folder behind that only looks like a run.
-        durable::remove_folder(folder.path())?;
-    }
-    let (config, dataset, state) = prepared?;
-    begin(Prepared { config, folder, dataset, device_name, lock }, state, None, stop, observer)
 }
 
 /// Opens the data and the model, and writes what a run folder holds from the start.
 fn prepare_new(
     config: &RunConfig,
+    claim: &Claim<'_>,
     folder: &RunFolder,
-    initial: Option<LoadedRun>,
-    device: &Device,
-    device_name: &str,
+    stop: &AtomicBool,
     observer: &mut dyn Observer,
-) -> Result<(RunConfig, Dataset, State)> {
-    let dataset = open_data(&config.data, None, observer)?;
-    let config = complete(config, &dataset)?;
-    let model = first_model(&config, &dataset, initial, device)?;
+) -> Result<(Prepared, State)> {
+    let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
+    let config = with_precision(config.clone(), &device)?;
+    let initial = load_initial(&config, &device, observer)?;
+    let data = streams::keep(&config.data, folder, stop, observer)?;
+    let dataset = open_data(&data, None, stop, observer)?;
+    let config = complete(&config, &dataset, folder)?;
+    let windows = windows(&dataset, &config)?;
+    let model = first_model(&config, &dataset, initial, &device)?;
+    folder.check_tokenizer(dataset.tokenizer())?;
+    let lock = claim.lock()?;
     folder.checkpoints().prepare()?;
     dataset.tokenizer().save(folder.tokenizer_path())?;
-    Environment::current(device_name, config.train.precision).write(&folder.environment_path())?;
+    Environment::current(&device_name, config.train.precision).write(&folder.environment_path())?;
     // The configuration comes last: with it, the folder holds a run.
     write_config(folder, &config)?;
     let state = State::new(model, &config.train);
-    Ok((config, dataset, state))
-}
-
-/// Goes on with the run in `folder` from its newest whole checkpoint, bit for bit on the CPU.
-///
-/// `overrides` may change keys of `[train]` and `[sample]`, e.g. `train.steps` to train longer.
-///
-/// # Errors
-/// As [`train`]; environment: the folder holds no run, or no checkpoint is whole.
-pub fn resume(
-    folder: &Path,
-    overrides: &[Override],
-    stop: &AtomicBool,
-    observer: &mut dyn Observer,
-) -> Result<Outcome> {
-    let folder = RunFolder::existing(absolute(folder).at("find", folder)?)?;
-    let lock = Lock::acquire(&folder.lock_path())?;
-    check_overrides(overrides)?;
-    let config = resolve_over(folder.config_path(), overrides)?;
-    let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
-    let config = with_precision(config, &device)?;
-    let checkpoints = folder.checkpoints();
-    checkpoints.prepare()?;
-    fs::create_dir_all(folder.samples_path()).at("make", folder.samples_path())?;
-    let (newest, broken) = checkpoints.newest(Used::Everything)?;
-    if let (None, Some(broken)) = (&newest, broken.first()) {
-        return Err(Fault::environment(format!("no checkpoint is whole: {}", broken.reason))
-            .hint("train again into another run folder"));
-    }
-    for broken in &broken {
-        let from = newest.as_ref().map_or(0, |checkpoint| checkpoint.progress.step);
-        let text = format!("broken checkpoint set aside, going on from step {from}: {}", broken.reason);
-        observer.event(Event::Warning(text));
-        broken.set_aside()?;
-    }
-    let environment = Environment::current(&device_name, config.train.precision);
-    if let Some(difference) = environment.difference(&folder.environment_path())? {
-        observer.event(Event::Warning(format!("the numbers may differ in the last bits: {difference}")));
-    }
-    let dataset = open_data(&config.data, Some(folder.tokenizer()?), observer)?;
-    let state = match &newest {
-        Some(checkpoint) => State::load(&checkpoint.path, &config.model, &config.train, device)?,
-        None => {
-            observer.event(Event::Warning("there is no checkpoint yet: starting from step 0".to_owned()));
-            let initial = load_initial(&config, &device, observer)?;
-            State::new(first_model(&config, &dataset, initial, &device)?, &config.train)
-        }
-    };
-    if !overrides.is_empty() {
-        write_config(&folder, &config)?;
-    }
-    environment.write(&folder.environment_path())?;
-    let mut progress = newest.map(|checkpoint| checkpoint.progress);
-    if let Some(progress) = progress.as_mut().filter(|_| !overrides.is_empty()) {
-        // Another limit may hold now.
-        progress.planned = None;
-    }
-    begin(Prepared { config, folder, dataset, device_name, lock }, state, progress, stop, observer)
+    Ok((Prepared { config, folder: folder.clone(), dataset, windows, device_name, lock }, state))
 }
 
 /// What a new and a resumed run have in common.
-struct Prepared {
-    config: RunConfig,
-    folder: RunFolder,
-    dataset: Dataset,
-    device_name: String,
-    lock: Lock,
+pub(crate) struct Prepared {
+    pub(crate) config: RunConfig,
+    pub(crate) folder: RunFolder,
+    pub(crate) dataset: Dataset,
+    /// At the place of the progress.
+    pub(crate) windows: Windows,
+    pub(crate) device_name: String,
+    pub(crate) lock: Lock,
 }
 
-fn begin(
+/// Trains to the end, from step 0 where there is no progress.
+pub(crate) fn begin(
     prepared: Prepared,
     state: State,
     progress: Option<Progress>,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    let Prepared { config, folder, dataset, device_name, lock } = prepared;
+    let Prepared { config, folder, dataset, windows, device_name, lock } = prepared;
     let train = &config.train;
     let (vocab, tokens) = (config.model.vocab, dataset.tokenizer().vocab_size());
     if vocab > tokens {
         observer.event(Event::Warning(format!("model.vocab is {vocab}, the tokenizer has {tokens} tokens only")));
     }
-    let mut windows = windows(&dataset, &config)?;
     let saved = progress.as_ref().map(|progress| progress.step);
-    let progress = match progress {
-        Some(progress) => {
-            restore_position(&mut windows, &progress.position)?;
-            progress
-        }
+    let mut progress = match progress {
+        Some(progress) => progress,
         None => fresh_progress(&windows)?,
     };
-    let mut metrics = MetricsLog::open(&folder.metrics_path(), progress.step)?;
+    progress.held_out = Some(dataset.held_out_fingerprint());
+    let (mut metrics, warning) = MetricsLog::open(&folder.metrics_path(), progress.step)?;
+    warning.into_iter().for_each(|warning| observer.event(Event::Warning(warning)));
+    if metrics.was_empty() && progress.step >= train.log_every {
+        let path = folder.metrics_path();
+        observer.event(Event::Warning(format!("{} holds no line of the steps so far", path.display())));
+    }
     if train.tensorboard {
         metrics = metrics.with_events(&folder.tensorboard_path(), progress.seconds)?;
     }
@@ -175,7 +122,7 @@ fn begin(
     durable::remove_file(&diverged)?;
     write_names(&folder, saved, progress.best.map(|best| best.step))?;
     let validation = Validation::new(&dataset, config.model.context, train);
-    let started = started(&config, &folder, &dataset, &state.model, device_name, progress.step);
+    let started = started(&config, &folder, &dataset, &state.model, device_name, &progress);
     let trainer = Trainer {
         checkpoints: folder.checkpoints(),
         bytes_per_token: bytes_per_token(&dataset, Split::Train),
@@ -207,7 +154,7 @@ fn started(
     dataset: &Dataset,
     model: &LanguageModel,
     device: String,
-    step: u64,
+    progress: &Progress,
 ) -> Started {
     let count = |split| dataset.parts(split).iter().map(|part| part.documents.len()).sum();
     Started {
@@ -215,8 +162,8 @@ fn started(
         parameters: model.parameter_count(),
         device,
         precision: config.train.precision,
-        step,
-        steps: config.train.steps,
+        step: progress.step,
+        steps: progress.planned.unwrap_or(config.train.steps),
         train_tokens: dataset.evaluation(Split::Train).map(|document| document.tokens.len() as u64).sum(),
         train_documents: count(Split::Train),
         validation_documents: count(Split::Validation),
@@ -233,29 +180,51 @@ fn fresh_progress(windows: &Windows) -> Result<Progress> {
         seconds: 0.0,
         planned: None,
         position: position_of(windows)?,
+        held_out: None,
         interval: Interval::default(),
         best: None,
         files: Default::default(),
     })
 }
 
-fn open_data(config: &DataConfig, tokenizer: Option<Tokenizer>, observer: &mut dyn Observer) -> Result<Dataset> {
-    Dataset::open(config, tokenizer, &mut |progress| observer.event(Event::Data(progress)))
+pub(crate) fn open_data(
+    config: &DataConfig,
+    tokenizer: Option<Tokenizer>,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<Dataset> {
+    Dataset::open(config, tokenizer, &mut Reading { observer, stop })
+}
+
+/// Tells the observer how the text is read, until the run is to stop.
+pub(crate) struct Reading<'o, 's> {
+    pub(crate) observer: &'o mut dyn Observer,
+    pub(crate) stop: &'s AtomicBool,
+}
+
+impl<'s> percept_data::Watch<'s> for Reading<'_, 's> {
+    fn progress(&mut self, progress: percept_data::Progress) {
+        self.observer.event(Event::Data(progress));
+    }
+
+    fn stop(&self) -> &'s AtomicBool {
+        self.stop
+    }
 }
 
 /// The configuration with the precision that this device takes, so that a run says what was used and keeps it.
-fn with_precision(mut config: RunConfig, device: &Device) -> Result<RunConfig> {
+pub(crate) fn with_precision(mut config: RunConfig, device: &Device) -> Result<RunConfig> {
     config.train.precision = config.train.precision.on(Bf16Support::of(device))?.into();
     Ok(config)
 }
 
 /// The configuration with what only the data knows, and with paths that hold from any folder.
-fn complete(config: &RunConfig, dataset: &Dataset) -> Result<RunConfig> {
-    let mut config = config.clone();
-    config.data = with_absolute_paths(dataset.config())?;
-    if let Some(path) = &mut config.train.init_from {
-        *path = absolute(&path).at("find", &path)?;
+fn complete(config: &RunConfig, dataset: &Dataset, folder: &RunFolder) -> Result<RunConfig> {
+    let mut config = RunConfig { data: dataset.config().clone(), ..config.clone() };
+    if is_stream(&config.data.tokenizer) {
+        config.data.tokenizer = path_text(&folder.tokenizer_path(), "--run")?.to_owned();
     }
+    let mut config = with_absolute_paths(config)?;
     let vocab = dataset.tokenizer().vocab_size();
     if config.model.vocab == 0 {
         config.model.vocab = vocab;
@@ -270,29 +239,46 @@ fn complete(config: &RunConfig, dataset: &Dataset) -> Result<RunConfig> {
     Ok(config)
 }
 
-fn with_absolute_paths(config: &DataConfig) -> Result<DataConfig> {
-    let mut config = config.clone();
-    let is_path = |path: &str| path != "-" && !path.starts_with("synthetic:");
-    let sources = [&mut config.sources, &mut config.validation, &mut config.test];
-    for SourceConfig { path, .. } in sources.into_iter().flatten().filter(|source| is_path(&source.path)) {
-        *path = absolute_text(path)?;
+/// The configuration with paths that hold from any folder.
+///
+/// # Errors
+/// A usage fault where such a path is not UTF-8: the file would name another one, and the run could not go on.
+pub(crate) fn with_absolute_paths(mut config: RunConfig) -> Result<RunConfig> {
+    let data = &mut config.data;
+    let sources =
+        [("data.sources", &mut data.sources), ("data.validation", &mut data.validation), ("data.test", &mut data.test)];
+    for (key, sources) in sources {
+        for SourceConfig { path, .. } in sources.iter_mut().filter(|source| is_path(&source.path)) {
+            *path = absolute_text(Path::new(path), key)?;
+        }
     }
-    if config.tokenizer != "bytes" {
-        config.tokenizer = absolute_text(&config.tokenizer)?;
+    if data.tokenizer != "bytes" {
+        data.tokenizer = absolute_text(Path::new(&data.tokenizer), "data.tokenizer")?;
     }
-    if let Some(cache) = &mut config.cache {
-        *cache = absolute(&cache).at("find", &cache)?;
+    for (key, path) in [("data.cache", &mut data.cache), ("train.init_from", &mut config.train.init_from)] {
+        if let Some(path) = path {
+            *path = absolute_text(path, key)?.into();
+        }
     }
     Ok(config)
 }
 
-fn absolute_text(path: &str) -> Result<String> {
+/// Whether a source is a file or a folder.
+pub(crate) fn is_path(source: &str) -> bool {
+    source != "-" && !source.starts_with("synthetic:")
+}
+
+fn absolute_text(path: &Path, key: &str) -> Result<String> {
     let path: PathBuf = absolute(path).at("find", path)?;
-    Ok(path.to_string_lossy().into_owned())
+    path_text(&path, key).map(str::to_owned)
 }
 
 /// The run that this one starts from, if any.
-fn load_initial(config: &RunConfig, device: &Device, observer: &mut dyn Observer) -> Result<Option<LoadedRun>> {
+pub(crate) fn load_initial(
+    config: &RunConfig,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Option<LoadedRun>> {
     let Some(path) = config.train.init_from.as_deref() else { return Ok(None) };
     let initial = load_run(path, Which::Latest, device)?;
     for warning in &initial.warnings {
@@ -302,7 +288,7 @@ fn load_initial(config: &RunConfig, device: &Device, observer: &mut dyn Observer
 }
 
 /// The model of step 0: fresh, or with the weights of another run.
-fn first_model(
+pub(crate) fn first_model(
     config: &RunConfig,
     dataset: &Dataset,
     initial: Option<LoadedRun>,
@@ -335,17 +321,7 @@ fn check_initial(initial: &LoadedRun, model: &ModelConfig, tokenizer: &Tokenizer
     Ok(())
 }
 
-fn write_config(folder: &RunFolder, config: &RunConfig) -> Result<()> {
-    let text = format!("# The resolved configuration of this run, with every key.\n{}", config.to_toml()?);
-    durable::write_file(&folder.config_path(), text.as_bytes())
-}
-
-/// A resumed run keeps its model and data.
-fn check_overrides(overrides: &[Override]) -> Result<()> {
-    match overrides.iter().find(|change| !change.key().starts_with("train.") && !change.key().starts_with("sample.")) {
-        Some(change) => Err(Fault::usage(format!("`{}` of a run can't change", change.key())).hint(
-            "resume takes keys of [train] and [sample]; `percept train --set train.init_from=RUN` starts a new run",
-        )),
-        None => Ok(()),
-    }
+/// Writes the configuration that the run folder keeps.
+pub(crate) fn write_config(folder: &RunFolder, config: &RunConfig) -> Result<()> {
+    durable::write_file(&folder.config_path(), config.to_run_file()?.as_bytes())
 }

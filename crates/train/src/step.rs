@@ -7,6 +7,7 @@ use percept_model::ops::in_precision;
 use percept_model::{Batch, Gradients, IGNORED, LanguageModel, Loss, Mode};
 
 use crate::config::TrainConfig;
+use crate::divergence::Divergence;
 use crate::optimizer::{global_norm, plain_device};
 use crate::precision::Bf16Support;
 use crate::state::State;
@@ -79,11 +80,11 @@ fn scored_targets(model: &LanguageModel, batch: &Batch) -> usize {
 }
 
 /// A fault of the kind check where training has diverged.
-pub(crate) fn check_finite(what: &str, value: f64, step: u64) -> Result<()> {
+pub(crate) fn check_finite(what: &'static str, value: f64, step: u64) -> Result<()> {
     if value.is_finite() {
         return Ok(());
     }
-    Err(Fault::check(format!("training diverged: the {what} of step {step} is {value}")).hint(
+    Err(Fault::check("training diverged").because(Divergence { what, step, value }).hint(
         "the last checkpoint is from before it; lower train.learning_rate, or lengthen train.warmup, and train again",
     ))
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use percept_fault::{IoContext, Result};
 
-use crate::metrics::Metrics;
+use crate::metrics_file::MetricsLine;
 
 /// Reads the lines that were added since the last look.
 #[derive(Debug)]
@@ -14,23 +14,25 @@ pub struct MetricsTail {
     path: PathBuf,
     /// Bytes that have been read, up to the end of a line.
     offset: u64,
-    /// The last line read, by which a file that was written anew is known.
+    /// Lines that have been read.
+    count: usize,
+    /// The last line read, by which another file in its place is known.
     last: Vec<u8>,
 }
 
 /// What a look has found.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tailed {
-    /// Whether the file was written anew, as a resumed run does: what was read before no longer counts.
+    /// Whether another file stands in its place, or none: what was read before no longer counts.
     pub restarted: bool,
-    /// New lines. Those that are no metrics are left out.
-    pub lines: Vec<Metrics>,
+    /// New lines.
+    pub lines: Vec<MetricsLine>,
 }
 
 impl MetricsTail {
     /// A reader that has read nothing yet; the file need not be there.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), offset: 0, last: Vec::new() }
+        Self { path: path.into(), offset: 0, count: 0, last: Vec::new() }
     }
 
     /// The complete lines since the last look.
@@ -52,7 +54,8 @@ impl MetricsTail {
             }
         }
         for line in text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
-            found.lines.extend(serde_json::from_slice::<Metrics>(line));
+            self.count += 1;
+            found.lines.push(MetricsLine::parse(line, self.count));
             self.offset += line.len() as u64;
             self.last = line.to_vec();
         }
@@ -77,7 +80,7 @@ impl MetricsTail {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::ValidationMetrics;
+    use crate::metrics::{Metrics, ValidationMetrics};
 
     fn line(step: u64) -> String {
         format!(r#"{{"kind":"validation","step":{step},"targets":1,"loss":0.5,"bits_per_byte":null,"best":false}}"#)
@@ -85,7 +88,9 @@ mod tests {
     }
 
     fn steps(found: &Tailed) -> Vec<u64> {
-        found.lines.iter().map(Metrics::step).collect()
+        let step =
+            |line: &MetricsLine| if let MetricsLine::Metrics(metrics) = line { Some(metrics.step()) } else { None };
+        found.lines.iter().filter_map(step).collect()
     }
 
     #[test]
@@ -97,22 +102,23 @@ mod tests {
         let (first, second) = (line(1), line(2));
         std::fs::write(&path, format!("{first}{}", &second[..20])).unwrap();
         assert_eq!(steps(&tail.look().unwrap()), [1]);
-        std::fs::write(&path, format!("{first}{second}rubbish\n{}", line(3))).unwrap();
+        let resumed = "{\"kind\":\"resumed\",\"step\":1}\n";
+        std::fs::write(&path, format!("{first}{second}rubbish\n{resumed}{}", line(3))).unwrap();
         let found = tail.look().unwrap();
+        let expected = ValidationMetrics { step: 2, targets: 1, loss: 0.5, bits_per_byte: None, best: false };
+        assert_eq!(found.lines[0], MetricsLine::Metrics(Metrics::Validation(expected)));
+        assert_eq!(found.lines[1..3], [MetricsLine::Unreadable(3), MetricsLine::Resumed(1)]);
         assert_eq!((steps(&found), found.restarted), (vec![2, 3], false));
         assert_eq!(tail.look().unwrap(), Tailed::default());
-        let expected = ValidationMetrics { step: 2, targets: 1, loss: 0.5, bits_per_byte: None, best: false };
-        assert_eq!(found.lines[0], Metrics::Validation(expected));
     }
 
     #[test]
-    fn a_file_that_was_cut_or_removed_begins_again() {
+    fn another_file_in_its_place_begins_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
         let mut tail = MetricsTail::new(&path);
         std::fs::write(&path, [1, 2, 3].map(line).concat()).unwrap();
         tail.look().unwrap();
-        // A resumed run goes on from an earlier step, and its file is soon as long as before.
         std::fs::write(&path, [1, 2, 9, 10].map(line).concat()).unwrap();
         let found = tail.look().unwrap();
         assert_eq!((steps(&found), found.restarted), (vec![1, 2, 9, 10], true));

@@ -10,6 +10,7 @@ use percept_model::LanguageModel;
 
 use crate::checkpoint::Checkpoints;
 use crate::config::RunConfig;
+use crate::copies::write_copies;
 use crate::durable;
 use crate::lock::Lock;
 use crate::metrics::{Metrics, MetricsLog, StepMetrics, ValidationMetrics};
@@ -52,6 +53,7 @@ impl Trainer<'_> {
             let result;
             (state, result) = self.step(state)?;
             self.count(&result, begin.elapsed().as_secs_f64());
+            self.tell_a_short_limit();
             self.plan_end();
             let last = self.progress.step == self.steps();
             let better = self.report(&state, &result)?;
@@ -75,6 +77,17 @@ impl Trainer<'_> {
     fn plan_end(&mut self) {
         let Progress { step, seconds, planned, .. } = self.progress;
         self.progress.planned = planned_steps(&self.config.train, step, seconds, planned);
+    }
+
+    /// Says where the time limit is less than a step.
+    fn tell_a_short_limit(&mut self) {
+        let Progress { step, tokens, seconds, .. } = self.progress;
+        let limit = self.config.train.seconds;
+        if step == 1 && limit > 0.0 && seconds > limit {
+            self.observer.event(Event::Warning(format!(
+                "train.seconds = {limit} is less than one step, which took {seconds:.2} s and is all of this run: {tokens} tokens"
+            )));
+        }
     }
 
     /// One optimizer step.
@@ -177,7 +190,10 @@ impl Trainer<'_> {
         let step = self.progress.step;
         self.progress.position = position_of(&self.windows)?;
         self.metrics.sync()?;
-        let saved = self.checkpoints.save(&mut self.progress, |folder| state.save(folder));
+        let saved = self.checkpoints.save(&mut self.progress, |folder| {
+            state.save(folder)?;
+            write_copies(folder, &self.config, self.dataset.tokenizer())
+        });
         let path = saved.map_err(|fault| self.cannot_save(step, fault))?;
         self.saved = Some(step);
         let best = self.progress.best.map(|best| best.step);

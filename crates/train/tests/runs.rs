@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::tensor::Device;
 use percept_fault::{Fault, Result};
 use percept_train::{
-    Bf16Support, Event, Metrics, Outcome, Override, PrecisionChoice, RunConfig, RunFolder, Sources, Which, load_run,
-    read_metrics, resolve, resume, train,
+    Bf16Support, Changes, Event, Metrics, Outcome, Override, PrecisionChoice, RunConfig, RunFolder, Sources, Which,
+    load_run, read_metrics, resolve, resume, train,
 };
 
 /// A folder with some text and room for runs.
@@ -76,8 +76,13 @@ impl Place {
     }
 
     fn resume(&self, name: &str) -> Result<(Outcome, Vec<Event>)> {
-        observed(|events, stop| resume(&self.path(name), &[], stop, events), |_, _| {})
+        observed(|events, stop| resume(&self.path(name), &Changes::default(), stop, events), |_, _| {})
     }
+}
+
+fn changes(overrides: &[&str]) -> Changes {
+    let overrides = overrides.iter().map(|change| Override::set(change).unwrap()).collect();
+    Changes { overrides, ..Changes::default() }
 }
 
 type Run<'a> = &'a mut dyn FnMut(Event);
@@ -270,7 +275,7 @@ fn a_run_folder_has_one_process() {
     let config = place.config(&[]);
     let intrude = |event: &Event, _: &AtomicBool| {
         if matches!(event, Event::Saved { step: 4, .. }) {
-            refused = resume(&run, &[], &AtomicBool::new(false), &mut |_: Event| {}).err();
+            refused = resume(&run, &Changes::default(), &AtomicBool::new(false), &mut |_: Event| {}).err();
         }
     };
     observed(|events, stop| train(&config, &run, stop, events), intrude).unwrap();
@@ -283,8 +288,8 @@ fn a_finished_run_can_be_lengthened_but_keeps_its_model() {
     let place = Place::new();
     place.train("run", &[]).unwrap();
     let resume_with = |change: &str| {
-        let change = [Override::set(change).unwrap()];
-        observed(|events, stop| resume(&place.path("run"), &change, stop, events), |_, _| {})
+        let changes = changes(&[change]);
+        observed(|events, stop| resume(&place.path("run"), &changes, stop, events), |_, _| {})
     };
     let (outcome, _) = resume_with("train.steps=14").unwrap();
     assert_eq!(outcome.summary().step, 14);
@@ -307,14 +312,14 @@ fn a_run_says_which_precision_it_took_and_keeps_it() {
     place.train("f32", &[]).unwrap();
     let differs = timeless_metrics(&place.path("auto")) != timeless_metrics(&place.path("f32"));
     assert_eq!(differs, taken == PrecisionChoice::Bf16);
-    let changes = ["train.precision=f32", "train.steps=13"].map(|change| Override::set(change).unwrap());
+    let to_f32 = changes(&["train.precision=f32", "train.steps=13"]);
     let run = place.path("auto");
-    let (_, events) = observed(|events, stop| resume(&run, &changes, stop, events), |_, _| {}).unwrap();
+    let (_, events) = observed(|events, stop| resume(&run, &to_f32, stop, events), |_, _| {}).unwrap();
     let warned = warnings(&events).iter().any(|text| text.ends_with("precision f32 instead of bf16"));
     assert_eq!(warned, taken == PrecisionChoice::Bf16);
     // A run that goes on keeps what `auto` stands for here, not the word.
-    let changes = ["train.precision=auto", "train.steps=14"].map(|change| Override::set(change).unwrap());
-    observed(|events, stop| resume(&run, &changes, stop, events), |_, _| {}).unwrap();
+    let to_auto = changes(&["train.precision=auto", "train.steps=14"]);
+    observed(|events, stop| resume(&run, &to_auto, stop, events), |_, _| {}).unwrap();
     assert_eq!(RunFolder::new(&run).config().unwrap().train.precision, taken);
     let environment = fs::read_to_string(place.path("auto/environment.json")).unwrap();
     assert!(environment.contains(&format!("\"precision\": \"{taken}\"")), "{environment}");
@@ -391,7 +396,7 @@ fn a_time_limit_ends_a_run_after_the_step_in_which_it_passes() {
     assert!(timeless_metrics(&place.path("run")).iter().any(|line| matches!(line, Metrics::Validation(_))));
     let (again, _) = place.resume("run").unwrap();
     assert_eq!(again.summary().step, 1);
-    let change = [Override::set("train.seconds=0").unwrap()];
-    let (longer, _) = observed(|events, stop| resume(&place.path("run"), &change, stop, events), |_, _| {}).unwrap();
+    let no_limit = changes(&["train.seconds=0"]);
+    let (longer, _) = observed(|events, stop| resume(&place.path("run"), &no_limit, stop, events), |_, _| {}).unwrap();
     assert_eq!(longer.summary().step, 12);
 }

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use percept_fault::{Fault, Result};
@@ -13,34 +14,25 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
+use super::cache_folder::{unwritable, writable};
 use super::format::Cache;
 use super::{Recipe, build};
 use crate::files;
+use crate::mark::tagged_folder;
+use crate::progress::go_on;
 use crate::source::{Input, InputKind, Stamp};
 use crate::tokenizer::{hex, sha256_hex};
-use crate::{Phase, Progress};
+use crate::{Phase, Progress, Watch};
 
 /// A file changed less than this ago may change again without another time stamp, so the index does not trust it yet.
 const SETTLED: Duration = Duration::from_secs(2);
 /// Partial files older than this were left by a process that was killed.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+/// Folders of a cache: token files, and what is remembered of inputs.
+const TOKENS: &str = "tokens";
+const INDEX: &str = "index";
 /// Files above this size are hashed one by one, with progress; smaller ones at once.
 const LARGE: u64 = 64 << 20;
-
-/// The folder of caches where `data.cache` names none: `percept` in the user's cache folder, or in the temporary folder
-/// where there is none.
-pub(crate) fn default_folder() -> PathBuf {
-    let from = |key: &str| std::env::var_os(key).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = |rest: &str| from("HOME").map(|home| home.join(rest));
-    let base = if cfg!(windows) {
-        from("LOCALAPPDATA")
-    } else if cfg!(target_os = "macos") {
-        home("Library/Caches")
-    } else {
-        from("XDG_CACHE_HOME").or_else(|| home(".cache"))
-    };
-    base.unwrap_or_else(std::env::temp_dir).join("percept")
-}
 
 #[derive(Serialize, Deserialize)]
 struct Entry {
@@ -48,21 +40,23 @@ struct Entry {
 }
 
 /// The cache of `recipe`: found, or built.
-pub(super) fn open(recipe: &Recipe<'_>, report: &mut dyn FnMut(Progress)) -> Result<Cache> {
+pub(super) fn open(recipe: &Recipe<'_>, watch: &mut dyn Watch<'_>) -> Result<Cache> {
     let listed = listing_key("corpus", recipe);
     if let Some(Entry { key }) = remembered(recipe.cache, &listed)
-        && let Some(cache) = load(recipe, &key, report)
+        && let Some(cache) = load(recipe, &key, watch)
     {
         return Ok(cache);
     }
-    let key = content_key(recipe, report);
-    if let Some(cache) = load(recipe, &key, report) {
+    let key = content_key(recipe, watch)?;
+    if let Some(cache) = load(recipe, &key, watch) {
         remember(recipe, &listed, &Entry { key })?;
         return Ok(cache);
     }
     let path = path_of(recipe.cache, &key);
+    tagged_folder(recipe.cache, TOKENS).map_err(unwritable)?;
     remove_abandoned(&path);
-    build::build(recipe, &key, &path, report)?;
+    writable(&folder_of_tokens(recipe.cache)).map_err(unwritable)?;
+    build::build(recipe, &key, &path, watch)?;
     unchanged(recipe.inputs)?;
     let cache = Cache::open(&path, &key)
         .map_err(|damage| Fault::environment(format!("the new token cache {} is damaged: {damage}", path.display())))?;
@@ -70,20 +64,26 @@ pub(super) fn open(recipe: &Recipe<'_>, report: &mut dyn FnMut(Progress)) -> Res
     Ok(cache)
 }
 
+fn folder_of_tokens(folder: &Path) -> PathBuf {
+    folder.join(TOKENS)
+}
+
 fn path_of(folder: &Path, key: &str) -> PathBuf {
-    folder.join("tokens").join(format!("{key}.tokens"))
+    folder_of_tokens(folder).join(format!("{key}.tokens"))
 }
 
 /// The cache of that name, if it is there and whole.
-fn load(recipe: &Recipe<'_>, key: &str, report: &mut dyn FnMut(Progress)) -> Option<Cache> {
+fn load(recipe: &Recipe<'_>, key: &str, watch: &mut dyn Watch<'_>) -> Option<Cache> {
     let path = path_of(recipe.cache, key);
     if !path.exists() {
         return None;
     }
     match Cache::open(&path, key) {
+        // Probe texts alone called it lossy: the text itself was never asked.
+        Ok(cache) if !cache.meta.lossless && cache.meta.loss.is_none() => None,
         Ok(cache) => Some(cache),
         Err(damage) => {
-            report(Progress::Note(format!(
+            watch.progress(Progress::Note(format!(
                 "the token cache {} is damaged ({damage}): tokenizing again",
                 path.display()
             )));
@@ -109,7 +109,10 @@ pub(super) fn listing_key(purpose: &str, recipe: &Recipe<'_>) -> String {
 }
 
 /// Hash of everything the tokens depend on.
-fn content_key(recipe: &Recipe<'_>, report: &mut dyn FnMut(Progress)) -> String {
+///
+/// # Errors
+/// The work is to end.
+fn content_key(recipe: &Recipe<'_>, watch: &mut dyn Watch<'_>) -> Result<String> {
     let total = recipe.bytes();
     let mut done = 0;
     let mut hash = Sha256::new();
@@ -124,46 +127,42 @@ fn content_key(recipe: &Recipe<'_>, report: &mut dyn FnMut(Progress)) -> String 
         });
         let (group, others) = rest.split_at(count.count().max(1));
         let contents: Vec<String> = match group {
-            [one] => vec![hash_file(one, &mut |read| {
+            [one] => vec![hash_file(one, recipe.stop, &mut |read| {
                 done += read;
-                report(Progress::Working { phase: Phase::Hashing, done, total });
+                watch.progress(Progress::Working { phase: Phase::Hashing, done, total });
             })],
-            many => many.par_iter().map(|input| hash_file(input, &mut |_| {})).collect(),
+            many => many.par_iter().map(|input| hash_file(input, recipe.stop, &mut |_| {})).collect(),
         };
+        go_on(recipe.stop)?;
         if group.len() > 1 {
             done += group.iter().filter_map(Input::file).map(|file| file.size).sum::<u64>();
-            report(Progress::Working { phase: Phase::Hashing, done, total });
+            watch.progress(Progress::Working { phase: Phase::Hashing, done, total });
         }
         for (input, content) in group.iter().zip(contents) {
             hash.update(format!("{} {content}\n", sha256_hex(&[kind(input).as_bytes()])));
         }
         rest = others;
     }
-    hex(&hash.finalize())
+    Ok(hex(&hash.finalize()))
 }
 
 /// What an input is, apart from where it is and what it holds.
 fn kind(input: &Input) -> String {
     match &input.kind {
-        InputKind::Text(file) => format!("text {}", ending(file)),
-        InputKind::Records { file, key } => format!("records {} {key}", ending(file)),
+        InputKind::File { file, reader } => reader.describe(file),
         InputKind::Synthetic(task) => task.key(),
         InputKind::Unreadable(cause) => format!("unreadable {cause}"),
     }
 }
 
-/// The ending of the name, which says how the file is compressed.
-fn ending(file: &Stamp) -> String {
-    file.path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
-}
-
-/// Hash of a file's content; of the cause where it cannot be read, so that the reader gets to report it.
-fn hash_file(input: &Input, read_so_far: &mut dyn FnMut(u64)) -> String {
+/// Hash of a file's content; of the cause where it cannot be read, so that the reader gets to report it. Of a part of it once the
+/// work is to end.
+fn hash_file(input: &Input, stop: &AtomicBool, read_so_far: &mut dyn FnMut(u64)) -> String {
     let Some(file) = input.file() else { return String::new() };
     let mut hash = Sha256::new();
     let mut hash_all = || -> std::io::Result<()> {
         let (mut file, mut buffer) = (File::open(&file.path)?, vec![0; 1 << 20]);
-        loop {
+        while !stop.load(Ordering::Relaxed) {
             match file.read(&mut buffer)? {
                 0 => return Ok(()),
                 read => {
@@ -172,6 +171,7 @@ fn hash_file(input: &Input, read_so_far: &mut dyn FnMut(u64)) -> String {
                 }
             }
         }
+        Ok(())
     };
     match hash_all() {
         Ok(()) => hex(&hash.finalize()),
@@ -203,15 +203,16 @@ pub(super) fn remember<T: Serialize>(recipe: &Recipe<'_>, key: &str, value: &T) 
         return Ok(());
     }
     let json = serde_json::to_vec(value).map_err(|error| Fault::internal("index entry").because(error))?;
+    tagged_folder(recipe.cache, INDEX)?;
     files::write(&index_path(recipe.cache, key), &json)
 }
 
 fn index_path(folder: &Path, key: &str) -> PathBuf {
-    folder.join("index").join(format!("{key}.json"))
+    folder.join(INDEX).join(format!("{key}.json"))
 }
 
 /// Removes what killed processes left beside `path`; where that fails, it is only space.
-fn remove_abandoned(path: &Path) {
+pub(crate) fn remove_abandoned(path: &Path) {
     let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
     for entry in entries.into_iter().flatten().flatten() {
         let is_partial = entry.file_name().to_string_lossy().ends_with(files::PARTIAL);

@@ -8,13 +8,16 @@ use serde::{Deserialize, Serialize};
 use super::Recipe;
 use super::cache::{listing_key, remember, remembered};
 use crate::SplitConfig;
-use crate::source::{InputKind, Reading, Step};
+use crate::progress::go_on;
+use crate::source::Step;
 use crate::tokenizer::is_continuation;
 
 /// From this number on, text is split by document.
 pub(crate) const ENOUGH: usize = 5;
 /// How far a cut may move to the end of a line: this, and not more than a 64th of the document.
 const LINE: u64 = 4096;
+/// Share of the large documents that is held out at most.
+const MOST_CUT: f64 = 0.95;
 
 /// The bytes of each document that belong to each split.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +30,7 @@ pub(crate) struct Cuts {
 /// Where to cut the documents of `recipe`: training text first, then validation, then test, each cut at an end of line where
 /// one is near. `None` where there are enough documents to split by document.
 pub(crate) fn cuts(recipe: &Recipe<'_>, split: &SplitConfig) -> Result<Option<Cuts>> {
-    if recipe.inputs.iter().filter(|input| matches!(input.kind, InputKind::Text(_))).count() >= ENOUGH {
+    if recipe.inputs.iter().filter(|input| input.is_one_text()).count() >= ENOUGH {
         return Ok(None);
     }
     let purpose = format!("cuts {} {}", split.validation, split.test);
@@ -35,55 +38,105 @@ pub(crate) fn cuts(recipe: &Recipe<'_>, split: &SplitConfig) -> Result<Option<Cu
     if let Some(cuts) = remembered(recipe.cache, &listed) {
         return Ok(cuts);
     }
-    let lengths = lengths(recipe)?;
+    let lengths = lengths(recipe, ENOUGH)?;
     let cuts = match lengths.len() < ENOUGH {
-        true => Some(place(recipe, &lengths, split)?),
+        true => Some(place(recipe, &lengths, &vec![*split; lengths.len()])?),
         false => None,
     };
     remember(recipe, &listed, &cuts)?;
     Ok(cuts)
 }
 
-/// Bytes of each document, of the first [`ENOUGH`] at least.
-fn lengths(recipe: &Recipe<'_>) -> Result<Vec<u64>> {
-    let mut lengths = Vec::new();
-    let _ = Reading::new(recipe.inputs, recipe.pieces()).run(&mut |step| {
-        match step {
-            Step::Begin { .. } => lengths.push(0),
-            Step::Piece(piece) => *lengths.last_mut().unwrap_or(&mut 0) += piece.len() as u64,
-            Step::End { .. } | Step::Bad(..) => {}
+/// Where to cut those documents that are longer than a held-out part, so that together they give all held-out text; the others are
+/// for training.
+pub(crate) fn cuts_of_large(recipe: &Recipe<'_>, split: &SplitConfig) -> Result<Cuts> {
+    let purpose = format!("cuts of large {} {}", split.validation, split.test);
+    let listed = listing_key(&purpose, recipe);
+    if let Some(cuts) = remembered(recipe.cache, &listed) {
+        return Ok(cuts);
+    }
+    let lengths = lengths(recipe, usize::MAX)?;
+    let total: u64 = lengths.iter().map(|length| length.bytes).sum();
+    let part = total as f64 * split.validation.max(split.test);
+    let is_large = |length: &Length| length.bytes as f64 > part;
+    let large: u64 = lengths.iter().filter(|length| is_large(length)).map(|length| length.bytes).sum();
+    let held_out = split.validation + split.test;
+    let more = (total as f64 / large.max(1) as f64).min(MOST_CUT / held_out).max(1.0);
+    let of_large = SplitConfig { validation: split.validation * more, test: split.test * more, ..*split };
+    let whole = SplitConfig { validation: 0.0, test: 0.0, ..*split };
+    let splits: Vec<_> = lengths.iter().map(|length| if is_large(length) { of_large } else { whole }).collect();
+    let cuts = place(recipe, &lengths, &splits)?;
+    remember(recipe, &listed, &cuts)?;
+    Ok(cuts)
+}
+
+/// A document as it can be read.
+struct Length {
+    bytes: u64,
+    /// It breaks off there.
+    broken: bool,
+}
+
+/// Lengths of all documents, or of the first `enough`.
+fn lengths(recipe: &Recipe<'_>, enough: usize) -> Result<Vec<Length>> {
+    let mut lengths: Vec<Length> = Vec::new();
+    let _ = recipe.reading(None).run(&mut |step| {
+        go_on(recipe.stop)?;
+        match (step, lengths.last_mut()) {
+            (Step::Begin { .. }, _) => lengths.push(Length { bytes: 0, broken: false }),
+            (Step::Piece(piece), Some(length)) => length.bytes += piece.len() as u64,
+            (Step::Broken(_), Some(length)) => length.broken = true,
+            _ => {}
         }
-        Ok(if lengths.len() < ENOUGH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        Ok(if lengths.len() < enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
     Ok(lengths)
 }
 
-fn place(recipe: &Recipe<'_>, lengths: &[u64], split: &SplitConfig) -> Result<Cuts> {
-    let at = |held_out: f64| -> Vec<u64> {
-        lengths.iter().map(|&length| (length as f64 * (1.0 - held_out)).round() as u64).collect()
+/// Cuts each document by its own shares.
+fn place(recipe: &Recipe<'_>, lengths: &[Length], splits: &[SplitConfig]) -> Result<Cuts> {
+    let at = |held_out: &dyn Fn(&SplitConfig) -> f64| -> Vec<u64> {
+        let targets = lengths.iter().zip(splits);
+        targets.map(|(length, split)| (length.bytes as f64 * (1.0 - held_out(split))).round() as u64).collect()
     };
-    let validation = boundaries(recipe, lengths, at(split.validation + split.test))?;
-    let test = boundaries(recipe, lengths, at(split.test))?;
-    let ranges = |from: &[u64], to: &[u64]| from.iter().zip(to).map(|(&from, &to)| from..to).collect();
-    // A document without text goes to the training part, where it is reported.
-    let train = validation.iter().zip(lengths).map(|(&to, &length)| 0..if length == 0 { u64::MAX } else { to });
-    Ok(Cuts { train: train.collect(), validation: ranges(&validation, &test), test: ranges(&test, lengths) })
+    let validation = boundaries(recipe, lengths, at(&|split| split.validation + split.test))?;
+    let test = boundaries(recipe, lengths, at(&|split| split.test))?;
+    let mut cuts = Cuts::default();
+    for (length, (validation, test)) in lengths.iter().zip(validation.into_iter().zip(test)) {
+        let mut ranges = [0..validation, validation..test, test..length.bytes];
+        // A document without text goes to the training part, where it is reported. A break is met by the part that ends there.
+        if length.bytes == 0 {
+            ranges[0].end = u64::MAX;
+        } else if length.broken
+            && let Some(last) = ranges.iter_mut().rfind(|range| !range.is_empty())
+        {
+            last.end = u64::MAX;
+        }
+        let [train, validation, test] = ranges;
+        cuts.train.push(train);
+        cuts.validation.push(validation);
+        cuts.test.push(test);
+    }
+    Ok(cuts)
 }
 
 /// For each document, the first start of a line from `targets` on, or of a character where no line ends soon.
-fn boundaries(recipe: &Recipe<'_>, lengths: &[u64], targets: Vec<u64>) -> Result<Vec<u64>> {
+fn boundaries(recipe: &Recipe<'_>, lengths: &[Length], targets: Vec<u64>) -> Result<Vec<u64>> {
     let windows: Vec<Range<u64>> = targets
         .iter()
         .zip(lengths)
-        .map(|(&at, &length)| at.saturating_sub(1)..length.min(at + LINE.min(length / 64)))
+        .map(|(&at, &Length { bytes, .. })| match at < bytes {
+            true => at.saturating_sub(1)..bytes.min(at + LINE.min(bytes / 64)),
+            false => 0..0,
+        })
         .collect();
     let mut texts = Vec::new();
-    let reading = Reading { ranges: Some(&windows), ..Reading::new(recipe.inputs, recipe.pieces()) };
-    let _ = reading.run(&mut |step| {
+    let _ = recipe.reading(Some(&windows)).run(&mut |step| {
+        go_on(recipe.stop)?;
         match step {
             Step::Begin { .. } => texts.push(Vec::new()),
             Step::Piece(piece) => texts.last_mut().unwrap_or(&mut Vec::new()).extend(piece),
-            Step::End { .. } | Step::Bad(..) => {}
+            Step::End { .. } | Step::Bad(..) | Step::Broken(_) | Step::Remark(..) => {}
         }
         Ok(ControlFlow::Continue(()))
     })?;
@@ -93,8 +146,8 @@ fn boundaries(recipe: &Recipe<'_>, lengths: &[u64], targets: Vec<u64>) -> Result
         .into_iter()
         .zip(lengths)
         .zip(&windows)
-        .map(|((target, &length), window)| match window.is_empty() {
-            true => target.min(length),
+        .map(|((target, length), window)| match window.is_empty() {
+            true => target.min(length.bytes),
             false => boundary(&texts.next().unwrap_or_default(), target, window.start),
         })
         .collect())

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use super::Statistics;
+use super::loss::Loss;
 use crate::files;
 
 const MAGIC: &[u8; 8] = b"PERCEPTK";
@@ -69,6 +70,9 @@ pub(super) struct Meta {
     pub(super) vocab_size: usize,
     pub(super) document_token: u32,
     pub(super) lossless: bool,
+    /// The first place where a text is lost, which caches did not say once: then probe texts had decided.
+    #[serde(default)]
+    pub(super) loss: Option<Loss>,
     pub(super) statistics: Statistics,
 }
 

@@ -2,24 +2,29 @@
 
 mod build;
 mod cache;
+mod cache_folder;
 mod count;
 mod cuts;
 mod format;
+mod loss;
 mod statistics;
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use percept_fault::{Fault, Result};
 
-pub(crate) use cache::default_folder;
-pub(crate) use cuts::{Cuts, cuts};
+pub(crate) use cache::remove_abandoned;
+pub(crate) use cache_folder::cache_folder;
+pub(crate) use cuts::{Cuts, ENOUGH, cuts, cuts_of_large};
 use format::{Cache, Record, VERSION};
 pub use statistics::Statistics;
 
-use crate::source::{self, Filter, Input, InputKind, Pieces};
+use crate::progress::go_on;
+use crate::source::{self, Filter, Input, InputKind, Names, PassedOver, Pieces, Reading};
 use crate::tokenizer::sha256_hex;
-use crate::{DataConfig, OnError, Progress, Tokenizer};
+use crate::{Binary, DataConfig, OnError, Progress, Tokenizer, Watch};
 
 /// Everything the tokens of a corpus depend on, and where its cache is.
 #[derive(Clone, Copy)]
@@ -27,16 +32,31 @@ pub(crate) struct Recipe<'a> {
     pub(crate) inputs: &'a [Input],
     pub(crate) tokenizer: &'a Tokenizer,
     pub(crate) on_error: OnError,
+    pub(crate) binary: Binary,
     pub(crate) min_bytes: u64,
+    pub(crate) edition: u8,
     /// The bytes to take of each document; `None`: all of all.
     pub(crate) ranges: Option<&'a [Range<u64>]>,
     pub(crate) cache: &'a Path,
+    /// Once true, the work ends.
+    pub(crate) stop: &'a AtomicBool,
 }
 
 impl<'a> Recipe<'a> {
-    pub(crate) fn new(config: &DataConfig, inputs: &'a [Input], tokenizer: &'a Tokenizer, cache: &'a Path) -> Self {
-        let DataConfig { on_error, min_bytes, .. } = *config;
-        Self { inputs, tokenizer, on_error, min_bytes, ranges: None, cache }
+    pub(crate) fn new(
+        config: &DataConfig,
+        inputs: &'a [Input],
+        tokenizer: &'a Tokenizer,
+        cache: &'a Path,
+        stop: &'a AtomicBool,
+    ) -> Self {
+        let DataConfig { on_error, binary, min_bytes, edition, .. } = *config;
+        Self { inputs, tokenizer, on_error, binary, min_bytes, edition, ranges: None, cache, stop }
+    }
+
+    /// A pass over the inputs.
+    fn reading<'r>(&'r self, ranges: Option<&'r [Range<u64>]>) -> Reading<'r> {
+        Reading { ranges, ..Reading::new(self.inputs, self.pieces(), self.binary, self.stop) }
     }
 
     fn pieces(&self) -> Pieces {
@@ -52,7 +72,14 @@ impl<'a> Recipe<'a> {
     /// Hash of all but the inputs.
     fn settings(&self) -> String {
         let Self { on_error, min_bytes, ranges, .. } = self;
-        let settings = format!("{VERSION} {on_error:?} {min_bytes} {ranges:?}");
+        let mut settings = format!("{VERSION} {on_error:?} {min_bytes} {ranges:?}");
+        // Named only where they change something, so that older caches keep their names.
+        if self.edition > 1 && self.on_error == OnError::Skip {
+            settings += " up to a break";
+        }
+        if self.binary == Binary::Skip {
+            settings += " without binary files";
+        }
         sha256_hex(&[settings.as_bytes(), self.tokenizer.fingerprint().as_bytes()])
     }
 
@@ -70,12 +97,8 @@ impl<'a> Recipe<'a> {
 
     /// What messages call a document: the file, with the line of a record.
     fn place(&self, input: usize, line: u64) -> String {
-        place(&self.inputs[input].name, line)
+        self.inputs[input].names().of(line)
     }
-}
-
-fn place(name: &str, line: u64) -> String {
-    if line == 0 { name.into() } else { format!("{name}:{line}") }
 }
 
 /// Documents as tokens, in a memory-mapped file: opening it costs no memory, however long it is.
@@ -94,8 +117,9 @@ fn place(name: &str, line: u64) -> String {
 #[derive(Debug)]
 pub struct Corpus {
     cache: Cache,
-    /// Names of the inputs.
-    names: Vec<String>,
+    /// Names of the inputs' documents.
+    names: Vec<Names>,
+    passed_over: PassedOver,
 }
 
 impl Corpus {
@@ -103,18 +127,23 @@ impl Corpus {
     ///
     /// # Errors
     /// A source is missing, a document cannot be used (unless `config.on_error` is `skip`), nothing is left, or the cache
-    /// cannot be written.
-    pub fn open(config: &DataConfig, tokenizer: &Tokenizer, report: &mut dyn FnMut(Progress)) -> Result<Self> {
+    /// cannot be written. Interrupted: `watch` stopped it.
+    pub fn open(config: &DataConfig, tokenizer: &Tokenizer, watch: &mut dyn Watch<'_>) -> Result<Self> {
         config.validate()?;
-        let cache = config.cache.clone().unwrap_or_else(default_folder);
+        let cache = cache_folder(config, watch)?;
+        let config = &source::keep_in_cache(config, &cache, watch)?;
         let filter = Filter::new(config)?;
-        let mut inputs = Vec::new();
+        let (mut inputs, mut passed_over) = (Vec::new(), PassedOver::default());
         for source in &config.sources {
-            let source = crate::dataset::without_stdin(source, &cache)?;
-            inputs.extend(source::list(&source, &filter)?);
+            inputs.extend(source::list(source, &filter, &mut passed_over)?);
         }
-        let corpus = Self::from_recipe(&Recipe::new(config, &inputs, tokenizer, &cache), report)?;
-        corpus.has_documents().map(|()| corpus)
+        passed_over.once(&mut inputs);
+        passed_over.lines().into_iter().for_each(|line| watch.progress(Progress::Note(line)));
+        let corpus = Self::from_recipe(&Recipe::new(config, &inputs, tokenizer, &cache, watch.stop()), watch)?;
+        go_on(watch.stop())?;
+        corpus.has_documents()?;
+        report_loss([&corpus], watch);
+        Ok(Self { passed_over, ..corpus })
     }
 
     /// # Errors
@@ -128,12 +157,18 @@ impl Corpus {
         }
     }
 
-    pub(crate) fn from_recipe(recipe: &Recipe<'_>, report: &mut dyn FnMut(Progress)) -> Result<Self> {
+    pub(crate) fn from_recipe(recipe: &Recipe<'_>, watch: &mut dyn Watch<'_>) -> Result<Self> {
         recipe.check()?;
-        let cache = cache::open(recipe, report)?;
-        let corpus = Self { cache, names: recipe.inputs.iter().map(|input| input.name.clone()).collect() };
-        if let Some(line) = corpus.statistics().skipped_line() {
-            report(Progress::Note(format!("{line}, the first: {}", corpus.statistics().examples.join("; "))));
+        let cache = cache::open(recipe, watch)?;
+        let names = recipe.inputs.iter().map(Input::names).collect();
+        let corpus = Self { cache, names, passed_over: PassedOver::default() };
+        let statistics = corpus.statistics();
+        if let Some(line) = statistics.skipped_line() {
+            watch.progress(Progress::Note(format!("{line}, the first: {}", statistics.examples.join("; "))));
+        }
+        let remarks = statistics.remark_lines().join("; ");
+        if !remarks.is_empty() {
+            watch.progress(Progress::Warning(format!("{remarks}: {}", statistics.remark_examples.join("; "))));
         }
         Ok(corpus)
     }
@@ -149,14 +184,19 @@ impl Corpus {
     /// Never: a document past the end has no tokens.
     pub fn document(&self, index: usize) -> Document<'_> {
         let record = self.cache.record(index);
-        let name = self.names.get(record.input as usize).map_or("", String::as_str);
+        let name = self.names.get(record.input as usize).map(|names| names.of(record.line));
         Document {
-            name: place(name, record.line),
+            name: name.unwrap_or_default(),
             tokens: self.tokens(index),
             bytes: record.bytes,
             words: record.words,
             chars: record.chars,
         }
+    }
+
+    /// [`Document::bytes`] of document `index`.
+    pub(crate) fn document_bytes(&self, index: usize) -> u64 {
+        self.cache.record(index).bytes
     }
 
     /// Tokens of document `index`; none past the end.
@@ -176,10 +216,22 @@ impl Corpus {
         &self.cache.meta.statistics
     }
 
+    /// What [`Corpus::open`] left out of the folders although no setting says so.
+    pub fn passed_over(&self) -> &PassedOver {
+        &self.passed_over
+    }
+
     /// Whether decoding the tokens gives back every text of this corpus, byte for byte (checked when it was tokenized).
     /// False: report token perplexity only.
     pub fn is_lossless(&self) -> bool {
         self.cache.meta.lossless
+    }
+
+    /// The first place where the tokens do not give back the text, in words that begin with the document's name.
+    pub fn loss(&self) -> Option<String> {
+        let loss = self.cache.meta.loss.as_ref()?;
+        let name = self.names.get(loss.input as usize).map(|names| names.of(loss.line)).unwrap_or_default();
+        Some(format!("{name}: {loss}"))
     }
 
     /// Token ids are below this.
@@ -195,6 +247,14 @@ impl Corpus {
     /// Hash of the text and of everything else the tokens depend on.
     pub fn fingerprint(&self) -> &str {
         &self.cache.meta.key
+    }
+}
+
+/// Says once which document of some corpora does not come back from its tokens, if any.
+pub(crate) fn report_loss<'a>(corpora: impl IntoIterator<Item = &'a Corpus>, watch: &mut dyn Watch<'_>) {
+    if let Some(loss) = corpora.into_iter().find_map(Corpus::loss) {
+        let note = format!("the tokenizer does not keep this text, so there are no bits per byte: {loss}");
+        watch.progress(Progress::Note(note));
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::SkipReason;
+use crate::{Remark, SkipReason};
 
 /// Skipped documents that are named; the others are only counted.
 const NAMED: usize = 10;
@@ -27,6 +27,12 @@ pub struct Statistics {
     pub skipped: BTreeMap<SkipReason, u64>,
     /// The first ten of them, each with its cause.
     pub examples: Vec<String>,
+    /// Files that were read all the same but are not quite in order.
+    #[serde(default)]
+    pub remarks: BTreeMap<Remark, u64>,
+    /// The first ten of them, each with its cause.
+    #[serde(default)]
+    pub remark_examples: Vec<String>,
 }
 
 impl Statistics {
@@ -42,6 +48,22 @@ impl Statistics {
             self.skipped.iter().map(|(reason, count)| format!("{count} {}", reason.label())).collect();
         let noun = if total == 1 { "document" } else { "documents" };
         (total > 0).then(|| format!("{total} {noun} skipped ({})", reasons.join(", ")))
+    }
+
+    /// A line per remark: `2 files are read only up to where they break`.
+    pub fn remark_lines(&self) -> Vec<String> {
+        let line = |(remark, &count): (&Remark, &u64)| match count {
+            1 => format!("1 file is {}", remark.label()),
+            _ => format!("{count} files are {}", remark.label()),
+        };
+        self.remarks.iter().map(line).collect()
+    }
+
+    pub(crate) fn remark(&mut self, remark: Remark, example: String) {
+        *self.remarks.entry(remark).or_default() += 1;
+        if self.remark_examples.len() < NAMED {
+            self.remark_examples.push(example);
+        }
     }
 
     pub(crate) fn skip(&mut self, reason: SkipReason, example: String) {

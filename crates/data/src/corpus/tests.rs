@@ -3,9 +3,11 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 
+use super::format::Meta;
 use super::*;
 use crate::SkipReason;
 use crate::testing::{Folder, corpus, texts, words};
+use crate::tokenizer::kinds;
 
 fn bpe() -> Tokenizer {
     Tokenizer::train_bpe(["the words of the text are the words, naïve 日本語 "; 20].into_iter(), 290).unwrap()
@@ -144,10 +146,9 @@ fn damaged_caches_are_built_again_with_a_note() {
 
 #[test]
 fn bad_documents_stop_the_work_and_are_named() {
-    let cases: [(&str, &[u8], &str, &str); 6] = [
-        ("empty.txt", b"", "empty.txt: it has no text", "data.on_error = \"skip\""),
+    let cases: [(&str, &[u8], &str, &str); 4] = [
         ("latin.txt", b"caf\xe9 au lait", "latin.txt: not valid UTF-8 at byte 3", "data.tokenizer = \"bytes\""),
-        ("data.bin", b"ab\0cd", "data.bin: binary, not text: a NUL byte at byte 2", "data.tokenizer = \"bytes\""),
+        ("data.bin", b"ab\0cd", "data.bin: binary, not text: a NUL byte at byte 2", "data.binary = \"skip\""),
         (
             "r.jsonl",
             b"{\"text\": \"a\"}\n\n{\"text\" \"b\"}\n",
@@ -155,7 +156,6 @@ fn bad_documents_stop_the_work_and_are_named() {
             "mend the line",
         ),
         ("r.jsonl", b"{\"title\": \"a\"}\n", "r.jsonl:1: the record has no key `text`", "data.text_key"),
-        ("r.jsonl", b"{\"text\": \"\"}\n", "r.jsonl:1: it has no text", "data.on_error"),
     ];
     for (name, content, message, hint) in cases {
         let folder = Folder::with(&[("a.txt", b"fine"), (name, content), ("z.txt", b"fine, too")]);
@@ -185,6 +185,95 @@ fn text_that_breaks_late_is_taken_back_and_its_offset_counted_from_the_start() {
     assert_eq!(kept.statistics().skipped[&SkipReason::NotUtf8], 1);
     let (all, _) = corpus(&folder.config(), &Tokenizer::bytes()).unwrap();
     assert_eq!(all.document(1).tokens.len(), text.len(), "bytes take anything");
+}
+
+#[test]
+fn empty_documents_are_left_out_and_counted() {
+    let folder = Folder::with(&[
+        ("__init__.py", b""),
+        ("a.py", b"print()"),
+        ("r.jsonl", b"{\"text\": \"\"}\n{\"text\": \"x\"}"),
+    ]);
+    let (corpus, notes) = corpus(&folder.config(), &bpe()).unwrap();
+    assert_eq!((corpus.documents(), corpus.statistics().skipped[&SkipReason::Empty]), (2, 2));
+    assert!(notes[0].starts_with("2 documents skipped (2 empty), the first: "), "{notes:?}");
+    assert!(notes[0].contains("__init__.py: it has no text") && notes[0].contains("r.jsonl:1"), "{notes:?}");
+}
+
+/// A gzip file of `lines`, cut in the middle.
+fn cut_short(lines: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(lines.as_bytes()).unwrap();
+    let mut packed = encoder.finish().unwrap();
+    packed.truncate(packed.len() / 2);
+    packed
+}
+
+#[test]
+fn a_document_that_breaks_off_stops_the_work_or_is_kept_up_to_the_break() {
+    let lines: String = (0..60_000_u32).map(|i| format!("{:x}\n", i.wrapping_mul(2_654_435_761))).collect();
+    let folder =
+        Folder::with(&[("a.txt", b"fine"), ("b.txt.gz", &cut_short(&lines)), ("c.gz", b"none"), ("d.txt", b"fine")]);
+    for tokenizer in [Tokenizer::bytes(), bpe()] {
+        let fault = corpus(&folder.config(), &tokenizer).unwrap_err();
+        assert!(words(fault).contains("b.txt.gz: "));
+        let (kept, notes) = corpus(&skipping(&folder), &tokenizer).unwrap();
+        let texts = texts(&kept, &tokenizer);
+        assert_eq!((texts.len(), kept.statistics().skipped[&SkipReason::Unreadable]), (3, 1), "{notes:?}");
+        assert!(lines.starts_with(&texts[1]) && texts[1].len() > lines.len() / 4, "{}", texts[1].len());
+        let after = format!("b.txt.gz: after {} bytes: ", texts[1].len());
+        assert!(
+            notes[1].starts_with("1 file is read only up to where they break: ") && notes[1].contains(&after),
+            "{notes:?}"
+        );
+        let first = DataConfig { edition: 1, ..skipping(&folder) };
+        assert_eq!(corpus(&first, &tokenizer).unwrap().0.documents(), 2, "the first edition leaves it out");
+        assert_eq!(corpus(&skipping(&folder), &tokenizer).unwrap().0.documents(), 3, "each has a cache of its own");
+    }
+}
+
+#[test]
+fn files_that_look_binary_are_counted_or_left_out() {
+    let folder = Folder::with(&[("a.txt", b"fine"), ("b.jpg", b"\xff\xd8\xff\xe0\0\x10JFIF\0")]);
+    let (all, notes) = corpus(&folder.config(), &Tokenizer::bytes()).unwrap();
+    assert_eq!((all.documents(), all.statistics().remarks[&crate::Remark::LooksBinary]), (2, 1));
+    assert!(notes[0].contains("b.jpg: it looks like a file of the kind image/jpeg"), "{notes:?}");
+    let config = DataConfig { binary: crate::Binary::Skip, ..folder.config() };
+    for tokenizer in [Tokenizer::bytes(), bpe()] {
+        let (some, notes) = corpus(&config, &tokenizer).unwrap();
+        assert_eq!((some.documents(), some.statistics().skipped[&SkipReason::LooksBinary]), (1, 1));
+        assert!(notes[0].contains("1 looks binary") && some.statistics().remarks.is_empty(), "{notes:?}");
+    }
+}
+
+/// Stops the work at its first report of this phase.
+struct Stops(crate::Phase, &'static std::sync::atomic::AtomicBool);
+
+impl crate::Watch<'static> for Stops {
+    fn progress(&mut self, progress: Progress) {
+        if matches!(progress, Progress::Working { phase, .. } if phase == self.0) {
+            self.1.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    fn stop(&self) -> &'static std::sync::atomic::AtomicBool {
+        self.1
+    }
+}
+
+#[test]
+fn work_that_is_stopped_ends_and_leaves_nothing_half_written() {
+    use std::sync::atomic::AtomicBool;
+    static FLAGS: [AtomicBool; 2] = [AtomicBool::new(false), AtomicBool::new(false)];
+    let folder = Folder::with(&[("a.txt", "some words ".repeat(1_100_000).as_bytes())]);
+    for (phase, flag) in [crate::Phase::Hashing, crate::Phase::Tokenizing].into_iter().zip(&FLAGS) {
+        let fault = Corpus::open(&folder.config(), &bpe(), &mut Stops(phase, flag)).unwrap_err();
+        assert_eq!(fault.exit_code(), 130, "{fault}");
+        let left = std::fs::read_dir(folder.cache().join("tokens")).into_iter().flatten().count();
+        assert_eq!(left, 0, "{phase:?}");
+    }
+    let (corpus, _) = corpus(&folder.config(), &bpe()).unwrap();
+    assert_eq!(corpus.statistics().bytes, 12_100_000);
 }
 
 #[test]
@@ -229,6 +318,7 @@ fn an_unwritable_cache_is_named() {
     let config = DataConfig { cache: Some(folder.path("file").into()), ..folder.config_of(&["a.txt"]) };
     let fault = corpus(&config, &Tokenizer::bytes()).unwrap_err();
     assert!(fault.is_environment() && fault.to_string().contains("file/tokens"), "{fault}");
+    assert!(fault.hint_text().unwrap().contains("data.cache"), "{fault:?}");
 }
 
 #[test]
@@ -244,21 +334,80 @@ fn synthetic_documents_mark_their_targets() {
     assert!(fault.to_string().contains("needs data.tokenizer = \"bytes\""), "{fault}");
 }
 
-#[test]
-fn lossy_tokenizers_make_lossy_corpora() {
-    let mut json: serde_json::Value = {
-        let folder = tempfile::tempdir().unwrap();
-        bpe().save(folder.path().join("t.json")).unwrap();
-        serde_json::from_slice(&std::fs::read(folder.path().join("t.json")).unwrap()).unwrap()
+/// Whether each of some texts survives the tokenizer, as a corpus of its own.
+fn survive(tokenizer: &Tokenizer, texts: &[&str]) -> Vec<bool> {
+    let one = |text: &&str| {
+        let folder = Folder::with(&[("a.txt", text.as_bytes())]);
+        let (corpus, notes) = corpus(&folder.config(), tokenizer).unwrap();
+        assert_eq!((notes.len(), corpus.loss().is_some()), (usize::from(!corpus.is_lossless()), !corpus.is_lossless()));
+        corpus.is_lossless()
     };
-    json["normalizer"] = serde_json::json!({ "type": "Lowercase" });
-    let lower = Tokenizer::from_json(json.to_string().as_bytes()).unwrap();
-    assert!(!lower.is_lossless());
-    // A loss that no probe shows is found in the text.
+    texts.iter().map(one).collect()
+}
+
+#[test]
+fn the_text_at_hand_says_what_is_lost() {
+    let probes =
+        ["the cat sat", "  the cat", "the  cat.\nsat", "The Cat", "caf\u{e9}", "cafe\u{301}", "the\u{2581}cat"];
+    let lossless = |tokenizer: Tokenizer| survive(&tokenizer, &probes);
+    assert_eq!(lossless(kinds::gpt2()), [true; 7]);
+    assert_eq!(lossless(kinds::qwen()), [true, true, true, true, true, false, true]);
+    assert_eq!(lossless(kinds::llama()), [true, true, true, true, true, true, false]);
+    assert_eq!(lossless(kinds::t5())[..5], [true, false, false, false, true]);
+    assert_eq!(lossless(kinds::bert())[..4], [true, false, false, false]);
+}
+
+#[test]
+fn a_long_document_survives_in_its_pieces() {
+    let text = "the cat sat on the mat ".repeat(6_000);
+    let text = text.trim_end();
+    for tokenizer in [kinds::qwen(), kinds::llama(), kinds::t5(), kinds::bert()] {
+        assert_eq!(survive(&tokenizer, &[text]), [true], "{tokenizer:?}");
+    }
+    // Without blanks a piece ends inside a word, before which this kind then puts one.
+    assert_eq!(survive(&kinds::t5(), &["mat".repeat(100_000).as_str()]), [!kinds::t5().cuts_text()]);
+}
+
+#[test]
+fn the_document_that_is_lost_is_named_with_its_place() {
+    let records = "{\"text\": \"the cat\"}\n{\"text\": \"na\u{ef}ve cafe\u{301} no\"}\n";
+    let folder =
+        Folder::with(&[("a.txt", b"the cat"), ("b.jsonl", records.as_bytes()), ("c.txt", "e\u{301}".as_bytes())]);
+    for _ in 0..2 {
+        let (corpus, notes) = corpus(&folder.config(), &kinds::qwen()).unwrap();
+        let loss = format!("{}:2: at byte 10, \"e\\u{{301}} no\" comes back as \"\u{e9} no\"", folder.path("b.jsonl"));
+        assert_eq!((corpus.is_lossless(), corpus.loss()), (false, Some(loss.clone())));
+        assert!(notes.len() == 1 && notes[0].ends_with(&format!("so there are no bits per byte: {loss}")), "{notes:?}");
+    }
+    // What is left out is not lost.
+    let config = DataConfig { exclude: vec!["*.jsonl".into(), "c.txt".into()], ..folder.config() };
+    assert!(corpus(&config, &kinds::qwen()).unwrap().0.is_lossless());
+}
+
+#[test]
+fn a_cache_that_probe_texts_called_lossy_is_written_again() {
+    let folder = Folder::with(&[("a.txt", b"the cat")]);
+    let (corpus, _) = corpus(&folder.config(), &kinds::qwen()).unwrap();
+    let (path, key) = (cache_files(&folder)[0].clone(), corpus.fingerprint().to_string());
+    let meta = Meta { lossless: false, ..corpus.cache.meta.clone() };
+    drop(corpus);
+    let mut writer = format::Writer::new(&path, meta.width).unwrap();
+    writer.write(&vec![7; meta.statistics.tokens as usize]).unwrap();
+    writer.record(Record { end: meta.statistics.tokens, ..Record::default() }).unwrap();
+    writer.finish(&path, &meta).unwrap();
+    let (again, notes) = crate::testing::corpus(&folder.config(), &kinds::qwen()).unwrap();
+    assert_eq!((again.is_lossless(), notes.len(), again.fingerprint()), (true, 0, key.as_str()));
+    assert_eq!(texts(&again, &kinds::qwen()), ["the cat"]);
+}
+
+#[test]
+fn a_loss_that_no_probe_shows_is_found_in_the_text() {
+    let folder = tempfile::tempdir().unwrap();
+    bpe().save(folder.path().join("t.json")).unwrap();
+    let mut json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("t.json")).unwrap()).unwrap();
     json["normalizer"] = serde_json::json!({ "type": "Replace", "pattern": { "String": "xyz" }, "content": "" });
-    let rare = Tokenizer::from_json(json.to_string().as_bytes()).unwrap();
+    let rare = kinds::from_json(&json);
     assert!(rare.is_lossless());
-    let folder = Folder::with(&[("a/a.txt", b"ab"), ("b/a.txt", b"a xyz b")]);
-    assert!(corpus(&folder.config_of(&["a"]), &rare).unwrap().0.is_lossless());
-    assert!(!corpus(&folder.config_of(&["b"]), &rare).unwrap().0.is_lossless());
+    assert_eq!(survive(&rare, &["ab", "a xyz b"]), [true, false]);
 }

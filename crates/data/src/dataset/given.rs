@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::SourceConfig;
+use crate::{SourceConfig, mark};
 
 /// Names of the parts, as folders or as files without their endings.
 const TRAIN: [&str; 2] = ["train", "training"];
@@ -19,7 +19,10 @@ pub(super) struct Given {
 
 /// The parts that `source` comes in, if it is such a folder.
 pub(super) fn given(source: &SourceConfig) -> Option<Given> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(&source.path).ok()?.flatten().map(|entry| entry.path()).collect();
+    let entries = std::fs::read_dir(&source.path).ok()?.flatten().map(|entry| entry.path());
+    // A run that is called `test` holds no text, and nobody named a pipe.
+    let is_text = |path: &PathBuf| path.is_file() || path.is_dir() && mark::of_folder(path).is_none();
+    let mut paths: Vec<PathBuf> = entries.filter(is_text).collect();
     paths.sort();
     let part = |names: &[&str]| -> Vec<SourceConfig> {
         let of_part = paths.iter().filter(|path| names.contains(&part_name(path).as_str()));

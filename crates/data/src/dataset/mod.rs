@@ -1,22 +1,23 @@
 //! Text, tokenized and split into training, validation and test.
 
+mod choice;
 mod given;
+mod lopsided;
 mod sample;
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use percept_fault::{Fault, Result};
 
-use crate::corpus::{Cuts, Recipe, cuts, default_folder};
-use crate::random::Permutation;
-use crate::source::{self, Filter, Input};
+use crate::corpus::{Cuts, ENOUGH, Recipe, cache_folder, cuts, cuts_of_large, report_loss};
+use crate::progress::go_on;
+use crate::source::{self, Filter, Input, PassedOver};
+use crate::tokenizer::sha256_hex;
+use crate::windows::description;
 use crate::{Corpus, DataConfig, Document, Packing, Progress, SourceConfig, SplitConfig, Tokenizer};
-use crate::{WindowOptions, Windows};
-
-/// Keeps the seed of the split apart from other uses of the same seed.
-const SPLIT_KEY: u64 = 0x73_70_6c_69_74;
+use crate::{Watch, WindowOptions, Windows};
 
 /// A part of the text, by its use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,8 +69,8 @@ impl Part {
 /// Text, tokenized and split as a [`DataConfig`] says.
 ///
 /// Validation and test text is what the configuration names; else the `valid` and `test` parts of sources that come split; else
-/// a seeded choice of whole documents. Text of fewer than five documents is cut instead: each document's first part
-/// is for training, the next for validation, the last for the test.
+/// a seeded choice of whole documents that comes near the shares of bytes. Where none does, and where there are fewer than five
+/// documents, the large ones are cut: the first part is for training, the next for validation, the last for the test.
 #[derive(Debug)]
 pub struct Dataset {
     config: DataConfig,
@@ -86,39 +87,39 @@ impl Dataset {
     ///
     /// # Errors
     /// The configuration is wrong, a source is missing, a document cannot be used (unless `config.on_error` is `skip`), a
-    /// file is in two splits, no training text is left, or the cache cannot be written.
-    pub fn open(config: &DataConfig, tokenizer: Option<Tokenizer>, report: &mut dyn FnMut(Progress)) -> Result<Self> {
+    /// file is in two splits, no training text is left, or the cache cannot be written. Interrupted: `watch` stopped it.
+    pub fn open(config: &DataConfig, tokenizer: Option<Tokenizer>, watch: &mut dyn Watch<'_>) -> Result<Self> {
         config.validate()?;
         let tokenizer = match tokenizer {
             Some(tokenizer) => tokenizer,
             None => Tokenizer::open(&config.tokenizer)?,
         };
-        let cache = config.cache.clone().unwrap_or_else(default_folder);
-        let mut config = config.clone();
-        for sources in [&mut config.sources, &mut config.validation, &mut config.test] {
-            for source in sources {
-                *source = without_stdin(source, &cache)?;
-            }
-        }
+        let cache = cache_folder(config, watch)?;
+        let config = source::keep_in_cache(config, &cache, watch)?;
         let mut dataset = Self { config, tokenizer, train: vec![], validation: vec![], test: vec![] };
-        dataset.read(&cache, report)?;
+        go_on(watch.stop())?;
+        dataset.read(&cache, watch)?;
+        report_loss(dataset.all_parts().map(|part| &*part.corpus), watch);
+        // Not a moment too late: what comes next may not look at it.
+        go_on(watch.stop())?;
         Ok(dataset)
     }
 
-    fn read(&mut self, cache: &Path, report: &mut dyn FnMut(Progress)) -> Result<()> {
-        let Listed { pools, validation, test } = Listed::new(&self.config, report)?;
+    fn read(&mut self, cache: &Path, watch: &mut dyn Watch<'_>) -> Result<()> {
+        let Listed { pools, validation, test } = Listed::new(&self.config, watch)?;
         let held_out = SplitConfig {
             validation: if validation.is_empty() { self.config.split.validation } else { 0.0 },
             test: if test.is_empty() { self.config.split.test } else { 0.0 },
             ..self.config.split
         };
         for Pool { name, weight, inputs } in pools {
-            let recipe = Recipe::new(&self.config, &inputs, &self.tokenizer, cache);
-            let parts = split_pool(&recipe, &held_out, report)?;
+            let recipe = Recipe::new(&self.config, &inputs, &self.tokenizer, cache, watch.stop());
+            let parts = split_pool(&name, &recipe, &held_out, watch)?;
+            if let Some(warning) = lopsided::warning(&name, parts.each_ref().map(bytes_of), &held_out) {
+                watch.progress(Progress::Warning(warning));
+            }
             let part = |(corpus, documents)| Part { name: name.clone(), weight, corpus, documents };
             let [train, validation, test] = parts.map(|split| split.map(part));
-            let named = |fault: Fault| Fault::environment(format!("{name}: {fault}"));
-            train.as_ref().map_or(Ok(()), |train| train.corpus.has_documents()).map_err(named)?;
             self.train.extend(train);
             self.validation.extend(validation);
             self.test.extend(test);
@@ -127,8 +128,8 @@ impl Dataset {
             if inputs.is_empty() {
                 continue;
             }
-            let recipe = Recipe::new(&self.config, &inputs, &self.tokenizer, cache);
-            let corpus = Corpus::from_recipe(&recipe, report)?;
+            let recipe = Recipe::new(&self.config, &inputs, &self.tokenizer, cache, watch.stop());
+            let corpus = Corpus::from_recipe(&recipe, watch)?;
             corpus.has_documents()?;
             let part = Part::whole(split.label(), Arc::new(corpus));
             match split {
@@ -139,7 +140,7 @@ impl Dataset {
         Ok(())
     }
 
-    /// The configuration, with standard input replaced by the file that now holds it, so that a run can resume.
+    /// The configuration, with what can be read only once (`-`, a pipe) replaced by the file that now holds it.
     pub fn config(&self) -> &DataConfig {
         &self.config
     }
@@ -174,8 +175,17 @@ impl Dataset {
     /// Whether figures per byte and per word make sense: the tokens of every split give back the text. Otherwise report token
     /// perplexity only, and say lossy.
     pub fn is_lossless(&self) -> bool {
-        let parts = self.train.iter().chain(&self.validation).chain(&self.test);
-        self.tokenizer.is_lossless() && parts.into_iter().all(|part| part.corpus.is_lossless())
+        self.all_parts().all(|part| part.corpus.is_lossless())
+    }
+
+    fn all_parts(&self) -> impl Iterator<Item = &Part> {
+        self.train.iter().chain(&self.validation).chain(&self.test)
+    }
+
+    /// Hash of the validation and test text; that of the training text is a part of the sampler's position.
+    pub fn held_out_fingerprint(&self) -> String {
+        let texts = [&self.validation, &self.test].map(|parts| description(parts));
+        sha256_hex(&[b"held out 1", texts[0].as_bytes(), texts[1].as_bytes()])
     }
 
     /// The packing that the configuration asks for.
@@ -222,22 +232,20 @@ struct Listed {
 }
 
 impl Listed {
-    fn new(config: &DataConfig, report: &mut dyn FnMut(Progress)) -> Result<Self> {
+    fn new(config: &DataConfig, watch: &mut dyn Watch<'_>) -> Result<Self> {
         let filter = Filter::new(config)?;
-        let list_all = |sources: &[SourceConfig]| -> Result<Vec<Input>> {
-            sources
-                .iter()
-                .map(|source| source::list(source, &filter))
-                .collect::<Result<Vec<_>>>()
-                .map(|all| all.concat())
+        let mut passed_over = PassedOver::default();
+        let mut list_all = |sources: &[SourceConfig]| -> Result<Vec<Input>> {
+            let lists = sources.iter().map(|source| source::list(source, &filter, &mut passed_over));
+            lists.collect::<Result<Vec<_>>>().map(|all| all.concat())
         };
         let (mut validation, mut test) = (list_all(&config.validation)?, list_all(&config.test)?);
         let mut pools: Vec<Pool> = Vec::new();
         for source in &config.sources {
             let inputs = match given::given(source) {
-                None => source::list(source, &filter)?,
+                None => list_all(std::slice::from_ref(source))?,
                 Some(given) => {
-                    report(Progress::Note(format!("{} comes split: its parts are used as given", source.path)));
+                    watch.progress(Progress::Note(format!("{} comes split: its parts are used as given", source.path)));
                     // What the configuration names comes first.
                     if config.validation.is_empty() {
                         validation.extend(list_all(&given.validation)?);
@@ -257,19 +265,25 @@ impl Listed {
                 _ => pools.push(Pool { name: source.label().into(), weight: source.weight, inputs }),
             }
         }
-        let listed = Self { pools, validation, test };
+        let mut listed = Self { pools, validation, test };
+        listed.uses().for_each(|inputs| passed_over.once(inputs));
+        passed_over.lines().into_iter().for_each(|line| watch.progress(Progress::Note(line)));
         listed.check_overlap()?;
         Ok(listed)
     }
 
+    /// The inputs of each use: pool by pool, then what is held out.
+    fn uses(&mut self) -> impl Iterator<Item = &mut Vec<Input>> {
+        let pools = self.pools.iter_mut().map(|pool| &mut pool.inputs);
+        pools.chain([&mut self.validation, &mut self.test])
+    }
+
     /// # Errors
-    /// A file is named twice: trained twice as often as the others, or held out and trained on.
-    fn check_overlap(&self) -> Result<()> {
-        let place = |input: &Input| -> Option<PathBuf> { std::fs::canonicalize(&input.file()?.path).ok() };
+    /// A file has two uses: it would be held out and trained on, or have two weights.
+    fn check_overlap(&mut self) -> Result<()> {
         let mut seen = HashSet::new();
-        let uses = self.pools.iter().map(|pool| pool.inputs.as_slice()).chain([&self.validation[..], &self.test[..]]);
-        for input in uses.flatten() {
-            if place(input).is_some_and(|place| !seen.insert(place)) {
+        for input in self.uses().flat_map(|inputs| inputs.iter()) {
+            if input.file().is_some_and(|file| !seen.insert(file.identity.clone())) {
                 return Err(Fault::usage(format!("{} is named twice in [data]", input.name))
                     .hint("a file belongs to one source, and to one of training, validation and test"));
             }
@@ -281,57 +295,57 @@ impl Listed {
 /// The corpus and the documents of a split.
 type Members = (Arc<Corpus>, Vec<usize>);
 
+fn bytes_of(members: &Option<Members>) -> u64 {
+    members.as_ref().map_or(0, |(corpus, documents)| lopsided::bytes(corpus, documents))
+}
+
 /// Splits a pool into training, validation and test documents.
 fn split_pool(
+    name: &str,
     recipe: &Recipe<'_>,
     held_out: &SplitConfig,
-    report: &mut dyn FnMut(Progress),
+    watch: &mut dyn Watch<'_>,
 ) -> Result<[Option<Members>; 3]> {
     let holds_out = held_out.validation + held_out.test > 0.0;
-    let cuts = if holds_out { cuts(recipe, held_out)? } else { None };
-    let Some(Cuts { train, validation, test }) = cuts else {
-        let corpus = Arc::new(Corpus::from_recipe(recipe, report)?);
-        let choice = choose(corpus.documents(), held_out);
-        return Ok(choice.map(|documents| (!documents.is_empty()).then(|| (corpus.clone(), documents))));
+    if holds_out && let Some(cuts) = cuts(recipe, held_out)? {
+        return cut(name, recipe, &cuts, watch);
+    }
+    let corpus = Arc::new(Corpus::from_recipe(recipe, watch)?);
+    has_documents(name, &corpus)?;
+    let documents = corpus.documents();
+    let by_size = || {
+        let sizes: Vec<u64> = (0..documents).map(|index| corpus.document_bytes(index)).collect();
+        (documents >= ENOUGH).then(|| choice::by_size(&sizes, held_out)).flatten()
     };
+    let choice = match holds_out && recipe.edition > 1 {
+        true => by_size(),
+        false => Some(choice::by_number(documents, held_out)),
+    };
+    match choice {
+        Some(choice) => Ok(choice.map(|documents| (!documents.is_empty()).then(|| (corpus.clone(), documents)))),
+        None => cut(name, recipe, &cuts_of_large(recipe, held_out)?, watch),
+    }
+}
+
+/// The parts of documents that are cut.
+fn cut(name: &str, recipe: &Recipe<'_>, cuts: &Cuts, watch: &mut dyn Watch<'_>) -> Result<[Option<Members>; 3]> {
     let mut read = |ranges: &[std::ops::Range<u64>]| -> Result<Option<Members>> {
         if ranges.iter().all(std::ops::Range::is_empty) {
             return Ok(None);
         }
-        let corpus = Arc::new(Corpus::from_recipe(&Recipe { ranges: Some(ranges), ..*recipe }, report)?);
+        let corpus = Arc::new(Corpus::from_recipe(&Recipe { ranges: Some(ranges), ..*recipe }, watch)?);
         let documents = (0..corpus.documents()).collect();
         Ok(Some((corpus, documents)))
     };
-    Ok([read(&train)?, read(&validation)?, read(&test)?])
+    let [train, validation, test] = [read(&cuts.train)?, read(&cuts.validation)?, read(&cuts.test)?];
+    train.as_ref().map_or(Ok(()), |(corpus, _)| has_documents(name, corpus))?;
+    Ok([train, validation, test])
 }
 
-/// A seeded choice of documents: training, validation, test, each ascending. A share above 0 gets a document at least, where
-/// training keeps one.
-fn choose(documents: usize, split: &SplitConfig) -> [Vec<usize>; 3] {
-    let count = |share: f64| match share > 0.0 {
-        true => ((documents as f64 * share).round() as usize).max(1),
-        false => 0,
-    };
-    let test = count(split.test).min(documents.saturating_sub(1));
-    let validation = count(split.validation).min(documents.saturating_sub(1 + test));
-    let order = Permutation::new(documents as u64, &[SPLIT_KEY, split.seed]);
-    let members = |ranks: std::ops::Range<usize>| {
-        let mut members: Vec<usize> = ranks.map(|rank| order.apply(rank as u64) as usize).collect();
-        members.sort_unstable();
-        members
-    };
-    let held_out = validation + test;
-    [members(held_out..documents), members(0..validation), members(validation..held_out)]
-}
-
-/// The same source, with standard input replaced by a file in `cache` that holds what was read.
-pub(crate) fn without_stdin(source: &SourceConfig, cache: &Path) -> Result<SourceConfig> {
-    if source.path != "-" {
-        return Ok(source.clone());
-    }
-    let path = source::spool(std::io::stdin().lock(), cache, source.format)?;
-    let name = source.name.clone().or_else(|| Some("standard input".into()));
-    Ok(SourceConfig { path: path.display().to_string(), name, ..source.clone() })
+/// # Errors
+/// Every document of the pool was left out.
+fn has_documents(pool: &str, corpus: &Corpus) -> Result<()> {
+    corpus.has_documents().map_err(|fault| fault.at(&format!("{pool}: ")))
 }
 
 #[cfg(test)]

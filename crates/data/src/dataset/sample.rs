@@ -36,7 +36,9 @@ impl Dataset {
 
     /// The valid UTF-8 in a block of a document.
     fn text(&self, document: &Document<'_>, range: Range<usize>) -> String {
-        let bytes = self.tokenizer.decode(&document.tokens.range(range));
+        let start = range.start;
+        let tokens = document.tokens.range(range);
+        let bytes = if start == 0 { self.tokenizer.decode(&tokens) } else { self.tokenizer.decode_later(&tokens) };
         bytes.utf8_chunks().map(|chunk| chunk.valid()).collect()
     }
 }

@@ -40,17 +40,6 @@ fn documents_are_split_by_a_seeded_choice() {
 }
 
 #[test]
-fn every_share_gets_a_document_where_there_are_few() {
-    let split = SplitConfig::default();
-    let sizes = |documents, split: &SplitConfig| choose(documents, split).map(|part| part.len());
-    assert_eq!(sizes(5, &split), [3, 1, 1]);
-    assert_eq!(sizes(2, &split), [1, 0, 1]);
-    assert_eq!(sizes(1, &split), [1, 0, 0]);
-    assert_eq!(sizes(0, &split), [0, 0, 0]);
-    assert_eq!(sizes(10, &SplitConfig { validation: 0.0, test: 0.9, seed: 0 }), [1, 0, 9]);
-}
-
-#[test]
 fn a_single_text_is_cut_at_ends_of_lines() {
     let text: String = (0..5000).map(|line| format!("line {line} naïve\n")).collect();
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -93,7 +82,8 @@ fn a_bad_document_among_few_is_reported_with_its_own_offsets() {
     let text = [&b"good line\n".repeat(100)[..], b"\xff\n"].concat();
     let folder = Folder::with(&[("a.txt", &text), ("b.txt", b"")]);
     let mut config = folder.config_of(&["b.txt"]);
-    assert!(open(&config).unwrap_err().to_string().contains("b.txt: it has no text"));
+    let fault = open(&config).unwrap_err();
+    assert!(words(fault).contains("no document is left to read: 1 document skipped (1 empty)"));
     let tokenizer = Tokenizer::train_bpe(["good line\n"; 9].into_iter(), 260).unwrap();
     config = folder.config_of(&["a.txt"]);
     let fault = Dataset::open(&config, Some(tokenizer), &mut |_| {}).unwrap_err();
@@ -172,4 +162,133 @@ fn the_books_split_as_they_come() {
     let documents = [Split::Train, Split::Validation, Split::Test].map(|split| dataset.size(split).documents);
     assert_eq!(documents, [18, 2, 2]);
     assert_eq!((dataset.packing(), dataset.is_lossless()), (Packing::Document, true));
+}
+
+/// A novel of 20,000 lines and four texts of one line.
+fn novel_and_lines() -> Folder {
+    let novel: String = (0..20_000).map(|line| format!("line {line} of the novel\n")).collect();
+    let folder = Folder::with(&[("novel.txt", novel.as_bytes())]);
+    for name in ["a", "b", "c", "d"] {
+        folder.write(&format!("{name}.txt"), b"a single line of text that is short\n");
+    }
+    folder
+}
+
+#[test]
+fn a_novel_among_lines_is_cut() {
+    let folder = novel_and_lines();
+    for seed in 0..8 {
+        let split = SplitConfig { seed, ..Default::default() };
+        let dataset = open(&DataConfig { split, ..folder.config() }).unwrap();
+        assert_eq!(names(&dataset, Split::Train).len(), 5);
+        assert_eq!(
+            (names(&dataset, Split::Validation), names(&dataset, Split::Test)),
+            (vec!["novel.txt".into()], vec!["novel.txt".into()])
+        );
+        let [train, validation, test] =
+            [Split::Train, Split::Validation, Split::Test].map(|split| dataset.size(split).bytes as f64);
+        let total = train + validation + test;
+        assert!(
+            (validation / total - 0.05).abs() < 0.002 && (test / total - 0.05).abs() < 0.002,
+            "{validation} {test}"
+        );
+    }
+}
+
+#[test]
+fn the_first_edition_splits_by_number_and_is_warned_of() {
+    let folder = novel_and_lines();
+    let mut warnings = 0;
+    for seed in 0..8 {
+        let config = DataConfig { edition: 1, split: SplitConfig { seed, ..Default::default() }, ..folder.config() };
+        let dataset = Dataset::open(&config, None, &mut |progress| {
+            if let Progress::Warning(warning) = progress {
+                assert!(warning.contains("splits unevenly by bytes"), "{warning}");
+                warnings += 1;
+            }
+        })
+        .unwrap();
+        let documents = [Split::Train, Split::Validation, Split::Test].map(|split| dataset.size(split).documents);
+        assert_eq!(documents, [3, 1, 1]);
+    }
+    assert_eq!(warnings, 8, "each holds out too much or too little");
+}
+
+#[test]
+fn documents_that_are_left_out_don_t_count_for_the_split() {
+    let folder = Folder::with(&[("text.txt", "some lines\n".repeat(999).as_bytes())]);
+    for index in 0..6 {
+        folder.write(&format!("{index}.txt"), b"");
+    }
+    let dataset = open(&folder.config()).unwrap();
+    assert_eq!([Split::Train, Split::Validation, Split::Test].map(|split| names(&dataset, split).len()), [1, 1, 1]);
+}
+
+#[test]
+fn a_single_text_that_breaks_off_is_a_fault_or_kept_with_a_note() {
+    let lines: String = (0..60_000_u32).map(|i| format!("{:x}\n", i.wrapping_mul(2_654_435_761))).collect();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, lines.as_bytes()).unwrap();
+    let mut cut = encoder.finish().unwrap();
+    cut.truncate(cut.len() / 2);
+    let folder = Folder::with(&[("a.txt.gz", &cut)]);
+    assert!(open(&folder.config()).unwrap_err().to_string().contains("a.txt.gz: "));
+    let mut notes = Vec::new();
+    let config = DataConfig { on_error: crate::OnError::Skip, ..folder.config() };
+    let dataset = Dataset::open(&config, None, &mut |progress| notes.push(format!("{progress:?}"))).unwrap();
+    let parts = [Split::Train, Split::Validation, Split::Test].map(|split| {
+        let [part] = dataset.parts(split) else { panic!("one part per split") };
+        texts(&part.corpus, dataset.tokenizer()).concat()
+    });
+    assert!(lines.starts_with(&parts.concat()) && parts.iter().all(|part| part.len() > 1000));
+    assert_eq!(notes.iter().filter(|note| note.contains("up to where they break")).count(), 1, "{notes:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_counts_once_whatever_it_is_called() {
+    use std::os::unix::fs::symlink;
+    let folder = Folder::with(&[("texts/b.txt", b"text b"), ("texts/c.txt", b"text c")]);
+    symlink("b.txt", folder.path("texts/a.txt")).unwrap();
+    std::fs::hard_link(folder.path("texts/c.txt"), folder.path("texts/d.txt")).unwrap();
+    symlink("texts", folder.path("link")).unwrap();
+    let config = folder.config_of(&["texts", "texts/c.txt", "link"]);
+    let mut notes = Vec::new();
+    let dataset = Dataset::open(&config, None, &mut |progress| {
+        if let Progress::Note(note) = progress {
+            notes.push(note);
+        }
+    })
+    .unwrap();
+    // Two texts, which are cut.
+    assert_eq!(names(&dataset, Split::Train), ["a.txt", "c.txt"]);
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].starts_with("left out as a further name of what is read already: 7, the first: "), "{notes:?}");
+    let corpus = crate::testing::corpus(&config, &Tokenizer::bytes()).unwrap().0;
+    assert_eq!((corpus.documents(), corpus.passed_over().further_names.count), (2, 7));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_has_one_use() {
+    let folder = Folder::with(&[("a.txt", b"text a"), ("b.txt", b"text b")]);
+    std::os::unix::fs::symlink("a.txt", folder.path("link.txt")).unwrap();
+    let held_out =
+        DataConfig { validation: vec![folder.path("link.txt").as_str().into()], ..folder.config_of(&["a.txt"]) };
+    assert!(words(open(&held_out).unwrap_err()).contains("link.txt is named twice"));
+    let mut weighted = folder.config_of(&["a.txt", "link.txt"]);
+    weighted.sources.iter_mut().for_each(|source| source.weight = Some(1.0));
+    assert!(words(open(&weighted).unwrap_err()).contains("link.txt is named twice"));
+}
+
+#[cfg(unix)]
+#[test]
+fn only_texts_are_parts_of_a_folder_that_comes_split() {
+    let folder = Folder::with(&[("train.txt", b"train"), ("valid.txt", b"valid"), ("test/config.toml", b"")]);
+    crate::testing::pipe(&folder.path("dev"));
+    crate::mark_folder(Path::new(&folder.path("test")), crate::Made::Run).unwrap();
+    let dataset =
+        open(&DataConfig { split: SplitConfig { test: 0.0, ..SplitConfig::default() }, ..folder.config() }).unwrap();
+    assert_eq!(names(&dataset, Split::Validation), ["valid.txt"]);
+    assert_eq!(names(&dataset, Split::Test), [""; 0]);
 }

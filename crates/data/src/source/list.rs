@@ -1,23 +1,22 @@
 //! From the configuration to a list of inputs in a fixed order.
 
-use std::ffi::OsStr;
 use std::path::Path;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use percept_fault::{Fault, Result, nearest};
-use walkdir::{DirEntry, WalkDir};
 
-use super::{Input, InputKind, Stamp, Synthetic};
-use crate::{DataConfig, Format, SourceConfig};
-
-/// Endings that compressed files add to their name.
-const COMPRESSED: [&str; 2] = [".gz", ".zst"];
+use super::walk::walk;
+use super::{Input, InputKind, PassedOver, Reader, Stamp, Synthetic};
+use crate::mark;
+use crate::{DataConfig, SourceConfig};
 
 /// Which files of a folder are read, and how.
 pub(crate) struct Filter<'a> {
     include: Option<GlobSet>,
     exclude: GlobSet,
+    by_folder: bool,
     text_key: &'a str,
+    edition: u8,
 }
 
 impl<'a> Filter<'a> {
@@ -26,12 +25,23 @@ impl<'a> Filter<'a> {
             true => None,
             false => Some(globs("data.include", &config.include)?),
         };
-        Ok(Self { include, exclude: globs("data.exclude", &config.exclude)?, text_key: &config.text_key })
+        Ok(Self {
+            include,
+            exclude: globs("data.exclude", &config.exclude)?,
+            by_folder: config.include.iter().chain(&config.exclude).any(|pattern| pattern.contains('/')),
+            text_key: &config.text_key,
+            edition: config.edition,
+        })
     }
 
     /// `path` is relative to the folder that was named.
-    fn takes(&self, path: &Path) -> bool {
+    pub(super) fn takes(&self, path: &Path) -> bool {
         self.include.as_ref().is_none_or(|include| include.is_match(path)) && !self.exclude.is_match(path)
+    }
+
+    /// Whether a file's folder matters, beside its own name.
+    pub(super) fn asks_for_folders(&self) -> bool {
+        self.by_folder
     }
 
     /// Whether anything but the defaults chooses files.
@@ -55,15 +65,15 @@ fn globs(key: &str, patterns: &[String]) -> Result<GlobSet> {
 /// The inputs of a source: one for a file, all files of a folder in the order of their names, or a synthetic task.
 ///
 /// # Errors
-/// The path does not exist, or a folder holds no file that the filter takes. What cannot be read inside a folder is an
-/// input of its own ([`InputKind::Unreadable`]).
-pub(crate) fn list(source: &SourceConfig, filter: &Filter<'_>) -> Result<Vec<Input>> {
+/// The path does not exist, is a folder that Percept wrote, or a folder holds no file that the filter takes. What cannot be
+/// read inside a folder is an input of its own ([`InputKind::Unreadable`]).
+pub(crate) fn list(source: &SourceConfig, filter: &Filter<'_>, passed_over: &mut PassedOver) -> Result<Vec<Input>> {
     if let Some(synthetic) = Synthetic::parse(&source.path)? {
         return Ok(vec![Input { name: source.path.clone(), kind: InputKind::Synthetic(synthetic) }]);
     }
     let path = Path::new(&source.path);
     match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => list_folder(source, path, filter),
+        Ok(metadata) if metadata.is_dir() => list_folder(source, path, filter, passed_over),
         Ok(_) => {
             let input = input(source, path, filter);
             Ok(vec![Input { name: source.label().into(), ..input }])
@@ -73,28 +83,27 @@ pub(crate) fn list(source: &SourceConfig, filter: &Filter<'_>) -> Result<Vec<Inp
     }
 }
 
-fn list_folder(source: &SourceConfig, folder: &Path, filter: &Filter<'_>) -> Result<Vec<Input>> {
+fn list_folder(
+    source: &SourceConfig,
+    folder: &Path,
+    filter: &Filter<'_>,
+    passed_over: &mut PassedOver,
+) -> Result<Vec<Input>> {
+    mark::check_named(folder)?;
     let mut inputs = Vec::new();
-    let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name();
-    for entry in walk.into_iter().filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry)) {
-        match entry {
-            Ok(entry) if entry.file_type().is_file() => {
-                let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
-                if filter.takes(relative) {
-                    inputs.push(input(source, entry.path(), filter));
-                }
+    walk(folder, filter, passed_over, &mut |found| {
+        inputs.push(match found {
+            Ok(path) => input(source, path, filter),
+            Err((path, cause)) => {
+                Input { name: path.display().to_string(), kind: InputKind::Unreadable(cause.to_string()) }
             }
-            Ok(_) => {}
-            Err(error) => {
-                let name = error.path().unwrap_or(folder).display().to_string();
-                inputs.push(Input { name, kind: InputKind::Unreadable(error.to_string()) });
-            }
-        }
-    }
+        });
+    });
     if inputs.is_empty() {
-        let hint = match filter.is_set() {
-            true => "data.include or data.exclude leaves none of its files",
-            false => "put text files in it (hidden files are not read), or name another folder",
+        let hint = match (filter.is_set(), passed_over.percept.count) {
+            (true, _) => "data.include or data.exclude leaves none of its files",
+            (_, 1..) => "what Percept wrote is left out; put text files in it, or name another folder",
+            _ => "put text files in it (hidden files are not read), or name another folder",
         };
         return Err(Fault::environment(format!("no file to read in folder {}", folder.display())).hint(hint));
     }
@@ -107,26 +116,12 @@ fn input(source: &SourceConfig, path: &Path, filter: &Filter<'_>) -> Input {
         Ok(file) => file,
         Err(fault) => return Input { name, kind: InputKind::Unreadable(fault.to_string()) },
     };
-    let records = match source.format {
-        Format::Auto => is_jsonl(path),
-        Format::Text => false,
-        Format::Jsonl => true,
-    };
-    let kind = match records {
-        true => InputKind::Records { file, key: source.text_key.as_deref().unwrap_or(filter.text_key).into() },
-        false => InputKind::Text(file),
+    let key = source.text_key.as_deref().unwrap_or(filter.text_key);
+    let kind = match Reader::of(path, source.format, key, filter.edition) {
+        Ok(reader) => InputKind::File { file, reader },
+        Err(cause) => InputKind::Unreadable(cause),
     };
     Input { name, kind }
-}
-
-fn is_jsonl(path: &Path) -> bool {
-    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default().to_lowercase();
-    let name = COMPRESSED.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
-    name.ends_with(".jsonl") || name.ends_with(".ndjson")
-}
-
-fn is_hidden(entry: &DirEntry) -> bool {
-    entry.file_name().to_str().is_some_and(|name| name.starts_with('.'))
 }
 
 fn missing(path: &Path) -> Fault {

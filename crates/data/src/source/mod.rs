@@ -1,21 +1,35 @@
 //! Where text comes from: files, folders, records, standard input and synthetic tasks, as one stream of documents.
 
+mod binary;
+mod decompress;
+mod identity;
 mod list;
+mod passed_over;
 mod read;
-mod record;
-mod stdin;
+mod reader;
+mod spool;
+mod stream;
 mod synthetic;
 mod task;
+mod walk;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use percept_fault::{IoContext, Result};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use decompress::Compression;
+pub use identity::Identity;
 pub(crate) use list::{Filter, list};
+pub use passed_over::{Group, PassedOver};
 pub(crate) use read::{Pieces, Reading, Step};
-pub(crate) use stdin::spool;
+pub(crate) use reader::{Layout, Member, Reader};
+pub(crate) use spool::keep_in_cache;
+pub use spool::keep_streams;
+pub use stream::is_stream;
+pub(crate) use stream::read as read_stream_or_file;
 pub(crate) use synthetic::Synthetic;
 pub use task::{Answer, Exercise, Task};
 
@@ -33,8 +47,10 @@ pub enum SkipReason {
     NotUtf8,
     /// A text tokenizer met a NUL byte.
     Binary,
-    /// A line of a `.jsonl` file is not a JSON record with the text key.
+    /// A record is none, or has no text under its key.
     BrokenRecord,
+    /// `data.binary` is `skip`, and it looks binary.
+    LooksBinary,
 }
 
 impl SkipReason {
@@ -47,6 +63,30 @@ impl SkipReason {
             SkipReason::NotUtf8 => "not UTF-8",
             SkipReason::Binary => "binary, not text",
             SkipReason::BrokenRecord => "broken record",
+            SkipReason::LooksBinary => "looks binary",
+        }
+    }
+}
+
+/// Something about a document that was read all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remark {
+    /// It looks like a picture, a program or another thing that is no text.
+    LooksBinary,
+    /// Its file breaks off: what stands before the break is read.
+    CutShort,
+    /// Bytes after the end of a gzip file were ignored.
+    TrailingGarbage,
+}
+
+impl Remark {
+    /// Words for a report that follow a number of files.
+    pub fn label(self) -> &'static str {
+        match self {
+            Remark::LooksBinary => "read though binary by their looks (data.binary = \"skip\" leaves such files out)",
+            Remark::CutShort => "read only up to where they break",
+            Remark::TrailingGarbage => "read without the bytes after the end of the archive",
         }
     }
 }
@@ -61,10 +101,8 @@ pub(crate) struct Input {
 
 #[derive(Debug, Clone)]
 pub(crate) enum InputKind {
-    /// A file that is one document.
-    Text(Stamp),
-    /// A file with a JSON record per line, whose text is under `key`.
-    Records { file: Stamp, key: String },
+    /// A file, and how it is read.
+    File { file: Stamp, reader: Reader },
     /// Documents made here.
     Synthetic(Synthetic),
     /// Something in a folder that cannot be looked at, and why.
@@ -75,9 +113,47 @@ impl Input {
     /// The file behind it, if there is one.
     pub(crate) fn file(&self) -> Option<&Stamp> {
         match &self.kind {
-            InputKind::Text(file) | InputKind::Records { file, .. } => Some(file),
+            InputKind::File { file, .. } => Some(file),
             InputKind::Synthetic(_) | InputKind::Unreadable(_) => None,
         }
+    }
+
+    /// Whether it is one document.
+    pub(crate) fn is_one_text(&self) -> bool {
+        matches!(&self.kind, InputKind::File { reader: Reader { layout: Layout::Text, .. }, .. })
+    }
+
+    /// How messages and reports call its documents.
+    pub(crate) fn names(&self) -> Names {
+        let members = match &self.kind {
+            InputKind::File { reader: Reader { layout: Layout::Zip(members), .. }, .. } => members.clone(),
+            _ => Arc::default(),
+        };
+        Names { name: self.name.clone(), members }
+    }
+}
+
+/// Bits of a document's place that number the lines within a member of an archive; those above number the members.
+const LINE_BITS: u32 = 40;
+
+/// How messages and reports call the documents of an input.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    name: String,
+    /// Of an archive, else empty.
+    members: Arc<[Member]>,
+}
+
+impl Names {
+    /// The name of the document at `place`, as [`Step::Begin`] has it.
+    pub(crate) fn of(&self, place: u64) -> String {
+        let (member, line) = (place >> LINE_BITS, place & ((1 << LINE_BITS) - 1));
+        let member = member.checked_sub(1).and_then(|member| self.members.get(member as usize));
+        let file = match member {
+            Some(member) => format!("{}/{}", self.name, member.name),
+            None => self.name.clone(),
+        };
+        if line == 0 { file } else { format!("{file}:{line}") }
     }
 }
 
@@ -89,6 +165,8 @@ pub(crate) struct Stamp {
     pub(crate) size: u64,
     /// Nanoseconds since 1970, 0 where the system does not say.
     pub(crate) modified: u128,
+    /// Which file it is, under whatever name.
+    pub(crate) identity: Identity,
 }
 
 impl Stamp {
@@ -99,6 +177,7 @@ impl Stamp {
             path: path.to_path_buf(),
             size: metadata.len(),
             modified: modified.map_or(0, |time| time.as_nanos()),
+            identity: Identity::of(path, &metadata),
         })
     }
 }

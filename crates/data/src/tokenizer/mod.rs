@@ -5,6 +5,7 @@
 
 mod detokenizer;
 mod pieces;
+mod table;
 mod text;
 mod train;
 mod words;
@@ -21,7 +22,7 @@ pub(crate) use pieces::{LOOKAHEAD, cut, is_continuation};
 pub(crate) use text::BadText;
 use text::TextTokenizer;
 
-use crate::files;
+use crate::{files, source};
 
 /// Content of a new document token in a text tokenizer.
 const DOCUMENT: &str = "<|document|>";
@@ -69,7 +70,7 @@ impl Tokenizer {
     /// The file cannot be read (environment), or is no tokenizer (usage).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let json = std::fs::read(path).at("read tokenizer", path)?;
+        let json = source::read_stream_or_file(path).at("read tokenizer", path)?;
         Self::from_json(&json).map_err(|fault| {
             Fault::usage(format!("{} is not a tokenizer", path.display()))
                 .because(fault)
@@ -139,9 +140,21 @@ impl Tokenizer {
         }
     }
 
+    /// Bytes that `ids` add to a text after `before`, of which the last 16 tokens are enough. Unlike [`Tokenizer::decode`], it
+    /// keeps a blank at their start, where a tokenizer has blanks between its tokens only.
+    pub fn decode_after(&self, before: &[u32], ids: &[u32]) -> Vec<u8> {
+        self.detokenizer_after(before).bytes(ids)
+    }
+
     /// A streaming decoder from the start of a text.
     pub fn detokenizer(&self) -> Detokenizer {
         Detokenizer::new(self.clone())
+    }
+
+    /// A streaming decoder that goes on after `before`, tokens whose text is shown already; the last 16 are enough. A
+    /// character that is incomplete there is shown whole.
+    pub fn detokenizer_after(&self, before: &[u32]) -> Detokenizer {
+        Detokenizer::after(self.clone(), before)
     }
 
     /// Number of token ids, the document token included.
@@ -168,8 +181,8 @@ impl Tokenizer {
         }
     }
 
-    /// Whether decoding gave back a set of probe texts unchanged. False: report token perplexity only, since bytes and
-    /// words of the text are not those the tokens stand for. See also [`crate::Corpus::is_lossless`].
+    /// Whether decoding gave back a set of probe texts unchanged: a word for reports about the tokenizer. Whether a text
+    /// at hand survives is another question, and one that is asked when it is tokenized: [`crate::Corpus::is_lossless`].
     pub fn is_lossless(&self) -> bool {
         match &*self.0 {
             Kind::Bytes { .. } => true,
@@ -205,6 +218,11 @@ impl Tokenizer {
         }
     }
 
+    /// Bytes of tokens that do not begin a text.
+    pub(crate) fn decode_later(&self, ids: &[u32]) -> Vec<u8> {
+        self.text().map_or_else(|| self.decode(ids), |text| text.decode_later(ids))
+    }
+
     fn text(&self) -> Option<&TextTokenizer> {
         match &*self.0 {
             Kind::Bytes { .. } => None,
@@ -228,5 +246,9 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+#[cfg(test)]
+mod continuation_tests;
+#[cfg(test)]
+pub(crate) mod kinds;
 #[cfg(test)]
 mod tests;

@@ -167,6 +167,8 @@ fn faults_name_the_file_and_the_offset() {
     assert!(fault.is_environment(), "{fault}");
     let fault = Tokenizer::train_bpe(["a"].into_iter(), 200).unwrap_err();
     assert!(fault.to_string().contains("200 tokens is too small"), "{fault}");
+    let fault = Tokenizer::train_bpe(["text"].into_iter(), usize::MAX).unwrap_err();
+    assert!(fault.is_usage() && fault.to_string().contains("tokens is too large"), "{fault}");
     let fault = Tokenizer::train_bpe([""; 0].into_iter(), 300).unwrap_err();
     assert!(fault.to_string().contains("no text to train"), "{fault}");
 }

@@ -1,19 +1,18 @@
 //! A Hugging Face tokenizer, set up so that it changes as little of the text as it can.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::LazyLock;
 
 use percept_fault::{Fault, Result};
-use tokenizers::{AddedToken, DecoderWrapper};
+use tokenizers::AddedToken;
 
+use super::table::Table;
 use super::words::Words;
 use super::{DOCUMENT, sha256_hex};
 
 /// Tokens that serve as the document token where a tokenizer has one of them.
 const DOCUMENT_TOKENS: [&str; 7] = [DOCUMENT, "<|endoftext|>", "<|begin_of_text|>", "<|bos|>", "<bos>", "<s>", "[CLS]"];
 
-/// Texts that show what a tokenizer loses: blanks, ends of lines, case, accents, scripts, control characters.
+/// Texts that show what a tokenizer may lose: blanks, ends of lines, case, accents, scripts, control characters.
 const PROBES: [&str; 6] = [
     "The quick brown fox, isn't it? 1,234.5 (x+y)",
     "  two  blanks,\ttab \n\n lines\r\n and trailing ",
@@ -60,8 +59,10 @@ pub(super) struct TextTokenizer {
     tokenizer: tokenizers::Tokenizer,
     /// The fast way to the same tokens, where there is one.
     pub(super) words: Option<Words>,
-    /// Bytes of each token of a byte-level tokenizer; others decode through `tokenizer`.
-    table: Option<Vec<Vec<u8>>>,
+    /// Bytes of the tokens that look at no neighbour; others decode through `tokenizer`.
+    table: Table,
+    /// A token with text, to decode what does not begin a text.
+    neighbour: Option<u32>,
     pub(super) document: u32,
     pub(super) vocab_size: usize,
     pub(super) fingerprint: String,
@@ -95,7 +96,8 @@ impl TextTokenizer {
         let vocab_size = vocabulary.values().max().map_or(0, |&id| id as usize + 1);
         let json = tokenizer.to_string(false).map_err(unusable)?;
         let mut text = Self {
-            table: byte_table(&tokenizer, &vocabulary, vocab_size),
+            table: Table::new(&tokenizer, &vocabulary, vocab_size),
+            neighbour: None,
             words: None,
             tokenizer,
             document,
@@ -106,6 +108,7 @@ impl TextTokenizer {
         };
         let words = Words::new(&text.tokenizer);
         text.words = words.filter(|words| PROBES.iter().all(|probe| text.agree(words, probe)));
+        text.neighbour = text.encode(b"a").ok().and_then(|ids| ids.first().copied());
         text.lossless = PROBES.iter().all(|probe| text.round_trips(probe.as_bytes()));
         text.separable = CUTS.iter().all(|(a, b)| text.keeps_cut(a, b));
         Ok(text)
@@ -132,15 +135,22 @@ impl TextTokenizer {
     }
 
     pub(super) fn decode(&self, ids: &[u32]) -> Vec<u8> {
-        match &self.table {
-            Some(table) => ids.iter().filter_map(|&id| table.get(id as usize)).flatten().copied().collect(),
-            None => self.decode_text(ids).into_bytes(),
-        }
+        self.table.decode(ids).unwrap_or_else(|| self.decode_text(ids).into_bytes())
+    }
+
+    /// As [`TextTokenizer::decode`] for tokens that do not begin a text: their first blank is kept.
+    pub(super) fn decode_later(&self, ids: &[u32]) -> Vec<u8> {
+        let with_neighbour = || {
+            let neighbour = self.neighbour?;
+            let whole = self.decode_text(&[&[neighbour], ids].concat());
+            whole.strip_prefix(&self.decode_text(&[neighbour])).map(|text| text.as_bytes().to_vec())
+        };
+        self.table.decode(ids).or_else(with_neighbour).unwrap_or_else(|| self.decode(ids))
     }
 
     /// Bytes of one token, where they do not depend on its neighbours.
     pub(super) fn bytes_of(&self, id: u32) -> Option<&[u8]> {
-        self.table.as_ref().map(|table| table.get(id as usize).map_or(&[][..], Vec::as_slice))
+        self.table.bytes_of(id)
     }
 
     /// Text of tokens through the tokenizer's own decoder, which may depend on neighbours.
@@ -175,46 +185,3 @@ fn document_token(tokenizer: &mut tokenizers::Tokenizer) -> Result<u32> {
         .token_to_id(DOCUMENT)
         .ok_or_else(|| Fault::usage(format!("the tokenizer does not accept the special token {DOCUMENT}")))
 }
-
-/// The bytes of every token, where the tokenizer is a byte-level one: then decoding is a table and exact even where a
-/// token holds a part of a character.
-fn byte_table(
-    tokenizer: &tokenizers::Tokenizer,
-    vocabulary: &HashMap<String, u32>,
-    size: usize,
-) -> Option<Vec<Vec<u8>>> {
-    if !matches!(tokenizer.get_decoder(), Some(DecoderWrapper::ByteLevel(_))) {
-        return None;
-    }
-    let added = tokenizer.get_added_tokens_decoder();
-    let mut table = vec![Vec::new(); size];
-    for (token, &id) in vocabulary {
-        table[id as usize] = match added.get(&id) {
-            Some(token) if token.special => Vec::new(),
-            Some(token) => token.content.clone().into_bytes(),
-            None => token_bytes(token),
-        };
-    }
-    Some(table)
-}
-
-/// Bytes that a byte-level token stands for; a token outside the byte alphabet stands for itself.
-fn token_bytes(token: &str) -> Vec<u8> {
-    token
-        .chars()
-        .map(|c| BYTE_OF.get(&c).copied())
-        .collect::<Option<Vec<u8>>>()
-        .unwrap_or_else(|| token.as_bytes().to_vec())
-}
-
-/// GPT-2's alphabet: printable Latin-1 stands for itself, the other bytes for U+0100 and on, in order.
-pub(super) static BYTE_OF: LazyLock<HashMap<char, u8>> = LazyLock::new(|| {
-    let printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
-    let mut next = 0x100..;
-    (0..=u8::MAX)
-        .filter_map(|byte| {
-            let code = if printable(byte) { Some(u32::from(byte)) } else { next.next() };
-            code.and_then(char::from_u32).map(|c| (c, byte))
-        })
-        .collect()
-});

@@ -12,6 +12,9 @@ use super::text::TextTokenizer;
 /// Every byte and the document token.
 const SMALLEST: usize = 257;
 
+/// As many as a model may have; the trainer makes room for all of them at once.
+const LARGEST: usize = 1 << 24;
+
 /// Trains on `texts`, read once; `vocab` counts the bytes and the document token, too.
 pub(super) fn bpe<T>(texts: impl Iterator<Item = T> + Send, vocab: usize) -> Result<TextTokenizer>
 where
@@ -20,6 +23,10 @@ where
     if vocab < SMALLEST {
         return Err(Fault::usage(format!("a vocabulary of {vocab} tokens is too small"))
             .hint(format!("the 256 bytes and the document token need {SMALLEST}; 4096 is a good start")));
+    }
+    if vocab > LARGEST {
+        return Err(Fault::usage(format!("a vocabulary of {vocab} tokens is too large"))
+            .hint(format!("at most {LARGEST}; 4096 is a good start")));
     }
     let failed = |error| Fault::internal("the BPE tokenizer could not be trained").because(error);
     // No prefix blank: it would be a character that the text does not have.

@@ -9,7 +9,8 @@ use std::sync::{LazyLock, PoisonError, RwLock};
 use regex::Regex;
 use tokenizers::{Model, ModelWrapper, PreTokenizerWrapper};
 
-use super::text::{BYTE_OF, BadText};
+use super::table::BYTE_OF;
+use super::text::BadText;
 
 /// GPT-2's pattern without its look-ahead `\s+(?!\S)`, which [`next_word`] stands in for.
 const PATTERN: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+";

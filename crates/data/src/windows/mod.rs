@@ -11,6 +11,7 @@ mod sequence;
 use percept_fault::{Fault, Result};
 
 pub use position::SamplerPosition;
+pub(crate) use position::description;
 use position::{PartPosition, chain, fingerprint};
 use sequence::{Layout, Window};
 

@@ -51,10 +51,16 @@ pub(super) fn chain(before: &[u8; 32], tokens: &[u32], targets: &[u32]) -> [u8; 
 /// Hash of everything that the order of the windows depends on.
 pub(super) fn fingerprint(parts: &[Part], options: &WindowOptions) -> String {
     let WindowOptions { window, seed, packing, .. } = options;
-    let mut text = format!("windows 1 {window} {seed} {packing:?}\n");
+    let text = format!("windows 1 {window} {seed} {packing:?}\n{}", description(parts));
+    sha256_hex(&[text.as_bytes()])
+}
+
+/// What tells the text of some parts from any other.
+pub(crate) fn description(parts: &[Part]) -> String {
+    let mut text = String::new();
     for Part { weight, corpus, documents, .. } in parts {
         let chosen = documents.iter().fold(0, |hash, &document| random::hash(&[hash, document as u64]));
         text += &format!("{weight:?} {} {} {chosen}\n", corpus.fingerprint(), documents.len());
     }
-    sha256_hex(&[text.as_bytes()])
+    text
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use percept_data::CHART_MARK;
+
 /// A drawing: what [`super::Chart::draw`] gives, to be written as a file or as an element of a page.
 #[derive(Debug, Clone)]
 pub struct Canvas {
@@ -63,7 +65,7 @@ impl Canvas {
     pub(crate) fn document(self) -> String {
         let style = format!("<style>{}</style>", super::STYLE.replace(['<', '&'], ""));
         format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}\n",
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{CHART_MARK}\n{}\n",
             self.with(" xmlns=\"http://www.w3.org/2000/svg\"", &style)
         )
     }

@@ -13,12 +13,12 @@ fn lines(series: Vec<Series>) -> LineChart {
     }
 }
 
-/// Every opened element is closed in order, and nothing but known characters of markup is left in the text.
+/// Every opened element is closed in order (comments have no end tag), and nothing but known characters of markup is left in the text.
 fn assert_well_formed(svg: &str) {
     let mut open: Vec<&str> = Vec::new();
     for part in svg.split('<').skip(1) {
         let (tag, _) = part.split_once('>').unwrap_or_else(|| panic!("an open tag in {part}"));
-        if tag.starts_with('?') || tag.ends_with('/') {
+        if tag.starts_with(['?', '!']) || tag.ends_with('/') {
             continue;
         }
         match tag.strip_prefix('/') {

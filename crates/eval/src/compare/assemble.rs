@@ -44,7 +44,7 @@ impl Baselines {
         let model = Ngram::fit(ORDER, texts(Split::Train).texts())?;
         let bits = |split| -> Result<Option<f64>> {
             let documents: Vec<Vec<u8>> = texts(split).texts().collect();
-            if documents.is_empty() { Ok(None) } else { model.bits_per_byte(&documents).map(Some) }
+            if documents.iter().all(Vec::is_empty) { Ok(None) } else { model.bits_per_byte(&documents).map(Some) }
         };
         Ok(Self(vec![Baseline {
             name: format!("order-{ORDER} bytes"),
@@ -59,26 +59,30 @@ impl Baselines {
 pub(super) fn assemble(lineup: &Lineup, baselines: &Baselines) -> Result<Comparison> {
     let finalists = lineup.finalists()?;
     let timing = lineup.timing()?;
-    let mut finished = timing.is_some() || !lineup.is_timed();
+    let mut finished = timing.is_some() || lineup.timed()?.is_empty();
     let mut models = Vec::new();
     let mut orders = Orders::default();
     for (index, contender) in lineup.contenders.iter().enumerate() {
         let clock = Clock::of(timing.as_ref(), &contender.name);
+        let failure = lineup.failure(index, &finalists)?;
         let mut runs = Vec::new();
         for seed in lineup.seeds(index, &finalists) {
             let Some(task) = lineup.full_task(index, seed)? else {
-                finished = false;
+                // Without a learning rate there are no runs.
+                finished &= failure.is_some();
                 continue;
             };
-            let lines = task.metrics()?;
-            orders.add(seed, &contender.name, &lines);
-            let done = task.done()?;
-            let run = run_result(lineup, index, &task, &lines, clock)?;
+            let (lines, done) = (task.metrics()?, task.done()?);
+            let mut run = run_result(lineup, index, &task, &lines, clock)?;
+            run.failure = done.as_ref().and_then(Done::failure);
+            if run.failure.is_none() {
+                orders.add(seed, &contender.name, &lines);
+            }
             let has_test = run.test.is_some() || lineup.dataset.parts(Split::Test).is_empty();
-            finished &= done.is_some() && has_test;
+            finished &= run.failure.is_some() || (done.is_some() && has_test);
             runs.push(Ran { task, lines, done, result: run });
         }
-        models.push(model_result(lineup, contender, runs, &baselines.0, clock)?);
+        models.push(model_result(lineup, contender, (runs, failure), &baselines.0, clock)?);
     }
     rank(&mut models);
     Ok(Comparison {
@@ -119,21 +123,25 @@ fn run_result(lineup: &Lineup, index: usize, task: &Task, lines: &[Metrics], clo
         best: best(&curve),
         curve,
         test: test_result(lineup, task)?,
+        failure: None,
     })
 }
 
 fn model_result(
     lineup: &Lineup,
     contender: &Contender,
-    runs: Vec<Ran>,
+    (runs, failure): (Vec<Ran>, Option<Failure>),
     baselines: &[Baseline],
     clock: Clock,
 ) -> Result<ModelResult> {
-    let finished: Vec<&Ran> = runs.iter().filter(|run| run.done.is_some()).collect();
+    let finished: Vec<&Ran> = runs.iter().filter(|run| run.done.is_some() && run.result.failure.is_none()).collect();
     let tests: Vec<f64> = finished.iter().filter_map(|run| Some(run.result.test.as_ref()?.value())).collect();
     let best = |run: &&Ran| run.result.best.map(|best| best.bits_per_byte.unwrap_or(best.loss));
     let validations: Vec<f64> = finished.iter().filter_map(best).collect();
-    let (test, validation) = (Spread::of(&tests), Spread::of(&validations));
+    let (test, validation) = match failure {
+        None => (Spread::of(&tests), Spread::of(&validations)),
+        Some(_) => (None, None),
+    };
     let sample = finished.first().map(|run| sample(&run.task, run.result.steps)).transpose()?.flatten();
     Ok(ModelResult {
         name: contender.name.clone(),
@@ -147,6 +155,7 @@ fn model_result(
         validation,
         sample,
         config: portable(&contender.config).to_toml()?,
+        failure,
         runs: runs.into_iter().map(|run| run.result).collect(),
     })
 }

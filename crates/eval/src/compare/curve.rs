@@ -16,7 +16,7 @@ pub(super) fn curve(lines: &[Metrics], flops_per_token: f64, clock: Clock) -> Ve
     for line in lines {
         match line {
             Metrics::Train(metrics) => {
-                let new = metrics.targets - before.map_or(0, |before| before.targets);
+                let new = metrics.targets.saturating_sub(before.map_or(0, |before| before.targets));
                 nll += metrics.loss * new as f64;
                 targets += new;
                 highest = highest.max(metrics.learning_rate);

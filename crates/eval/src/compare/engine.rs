@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use percept_data::Split;
+use percept_data::{Made, Split, mark_folder};
 use percept_fault::Result;
 use percept_train::{DeviceChoice, Event as TrainEvent, StepMetrics, ValidationMetrics, Which, load_run};
 
@@ -96,9 +96,13 @@ impl Lineup {
     /// `stop`: once true, the run under way finishes its step, saves, and the comparison
     /// ends as [`Ended::Interrupted`].
     ///
+    /// A run that diverges, or whose model gives no probabilities for the test text, is a result: the comparison goes on without it.
+    ///
     /// # Errors
-    /// As training and scoring; check: a run diverged.
+    /// As training and scoring.
     pub fn run(&self, stop: &AtomicBool, observer: &mut dyn FnMut(Event)) -> Result<Ended> {
+        // Before anything is written: the comparison may lie among its text.
+        mark_folder(&self.folder, Made::Comparison)?;
         let (runs, total) = self.expected_work()?;
         let baselines = Baselines::fit(self)?;
         let mut work = Work { lineup: self, stop, observer, baselines, finished: 0, done: 0.0, total, runs };
@@ -133,7 +137,7 @@ impl Work<'_> {
         for index in models.clone() {
             let tasks = self.lineup.sweep_tasks(index)?;
             for task in &tasks {
-                if self.train(task, Task::try_run)?.is_err() {
+                if self.train(task)?.is_err() {
                     return Ok(Err(Stopped));
                 }
             }
@@ -173,7 +177,7 @@ impl Work<'_> {
     fn full_runs(&mut self, models: impl Iterator<Item = usize>, seed: u64) -> Result<Result<(), Stopped>> {
         for index in models {
             let Some(task) = self.lineup.full_task(index, seed)? else { continue };
-            if self.train(&task, Task::run)?.is_err() {
+            if self.train(&task)?.is_err() {
                 return Ok(Err(Stopped));
             }
         }
@@ -181,7 +185,7 @@ impl Work<'_> {
     }
 
     /// Brings a run to its end.
-    fn train(&mut self, task: &Task, run: Run) -> Result<Result<(), Stopped>> {
+    fn train(&mut self, task: &Task) -> Result<Result<(), Stopped>> {
         if task.done()?.is_none() {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(Err(Stopped));
@@ -189,7 +193,7 @@ impl Work<'_> {
             let (finished, total) = (self.finished, self.runs);
             (self.observer)(Event::Run { label: task.label.clone(), finished, total });
             let (done, all, observer) = (self.done, self.total, &mut *self.observer);
-            let ended = run(task, self.stop, &mut |event| match event {
+            let ended = task.run(self.stop, &mut |event| match event {
                 TrainEvent::Step(metrics) => {
                     let run = task.share(&metrics);
                     observer(Event::Step { metrics, run, whole: (done + run * task.work) / all });
@@ -198,9 +202,8 @@ impl Work<'_> {
                 TrainEvent::Warning(warning) => observer(Event::Warning(warning)),
                 _ => {}
             })?;
-            if ended.is_none() {
-                return Ok(Err(Stopped));
-            }
+            let Some(ended) = ended else { return Ok(Err(Stopped)) };
+            self.warn_of(task, &ended);
             (self.finished, self.done) = (self.finished + 1, self.done + task.work);
             self.report()?;
             return Ok(Ok(()));
@@ -211,7 +214,7 @@ impl Work<'_> {
 
     /// Times a training step of every model, unless that is done.
     fn time(&mut self) -> Result<Result<(), Stopped>> {
-        if !self.lineup.is_timed() || self.lineup.timing()?.is_some() {
+        if self.lineup.timed()?.is_empty() || self.lineup.timing()?.is_some() {
             return Ok(Ok(()));
         }
         if self.lineup.time(self.stop, self.observer)?.is_none() {
@@ -225,20 +228,32 @@ impl Work<'_> {
     fn test(&mut self, task: &Task) -> Result<()> {
         let lineup = self.lineup;
         let parts = lineup.dataset.parts(Split::Test);
-        let finished = task.done()?.is_some_and(|done| done.end == End::Budget);
-        if parts.is_empty() || !finished || test_result(lineup, task)?.is_some() {
+        let Some(done) = task.done()?.filter(|done| done.end == End::Budget) else { return Ok(()) };
+        if parts.is_empty() || test_result(lineup, task)?.is_some() {
             return Ok(());
         }
         let (device, _) = task.config.train.device.parse::<DeviceChoice>()?.open()?;
         let run = load_run(&task.folder, Which::Best, &device)?;
+        for warning in &run.warnings {
+            (self.observer)(Event::Warning(format!("{}: {warning}", task.label)));
+        }
         let texts = CorpusTexts::of_parts(lineup.dataset.tokenizer(), parts);
         let scorer = ModelScorer::new(&task.label, &run.model);
         let all = lineup.dataset.size(Split::Test).tokens;
         let total = lineup.spec.test_limit.map_or(all, |limit| all.min(limit as u64));
-        let score = score(&scorer, &texts, lineup.protocol(), &limits(lineup), &mut |progress| {
+        let scored = score(&scorer, &texts, lineup.protocol(), &limits(lineup), &mut |progress| {
             let done = progress.tally.targets;
             (self.observer)(Event::Scoring { label: task.label.clone(), done, total });
-        })?;
+        });
+        let score = match scored {
+            Ok(score) => score,
+            Err(fault) if fault.is_check() => {
+                let done = task.cannot_be_scored(done, &fault)?;
+                self.warn_of(task, &done);
+                return self.report().map(drop);
+            }
+            Err(fault) => return Err(fault.at(&format!("{}: ", task.label))),
+        };
         let result = TestResult {
             protocol: score.protocol,
             step: run.step,
@@ -247,9 +262,18 @@ impl Work<'_> {
             token_perplexity: score.token_perplexity,
             word_perplexity: score.word_perplexity,
             bits_per_byte: score.bits_per_byte,
+            bits_per_character: score.bits_per_character,
         };
         write_json(&task.folder.join(TEST), &result)?;
         self.report().map(drop)
+    }
+
+    /// Says that a run has no result, if that is so.
+    fn warn_of(&mut self, task: &Task, done: &Done) {
+        if let Some(failure) = done.failure() {
+            let text = format!("{}: {}; the comparison goes on without it", task.label, failure.message);
+            (self.observer)(Event::Warning(text));
+        }
     }
 
     /// Writes the report as it is now.
@@ -259,9 +283,6 @@ impl Work<'_> {
         Ok(comparison)
     }
 }
-
-/// How a task is brought to its end.
-type Run = fn(&Task, &AtomicBool, &mut dyn FnMut(TrainEvent)) -> Result<Option<Done>>;
 
 /// The score of a run on the test text, if there is one under the protocol of this comparison.
 pub(super) fn test_result(lineup: &Lineup, task: &Task) -> Result<Option<TestResult>> {

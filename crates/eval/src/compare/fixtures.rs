@@ -26,6 +26,7 @@ pub(super) fn model(name: &str, runs: Vec<RunResult>) -> ModelResult {
         usage: None,
         test: None,
         validation: None,
+        failure: None,
         runs,
         sample: None,
         config: String::new(),
@@ -55,5 +56,6 @@ pub(super) fn run(seed: u64, points: &[(u64, f64, f64, Phase)]) -> RunResult {
         curve: points.iter().map(point).collect(),
         best: None,
         test: None,
+        failure: None,
     }
 }

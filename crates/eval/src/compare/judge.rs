@@ -46,12 +46,14 @@ fn ties(a: &Spread, b: &Spread, widest: Option<f64>) -> bool {
     difference == 0.0 || own.or(widest).is_some_and(|spread| difference < spread)
 }
 
-/// The validation curves read at equal tokens, targets, operations and seconds; only models with a curve take part.
+/// The validation curves read at equal tokens, targets, operations and seconds; only models with a curve take part, and none of which a run
+/// failed: it would end the curves of all others where it did.
 pub(super) fn readings(models: &[ModelResult]) -> Vec<Reading> {
-    AXES.into_iter().filter_map(|axis| reading(models, axis)).collect()
+    let whole: Vec<&ModelResult> = models.iter().filter(|model| model.failure.is_none()).collect();
+    AXES.into_iter().filter_map(|axis| reading(&whole, axis)).collect()
 }
 
-fn reading(models: &[ModelResult], axis: Axis) -> Option<Reading> {
+fn reading(models: &[&ModelResult], axis: Axis) -> Option<Reading> {
     let runs = || models.iter().flat_map(|model| &model.runs).filter(|run| !run.curve.is_empty());
     let stable = |curve: &[CurvePoint]| -> Option<f64> {
         Some(curve.iter().rfind(|point| point.phase == Phase::Stable)?.at(axis))
@@ -86,6 +88,7 @@ fn read(curve: &[CurvePoint], axis: Axis, at: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::super::fixtures::{model, run};
+    use super::super::result::{Failure, FailureKind};
     use super::*;
 
     fn spread(mean: f64, width: f64, seeds: usize) -> Option<Spread> {
@@ -143,6 +146,24 @@ mod tests {
         let values = |axis| find(axis).values.iter().map(|one| (one.model.as_str(), one.value)).collect::<Vec<_>>();
         assert_eq!((find(Axis::Tokens).at, values(Axis::Tokens)), (30.0, vec![("slow", 2.0), ("fast", 3.5)]));
         assert_eq!((find(Axis::Seconds).at, values(Axis::Seconds)), (4.0, vec![("fast", 3.0), ("slow", 3.5)]));
+    }
+
+    #[test]
+    fn a_model_that_failed_has_no_place_and_ends_no_curve() {
+        use Phase::Stable;
+        let failure = Failure { kind: FailureKind::Diverged, step: Some(2), message: String::new() };
+        let long = || run(1, &[(1, 1.0, 3.0, Stable), (4, 4.0, 2.0, Stable)]);
+        let short = run(1, &[(1, 1.0, 1.0, Stable)]);
+        let mut models = [
+            ModelResult { failure: Some(failure), ..model("wild", vec![short]) },
+            ModelResult { test: spread(2.0, 0.0, 1), ..model("llp", vec![long()]) },
+            ModelResult { test: spread(1.0, 0.0, 1), ..model("transformer", vec![long()]) },
+        ];
+        let tokens = readings(&models).into_iter().find(|reading| reading.axis == Axis::Tokens).unwrap();
+        assert_eq!((tokens.at, tokens.values.len()), (40.0, 2));
+        rank(&mut models);
+        let places = models.each_ref().map(|model| (model.name.as_str(), model.rank, model.ties.len()));
+        assert_eq!(places, [("transformer", Some(1), 0), ("llp", Some(2), 0), ("wild", None, 0)]);
     }
 
     #[test]

@@ -2,18 +2,20 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 
-use percept_data::{Dataset, Progress, Split};
-use percept_fault::{Fault, Result};
-use percept_train::{Bf16Support, DeviceChoice, Environment};
+use percept_data::{
+    DataConfig, Dataset, Made, SourceConfig, Split, Watch, check_apart, is_stream, keep_streams, mark_folder,
+};
+use percept_fault::{Fault, IoContext, Result};
+use percept_train::{Bf16Support, DeviceChoice, Environment, KEPT_TEXT};
 use sha2::{Digest, Sha256};
 
 use super::contender::{Contender, contenders, data_config};
-use super::result::{Axis, Budget, ProtocolInfo, SplitInfo, SweepPoint};
+use super::result::{Axis, Budget, Failure, FailureKind, ProtocolInfo, SplitInfo, SweepPoint};
 use super::spec::Spec;
 use super::speed::Clock;
-use super::steps::{Cadence, flops_per_step, steps};
+use super::steps::{Cadence, first_step, flops_per_step, steps};
 use super::task::{End, Task, fingerprint, hex};
 use crate::plan::measure_speed;
 use crate::score::Protocol;
@@ -34,8 +36,19 @@ pub struct Lineup {
     pub(super) environment: Environment,
     /// Steps that each model is going to take, from its measured speed where time is the budget.
     pub(super) expected_steps: Vec<u64>,
+    /// What one step of each model takes of the budget, measured where that is time.
+    pub(super) one_step: Vec<f64>,
     /// Steps by seed, latents and budget: counting targets reads the text.
     counted: RefCell<BTreeMap<(u64, usize, u64), u64>>,
+}
+
+/// What a lineup is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be run: text that comes from a pipe is kept in the comparison's folder.
+    Run,
+    /// To show what would run; the folder is not touched.
+    Preview,
 }
 
 /// Which run of a model.
@@ -47,15 +60,30 @@ pub(super) enum Stage {
     Full,
 }
 
+/// The learning rate of a model's full runs.
+#[derive(Debug)]
+pub(super) enum Rate {
+    /// The sweep goes on.
+    Unknown,
+    /// As configured, or the best of the sweep.
+    Chosen(f64),
+    /// Every point of the sweep diverged.
+    Failed(Failure),
+}
+
 impl Lineup {
     /// Reads the text and configures every model. `folder`: where the runs and the report go.
     ///
     /// # Errors
-    /// Usage: the specification is wrong. Environment: text, tokenizer or device cannot be used.
-    pub fn new(spec: Spec, folder: &Path, report: &mut dyn FnMut(Progress)) -> Result<Self> {
+    /// Usage: the specification is wrong, or `folder` is that of the text. Environment: text, tokenizer or device cannot be used.
+    pub fn new(spec: Spec, folder: &Path, purpose: Purpose, watch: &mut dyn Watch<'_>) -> Result<Self> {
         spec.validate()?;
         let budget = spec.budget()?;
-        let dataset = Dataset::open(&data_config(&spec)?, None, report)?;
+        let dataset = Dataset::open(&text(&spec, folder, purpose, watch)?, None, watch)?;
+        if spec.sweep.is_some() && dataset.size(Split::Validation).tokens == 0 {
+            return Err(Fault::usage("a sweep chooses the learning rate on the validation text, and there is none")
+                .hint("give one with --validation, or leave --sweep out"));
+        }
         let mut contenders = contenders(&spec, dataset.tokenizer().vocab_size())?;
         let protocol = protocol(&spec, &contenders)?;
         for contender in &mut contenders {
@@ -73,21 +101,49 @@ impl Lineup {
             protocol,
             environment,
             expected_steps: Vec::new(),
+            one_step: Vec::new(),
             counted: RefCell::default(),
             spec,
         };
-        lineup.expected_steps =
+        let expected: Vec<(u64, f64)> =
             (0..lineup.contenders.len()).map(|index| lineup.expect(index)).collect::<Result<_>>()?;
+        (lineup.expected_steps, lineup.one_step) = expected.into_iter().unzip();
         Ok(lineup)
     }
 
-    /// Steps of a model's full run, estimated where time is the budget.
-    fn expect(&self, index: usize) -> Result<u64> {
-        if self.budget.kind != Axis::Seconds {
-            return self.steps(index, self.spec.seeds[0], &self.budget);
+    /// Steps of a model's full run, and what its first one takes of the budget; estimated where that is time.
+    fn expect(&self, index: usize) -> Result<(u64, f64)> {
+        let contender = &self.contenders[index];
+        match first_step(self.budget.kind, &contender.config, &contender.plan, &self.dataset)? {
+            Some(one) => Ok((self.steps(index, self.spec.seeds[0], &self.budget)?, one)),
+            None => {
+                let seconds = self.measured_step(index)?;
+                Ok(((self.budget.amount / seconds).max(1.0) as u64, seconds))
+            }
         }
-        let seconds = self.measured_step(index)?;
-        Ok((self.budget.amount / seconds).max(1.0) as u64)
+    }
+
+    /// Says where runs train more than the budget, because one step takes more; and the points of a sweep more than their share.
+    pub fn budget_notes(&self) -> Vec<String> {
+        let shares = [("the budget", 1.0)].into_iter();
+        let shares =
+            shares.chain(self.spec.sweep.as_ref().map(|sweep| ("the sweep's share of the budget", sweep.fraction)));
+        let notes = shares.filter_map(|(what, share)| {
+            let budget = Budget { amount: share * self.budget.amount, ..self.budget };
+            let of_step = |(contender, &amount): (&Contender, &f64)| {
+                (amount > budget.amount).then(|| format!("{} {}", contender.name, Budget { amount, ..budget }))
+            };
+            let more: Vec<String> = self.contenders.iter().zip(&self.one_step).filter_map(of_step).collect();
+            (!more.is_empty()).then(|| {
+                format!("{what}, {budget}, is less than one step, which is trained all the same: {}", more.join(", "))
+            })
+        });
+        notes.collect()
+    }
+
+    /// The models with their plans.
+    pub fn contenders(&self) -> &[Contender] {
+        &self.contenders
     }
 
     /// Seconds of a training step, measured.
@@ -164,7 +220,7 @@ impl Lineup {
         for task in self.sweep_tasks(index)? {
             let Some(done) = task.done()? else { continue };
             let last = match done.end {
-                End::Budget => task.last_validation()?,
+                End::Budget | End::Unscored => task.last_validation()?,
                 End::Diverged => None,
             };
             points.push(SweepPoint {
@@ -178,38 +234,68 @@ impl Lineup {
         Ok(points)
     }
 
-    /// The learning rate of a model's full runs; `None` while its sweep is not finished.
-    ///
-    /// # Errors
-    /// A check fault where every point of the sweep diverged.
-    pub(super) fn learning_rate(&self, index: usize) -> Result<Option<f64>> {
+    /// The learning rate of a model's full runs, as far as its sweep tells.
+    pub(super) fn learning_rate(&self, index: usize) -> Result<Rate> {
         let contender = &self.contenders[index];
-        let Some(sweep) = &self.spec.sweep else { return Ok(Some(contender.config.train.learning_rate)) };
+        let Some(sweep) = &self.spec.sweep else { return Ok(Rate::Chosen(contender.config.train.learning_rate)) };
         let points = self.sweep_points(index, Clock::Wall)?;
         if points.len() < sweep.lr {
-            return Ok(None);
+            return Ok(Rate::Unknown);
         }
         let finite = points.iter().filter_map(|point| Some((point.loss?, point.learning_rate)));
         match finite.min_by(|a, b| a.0.total_cmp(&b.0)) {
-            Some((_, rate)) => Ok(Some(rate)),
-            None => Err(Fault::check(format!("{} diverged at every learning rate of the sweep", contender.name))
-                .hint("lower train.learning_rate in [base]")),
+            Some((_, rate)) => Ok(Rate::Chosen(rate)),
+            None => self.sweep_failure(index).map(Rate::Failed),
         }
     }
 
-    /// The full run of a model with a seed; `None` while its learning rate is not known.
-    pub(super) fn full_task(&self, index: usize, seed: u64) -> Result<Option<Task>> {
-        self.learning_rate(index)?.map(|rate| self.task(index, seed, rate, Stage::Full)).transpose()
+    /// What to say of a sweep of which every point diverged.
+    fn sweep_failure(&self, index: usize) -> Result<Failure> {
+        let mut points = Vec::new();
+        for task in self.sweep_tasks(index)? {
+            let what = task.done()?.and_then(|done| done.failure()).map(|failure| failure.in_words());
+            points.push(format!("{:.2e} {}", task.config.train.learning_rate, what.unwrap_or_default()));
+        }
+        let message = format!("training diverged at every learning rate of the sweep: {}", points.join(", "));
+        Ok(Failure { kind: FailureKind::Diverged, step: None, message })
     }
 
-    /// The models that get more seeds: the best by validation loss, first seed; none before all of those runs are finished.
+    /// The full run of a model with a seed; `None` while its learning rate is not known, and where it has none.
+    pub(super) fn full_task(&self, index: usize, seed: u64) -> Result<Option<Task>> {
+        match self.learning_rate(index)? {
+            Rate::Chosen(rate) => self.task(index, seed, rate, Stage::Full).map(Some),
+            Rate::Unknown | Rate::Failed(_) => Ok(None),
+        }
+    }
+
+    /// Why a model has no result: its sweep, or the first of its runs that failed.
+    pub(super) fn failure(&self, index: usize, finalists: &[usize]) -> Result<Option<Failure>> {
+        if let Rate::Failed(failure) = self.learning_rate(index)? {
+            return Ok(Some(failure));
+        }
+        for seed in self.seeds(index, finalists) {
+            let done = self.full_task(index, seed)?.map(|task| task.done()).transpose()?.flatten();
+            if let Some(failure) = done.and_then(|done| done.failure()) {
+                return Ok(Some(failure));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The models that get more seeds: the best by validation loss, first seed, of those that did not diverge; none before all of those
+    /// runs are finished.
     pub(super) fn finalists(&self) -> Result<Vec<usize>> {
         let Some(finalists) = &self.spec.finalists else { return Ok(Vec::new()) };
         let mut losses = Vec::new();
         for index in 0..self.contenders.len() {
-            let task = self.full_task(index, self.spec.seeds[0])?;
-            let Some(task) = task.filter(|task| matches!(task.done(), Ok(Some(_)))) else { return Ok(Vec::new()) };
-            losses.push((task.best_validation()?.unwrap_or(f64::INFINITY), index));
+            if let Rate::Failed(_) = self.learning_rate(index)? {
+                continue;
+            }
+            let Some(task) = self.full_task(index, self.spec.seeds[0])? else { return Ok(Vec::new()) };
+            let Ok(Some(done)) = task.done() else { return Ok(Vec::new()) };
+            if done.end != End::Diverged {
+                losses.push((task.best_validation()?.unwrap_or(f64::INFINITY), index));
+            }
         }
         losses.sort_by(|a, b| a.0.total_cmp(&b.0));
         Ok(losses.into_iter().take(finalists.models).map(|(_, index)| index).collect())
@@ -281,6 +367,23 @@ fn split_hash(dataset: &Dataset, split: Split) -> String {
         hash.update(format!("{:?} {} {:?}\n", part.weight, part.corpus.fingerprint(), part.documents));
     }
     hex(&hash.finalize())
+}
+
+/// The text to read. What can be read only once is kept where the runs will find it.
+fn text(spec: &Spec, folder: &Path, purpose: Purpose, watch: &mut dyn Watch<'_>) -> Result<DataConfig> {
+    let data = data_config(spec)?;
+    check_apart(folder, &data)?;
+    let has_streams = |sources: &Vec<SourceConfig>| sources.iter().any(|source| is_stream(&source.path));
+    if purpose == Purpose::Preview || ![&data.sources, &data.validation, &data.test].into_iter().any(has_streams) {
+        return Ok(data);
+    }
+    let folder = absolute(folder).at("find", folder)?;
+    let marked = mark_folder(&folder, Made::Comparison)?;
+    let kept = keep_streams(&data, &folder.join(KEPT_TEXT), watch);
+    if kept.is_err() {
+        marked.unmark()?;
+    }
+    kept
 }
 
 /// A name as part of a folder's name.

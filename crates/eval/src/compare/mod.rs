@@ -24,7 +24,7 @@ mod task;
 
 pub use contender::Contender;
 pub use engine::{Ended, Event, REPORT};
-pub use lineup::Lineup;
+pub use lineup::{Lineup, Purpose};
 pub use matching::{TOLERANCE, matched};
 pub use preview::{ModelPreview, Preview};
 pub use result::*;

@@ -19,6 +19,8 @@ pub struct Preview {
     pub models: Vec<ModelPreview>,
     /// Runs in all: sweeps, seeds and finalists.
     pub runs: usize,
+    /// Where runs train more than the budget, because one step takes more, in words.
+    pub notes: Vec<String>,
     /// Seconds of training in all, at the measured speed; validation and scoring come on top.
     pub seconds: f64,
 }
@@ -70,7 +72,7 @@ impl Lineup {
                 targets_per_window: plan.targets_per_window,
                 usable_context: plan.reach.unwrap_or(usize::MAX).min(self.protocol.window - 1),
                 steps,
-                tokens: steps * plan.tokens_per_step,
+                tokens: steps.saturating_mul(plan.tokens_per_step),
                 seconds,
             });
         }
@@ -87,6 +89,7 @@ impl Lineup {
             protocol: self.protocol.clone(),
             models,
             runs,
+            notes: self.budget_notes(),
             seconds,
         })
     }

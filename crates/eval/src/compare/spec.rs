@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::result::Budget;
 
+/// Most learning rates of a sweep.
+const MOST_POINTS: usize = 100;
+
 /// What to compare, and how.
 #[derive(Debug, Clone)]
 pub struct Spec {
@@ -292,10 +295,13 @@ impl Spec {
         if self.seeds.is_empty() || repeated {
             return Err(Fault::usage("seeds must be different, and at least one").hint("for example seeds = [1, 2, 3]"));
         }
-        let sound = |sweep: &Sweep| sweep.lr > 0 && sweep.factor > 1.0 && sweep.fraction > 0.0 && sweep.fraction <= 1.0;
+        let sound = |sweep: &Sweep| {
+            (1..=MOST_POINTS).contains(&sweep.lr) && sweep.factor > 1.0 && sweep.fraction > 0.0 && sweep.fraction <= 1.0
+        };
         if !self.sweep.as_ref().is_none_or(sound) {
-            return Err(Fault::usage("sweep is out of range")
-                .hint("lr is at least 1, factor above 1, fraction above 0 and at most 1"));
+            return Err(Fault::usage("sweep is out of range").hint(format!(
+                "lr is at least 1 and at most {MOST_POINTS}, factor above 1, fraction above 0 and at most 1"
+            )));
         }
         if self.points == 0 || self.stride == Some(0) || self.test_limit == Some(0) {
             return Err(Fault::usage("points, stride and test_limit must be at least 1"));

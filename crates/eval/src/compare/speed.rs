@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::engine::Event;
 use super::lineup::Lineup;
-use super::result::{Axis, StepTime, Timing};
+use super::result::{Axis, FailureKind, StepTime, Timing};
 use super::task::{hex, read_json, write_json};
 
 /// The timing, in the folder of a comparison.
@@ -61,14 +61,26 @@ impl Clock {
 }
 
 impl Lineup {
-    /// Whether steps are timed: where time itself is the budget, the time that passed is what counts.
-    pub(super) fn is_timed(&self) -> bool {
-        self.budget.kind != Axis::Seconds
+    /// The models whose steps are timed: all that did not diverge; none where time itself is the
+    /// budget, as then the time that passed is what counts.
+    pub(super) fn timed(&self) -> Result<Vec<usize>> {
+        if self.budget.kind == Axis::Seconds {
+            return Ok(Vec::new());
+        }
+        let finalists = self.finalists()?;
+        let mut timed = Vec::new();
+        for index in 0..self.contenders.len() {
+            let failure = self.failure(index, &finalists)?;
+            if failure.is_none_or(|failure| failure.kind != FailureKind::Diverged) {
+                timed.push(index);
+            }
+        }
+        Ok(timed)
     }
 
     /// The timing that the folder holds of these models on this machine.
     pub(super) fn timing(&self) -> Result<Option<Timing>> {
-        if !self.is_timed() {
+        if self.budget.kind == Axis::Seconds {
             return Ok(None);
         }
         let measured: Option<Measured> = read_json(&self.folder.join(SPEED))?;
@@ -111,7 +123,7 @@ impl Lineup {
             let task = task.ok_or_else(|| Fault::internal("a model is timed before its learning rate is known"))?;
             Ok((self.contenders[index].name.clone(), task.config))
         };
-        (0..self.contenders.len()).map(turn).collect()
+        self.timed()?.into_iter().map(turn).collect()
     }
 
     /// The seconds of the first steps of a run but those that warm up; `None` where it was asked to stop.
@@ -127,8 +139,8 @@ impl Lineup {
             }
             let begin = Instant::now();
             let batches = next_batches(&mut windows, train)?;
-            let rate = train.schedule().learning_rate(step as u64);
-            (state, _) = state.step(&batches, train, rate, step as u64)?;
+            // The time of a step does not depend on its learning rate; at 0 no model can diverge here.
+            (state, _) = state.step(&batches, train, 0.0, step as u64)?;
             if step > WARM_UP {
                 seconds.push(begin.elapsed().as_secs_f64());
             }
@@ -141,7 +153,7 @@ impl Lineup {
     fn speed_fingerprint(&self) -> Result<String> {
         let mut hash = Sha256::new();
         hash.update(format!("speed 1 {ROUNDS} {WARM_UP} {STEPS}\n{:?}\n", self.environment));
-        for contender in &self.contenders {
+        for contender in self.timed()?.into_iter().map(|index| &self.contenders[index]) {
             let config = RunConfig { data: DataConfig::default(), ..contender.config.clone() };
             hash.update(format!("{}\n{}\n", contender.name, config.to_toml()?));
         }

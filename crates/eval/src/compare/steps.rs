@@ -1,8 +1,8 @@
 //! From a budget to optimizer steps: as many as fit, at least one.
 
-use percept_data::Dataset;
-use percept_fault::Result;
-use percept_model::IGNORED;
+use percept_data::{Dataset, Windows};
+use percept_fault::{Fault, Result};
+use percept_model::{Batch, IGNORED};
 use percept_train::{RunConfig, next_batches, windows};
 
 use super::result::{Axis, Budget};
@@ -20,12 +20,40 @@ const UNLIMITED: u64 = u32::MAX as u64;
 /// Whatever reading the windows meets.
 pub(super) fn steps(budget: &Budget, config: &RunConfig, plan: &Plan, dataset: &Dataset) -> Result<u64> {
     let whole = |per_step: f64| (budget.amount / per_step).floor().max(1.0) as u64;
+    let most = match budget.kind {
+        Axis::Seconds => 1,
+        Axis::Tokens => whole(plan.tokens_per_step as f64),
+        Axis::Flops => whole(flops_per_step(plan)),
+        Axis::Targets => whole(most_targets_per_step(config, plan)),
+    };
+    if most > UNLIMITED {
+        return Err(Fault::usage(format!("a budget of {budget} is more than {UNLIMITED} steps"))
+            .hint("a smaller budget; `percept compare --dry-run` says how long it takes"));
+    }
     Ok(match budget.kind {
         Axis::Seconds => UNLIMITED,
         Axis::Tokens => whole(plan.tokens_per_step as f64),
         Axis::Flops => whole(flops_per_step(plan)),
         Axis::Targets => steps_for_targets(budget.amount, config, plan.targets_per_window, dataset)?,
     })
+}
+
+/// What the first step of a run takes of a budget; a time is to be measured.
+///
+/// # Errors
+/// Whatever reading its windows meets.
+pub(super) fn first_step(kind: Axis, config: &RunConfig, plan: &Plan, dataset: &Dataset) -> Result<Option<f64>> {
+    Ok(match kind {
+        Axis::Seconds => None,
+        Axis::Tokens => Some(plan.tokens_per_step as f64),
+        Axis::Flops => Some(flops_per_step(plan)),
+        Axis::Targets => Some(targets_of_step(&mut windows(dataset, config)?, config, plan.targets_per_window)? as f64),
+    })
+}
+
+/// Targets of a step whose windows are all filled.
+fn most_targets_per_step(config: &RunConfig, plan: &Plan) -> f64 {
+    plan.targets_per_window as f64 * config.train.batch as f64 * config.train.accumulate as f64
 }
 
 /// Operations of a training step.
@@ -37,14 +65,18 @@ fn steps_for_targets(budget: f64, config: &RunConfig, latents: usize, dataset: &
     let mut windows = windows(dataset, config)?;
     let (mut steps, mut trained) = (0, 0);
     loop {
-        for batch in next_batches(&mut windows, &config.train)? {
-            trained += batch.last_targets(latents).iter().filter(|&&target| target != IGNORED).count();
-        }
+        trained += targets_of_step(&mut windows, config, latents)?;
         if trained as f64 > budget {
             return Ok(steps.max(1));
         }
         steps += 1;
     }
+}
+
+/// Targets of the next step.
+fn targets_of_step(windows: &mut Windows, config: &RunConfig, latents: usize) -> Result<usize> {
+    let scored = |batch: &Batch| batch.last_targets(latents).iter().filter(|&&target| target != IGNORED).count();
+    Ok(next_batches(windows, &config.train)?.iter().map(scored).sum())
 }
 
 /// When every run of a comparison validates and logs: powers of two, so that any two runs share steps.
@@ -116,6 +148,11 @@ mod tests {
                 }
                 let little = Budget { kind, amount: 0.1 };
                 assert_eq!(super::steps(&little, &config, &plan, &dataset).unwrap(), 1);
+                let one = first_step(kind, &config, &plan, &dataset).unwrap().unwrap();
+                assert!(one <= most && one > 0.5 * most, "{layers} {kind:?}: {one}");
+                let endless = Budget { kind, amount: 1e30 };
+                let fault = super::steps(&endless, &config, &plan, &dataset).unwrap_err();
+                assert!(fault.is_usage() && fault.to_string().contains("4294967295 steps"), "{fault}");
             }
         }
     }

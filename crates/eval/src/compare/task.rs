@@ -7,15 +7,15 @@ use std::sync::atomic::AtomicBool;
 use percept_data::DataConfig;
 use percept_fault::{Fault, IoContext, Result};
 use percept_train::{
-    Event, Metrics, Outcome, RunConfig, RunFolder, StepMetrics, Summary, ValidationMetrics, metrics, resume, train,
-    write_file,
+    Changes, Divergence, Event, Metrics, Outcome, RunConfig, RunFolder, StepMetrics, Summary, ValidationMetrics,
+    metrics, resume, train, write_file,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::peak_memory;
-use super::result::Budget;
+use super::result::{Budget, Failure, FailureKind};
 
 /// A finished run: `done.json` in its folder.
 const DONE: &str = "done.json";
@@ -41,6 +41,23 @@ pub(super) struct Done {
     pub(super) tokens: u64,
     pub(super) seconds: f64,
     pub(super) peak_memory_bytes: Option<u64>,
+    /// What the program said where the run has no result.
+    #[serde(default)]
+    message: Option<String>,
+}
+
+impl Done {
+    /// Why the run has no result.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        let kind = match self.end {
+            End::Budget => return None,
+            End::Diverged => FailureKind::Diverged,
+            End::Unscored => FailureKind::Unscored,
+        };
+        // Files of earlier versions have the last step that was logged, and no message.
+        let step = self.message.is_some().then_some(self.step);
+        Some(Failure { kind, step, message: self.message.clone().unwrap_or_else(|| "training diverged".to_owned()) })
+    }
 }
 
 /// Whether a run reached its end.
@@ -51,6 +68,8 @@ pub(super) enum End {
     Budget,
     /// Its loss was no longer a number.
     Diverged,
+    /// All of its budget is used, but the model gives no probabilities for the test text.
+    Unscored,
 }
 
 impl Task {
@@ -90,54 +109,61 @@ impl Task {
         }
     }
 
-    /// Trains to the end, from wherever the run stands; `None` where it was asked to stop, and saved.
+    /// Trains to the end, from wherever the run stands; `None` where it was asked to stop, and saved. A run that diverges
+    /// has ended, too.
     ///
     /// # Errors
-    /// As [`train`] and [`resume`]; a run that diverges is an error.
+    /// As [`train`] and [`resume`], with the run's name in front.
     pub(super) fn run(&self, stop: &AtomicBool, observer: &mut dyn FnMut(Event)) -> Result<Option<Done>> {
         if let Some(done) = self.done()? {
             return Ok(Some(done));
         }
         peak_memory::reset();
         let mut observer = |event: Event| observer(event);
-        let outcome = match self.run_folder().holds_a_run() {
-            true => resume(&self.folder, &[], stop, &mut observer),
+        let outcome = match self.run_folder().is_begun() {
+            true => resume(&self.folder, &Changes::default(), stop, &mut observer),
             false => train(&self.config, &self.folder, stop, &mut observer),
         };
-        match outcome? {
-            Outcome::Finished(summary) => self.finish(&summary, End::Budget).map(Some),
-            Outcome::Interrupted(_) => Ok(None),
+        match outcome {
+            Ok(Outcome::Finished(summary)) => self.finish(&summary).map(Some),
+            Ok(Outcome::Interrupted(_)) => Ok(None),
+            Err(fault) if fault.is_check() => self.diverge(&fault).map(Some),
+            Err(fault) => Err(fault.at(&format!("{}: ", self.label))),
         }
     }
 
-    /// As [`Task::run`], where divergence is a result too.
-    pub(super) fn try_run(&self, stop: &AtomicBool, observer: &mut dyn FnMut(Event)) -> Result<Option<Done>> {
-        match self.run(stop, observer) {
-            Err(fault) if fault.is_check() => {
-                let last = self.metrics()?.iter().map(Metrics::step).max().unwrap_or(0);
-                let summary = Summary {
-                    run: self.folder.clone(),
-                    step: last,
-                    tokens: 0,
-                    seconds: 0.0,
-                    validation: None,
-                    best: None,
-                };
-                self.finish(&summary, End::Diverged).map(Some)
-            }
-            outcome => outcome,
-        }
-    }
-
-    fn finish(&self, summary: &Summary, end: End) -> Result<Done> {
-        let done = Done {
+    fn finish(&self, summary: &Summary) -> Result<Done> {
+        self.write_done(Done {
             fingerprint: self.fingerprint.clone(),
-            end,
+            end: End::Budget,
             step: summary.step,
             tokens: summary.tokens,
             seconds: summary.seconds,
             peak_memory_bytes: peak_memory::read(),
-        };
+            message: None,
+        })
+    }
+
+    /// Keeps that the run diverged: it is not trained again.
+    fn diverge(&self, fault: &Fault) -> Result<Done> {
+        let logged = self.metrics()?.iter().map(Metrics::step).max().unwrap_or(0);
+        self.write_done(Done {
+            fingerprint: self.fingerprint.clone(),
+            end: End::Diverged,
+            step: Divergence::of(fault).map_or(logged, |divergence| divergence.step),
+            tokens: 0,
+            seconds: 0.0,
+            peak_memory_bytes: peak_memory::read(),
+            message: Some(fault.to_string()),
+        })
+    }
+
+    /// Keeps that the test text can't be scored with what was trained.
+    pub(super) fn cannot_be_scored(&self, done: Done, fault: &Fault) -> Result<Done> {
+        self.write_done(Done { end: End::Unscored, message: Some(fault.to_string()), ..done })
+    }
+
+    fn write_done(&self, done: Done) -> Result<Done> {
         write_json(&self.folder.join(DONE), &done)?;
         Ok(done)
     }
@@ -159,7 +185,11 @@ pub(super) fn fingerprint(config: &RunConfig, text: &str, budget: &Budget) -> Re
     config.data = DataConfig::default();
     let train = &mut config.train;
     (train.validate_every, train.log_every, train.checkpoint_every, train.keep) = (0, 1, 0, 1);
-    let text = format!("compare 1\n{reading}\n{:?} {}\n{}", budget.kind, budget.amount, config.to_toml()?);
+    // Keys of [data] that are newer than the first comparisons: their values change the text, which is hashed itself.
+    let newer = |line: &&str| !["binary = ", "edition = "].iter().any(|key| line.starts_with(key));
+    let toml = config.to_toml()?;
+    let toml: String = toml.split_inclusive('\n').filter(newer).collect();
+    let text = format!("compare 1\n{reading}\n{:?} {}\n{toml}", budget.kind, budget.amount);
     Ok(hex(&Sha256::digest(text)))
 }
 
@@ -190,6 +220,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_divergence_of_an_earlier_version_has_no_step() {
+        let text = r#"{"fingerprint":"x","end":"diverged","step":8,"tokens":0,"seconds":0.0,"peak_memory_bytes":null}"#;
+        let done: Done = serde_json::from_str(text).unwrap();
+        let failure = done.failure().unwrap();
+        assert_eq!((failure.in_words(), failure.message), ("diverged".into(), "training diverged".into()));
+        let told = Done { message: Some("the loss of step 9 is NaN".into()), step: 9, ..done.clone() };
+        assert_eq!(told.failure().unwrap().in_words(), "diverged at step 9");
+        assert_eq!(Done { end: End::Budget, ..done }.failure(), None);
+    }
+
+    #[test]
     fn the_fingerprint_is_of_what_changes_the_result() {
         let budget = Budget { kind: Axis::Tokens, amount: 1e6 };
         let base = RunConfig::default();
@@ -201,6 +242,7 @@ mod tests {
         let same = of(&|_| {});
         assert_eq!(of(&|config| config.train.validate_every = 7), same);
         assert_eq!(of(&|config| config.data.sources = vec!["elsewhere".into()]), same);
+        assert_eq!(of(&|config| config.data.edition = 1), same, "what it changes is in the text");
         let others = [
             of(&|config| config.train.seed = 2),
             of(&|config| config.train.learning_rate *= 2.0),

@@ -43,25 +43,26 @@ pub struct Memory {
 impl Memory {
     /// The estimate for one configuration.
     pub fn of(model: &ModelConfig, train: &TrainConfig, properties: &Properties, attention: Attention) -> Self {
-        let weights = properties.parameters() * NUMBER;
-        let gradients = if train.accumulate > 1 { 2 * weights } else { weights };
+        let weights = properties.parameters().saturating_mul(NUMBER);
+        let gradients = if train.accumulate > 1 { weights.saturating_mul(2) } else { weights };
         let largest = (model.vocab * model.dim).max(model.dim * model.hidden_dim()) as u64;
         let batch = train.batch as u64;
-        let rows = batch * properties.window_rows(model.context).latents as u64;
-        let logits = LOGITS.max(512 * model.vocab as u64).min(rows * model.vocab as u64);
+        let rows = batch.saturating_mul(properties.window_rows(model.context).latents as u64);
+        let logits = LOGITS.max(512 * model.vocab as u64).min(rows.saturating_mul(model.vocab as u64));
         Self {
             weights,
             gradients,
-            optimizer: 2 * weights,
+            optimizer: weights.saturating_mul(2),
             average: if train.ema > 0.0 { weights } else { 0 },
-            activations: activations(model, train, properties, attention) * batch * NUMBER,
+            activations: activations(model, train, properties, attention).saturating_mul(batch).saturating_mul(NUMBER),
             workspace: (logits + largest) * NUMBER + PROGRAM,
         }
     }
 
-    /// All of it.
+    /// All of it; the largest number where it is more than one holds.
     pub fn total(&self) -> u64 {
-        self.weights + self.gradients + self.optimizer + self.average + self.activations + self.workspace
+        let parts = [self.weights, self.gradients, self.optimizer, self.average, self.activations, self.workspace];
+        parts.into_iter().fold(0, u64::saturating_add)
     }
 }
 
@@ -70,18 +71,18 @@ impl Memory {
 fn activations(model: &ModelConfig, train: &TrainConfig, properties: &Properties, attention: Attention) -> u64 {
     let kept = |facts: &Facts| match attention {
         Attention::Fused => facts.activations.kept,
-        Attention::Composed => facts.activations.kept + facts.activations.unfused,
+        Attention::Composed => facts.activations.kept.saturating_add(facts.activations.unfused),
     };
-    let (mut rows, mut below, mut inputs, mut peak) = (properties.window_rows(model.context), 0, 0, 0);
+    let (mut rows, mut below, mut inputs, mut peak) = (properties.window_rows(model.context), 0u64, 0, 0);
     for facts in properties.facts(rows) {
         let mixer = kept(&facts.mixer);
-        let block = mixer + kept(&facts.channel);
-        let in_mixer = mixer + facts.mixer.activations.flow;
-        let in_channel = block + facts.channel.activations.flow;
-        peak = peak.max(below + in_mixer.max(in_channel));
+        let block = mixer.saturating_add(kept(&facts.channel));
+        let in_mixer = mixer.saturating_add(facts.mixer.activations.flow);
+        let in_channel = block.saturating_add(facts.channel.activations.flow);
+        peak = peak.max(in_mixer.max(in_channel).saturating_add(below));
         inputs += (rows.len() * model.dim) as u64;
         below = match train.recompute {
-            Recompute::Nothing => below + block,
+            Recompute::Nothing => below.saturating_add(block),
             Recompute::Blocks => inputs,
         };
         rows = facts.rows_after();

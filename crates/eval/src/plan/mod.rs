@@ -100,7 +100,8 @@ pub fn plan(config: &RunConfig) -> Result<Plan> {
     let memory = Memory::of(&model, &config.train, &properties, attention(&config.train)?);
     let train = &config.train;
     let (context, batch) = (model.context, train.batch);
-    let bytes = |cost: Cost| (cost.numbers * NUMBER) as f64 / (batch * context) as f64;
+    let tokens = (batch as u64).saturating_mul(context as u64);
+    let bytes = |cost: Cost| (cost.numbers as f64) * NUMBER as f64 / tokens as f64;
     Ok(Plan {
         layers: model.layers.clone(),
         parameters: properties.parameters(),
@@ -115,7 +116,7 @@ pub fn plan(config: &RunConfig) -> Result<Plan> {
         reach: properties.reach(),
         context: model.context,
         targets_per_window: properties.scored(model.context),
-        tokens_per_step: (train.batch * train.accumulate * model.context) as u64,
+        tokens_per_step: tokens.saturating_mul(train.accumulate as u64),
         steps: train.steps,
         lengths: [model.context, LONG.max(model.context)]
             .into_iter()

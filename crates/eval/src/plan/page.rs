@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use percept_data::CHART_MARK;
+
 use super::contexts::{ContextCost, ContextPlan};
 use crate::chart::{Axis, Chart, Legend, LineChart, STYLE, Scale, Series, Unit, escape, swatch};
 
@@ -45,7 +47,7 @@ pub fn page(plans: &[ContextPlan]) -> String {
     }
     key(&mut body, plans, place(PANELS.len(), size));
     format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" \
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{CHART_MARK}\n<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" \
          width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
          aria-label=\"What a longer context costs\"><style>{}</style>\
          <rect class=\"paper\" width=\"100%\" height=\"100%\"/>{body}</svg>\n",

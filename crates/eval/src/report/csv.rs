@@ -2,6 +2,7 @@
 
 use super::Report;
 use super::figures::{Source, memory};
+use crate::compare::{Failure, ModelResult};
 
 /// The rows of a comparison as CSV (RFC 4180, UTF-8, a header). A missing value is an empty field.
 pub fn csv(report: &Report) -> String {
@@ -9,6 +10,9 @@ pub fn csv(report: &Report) -> String {
     for model in &report.comparison.models {
         let cost = &model.cost;
         let (peak, source) = memory(model);
+        if model.runs.is_empty() {
+            text.push_str(&without_runs(model));
+        }
         for run in &model.runs {
             let last = run.curve.last();
             let test = run.test.as_ref();
@@ -25,7 +29,7 @@ pub fn csv(report: &Report) -> String {
                 whole(last.map(|point| point.targets)),
                 number(last.map(|point| point.flops)),
                 number(last.map(|point| point.seconds)),
-                if report.comparison.timing.is_some() { "timed" } else { "wall" }.to_string(),
+                if is_timed(report, model) { "timed" } else { "wall" }.to_string(),
                 number(run.best.as_ref().and_then(|best| best.bits_per_byte)),
                 number(run.best.as_ref().map(|best| best.loss)),
                 number(test.and_then(|test| test.bits_per_byte)),
@@ -41,6 +45,7 @@ pub fn csv(report: &Report) -> String {
                 if source == Source::Measured { "measured" } else { "estimated" }.to_string(),
                 cost.usable_context.to_string(),
                 field(&run.fingerprint),
+                run.failure.as_ref().map(Failure::in_words).unwrap_or_default(),
             ];
             text.push_str(&row.join(","));
             text.push_str("\r\n");
@@ -49,7 +54,20 @@ pub fn csv(report: &Report) -> String {
     text
 }
 
-const COLUMNS: [&str; 28] = [
+fn is_timed(report: &Report, model: &ModelResult) -> bool {
+    report.comparison.timing.as_ref().is_some_and(|timing| timing.of(&model.name).is_some())
+}
+
+/// The row of a model that was never trained in full: all of its sweep diverged.
+fn without_runs(model: &ModelResult) -> String {
+    let Some(failure) = &model.failure else { return String::new() };
+    let mut row = vec![String::new(); COLUMNS.len()];
+    (row[0], row[1]) = (field(&model.name), field(&model.layers));
+    row[COLUMNS.len() - 1] = failure.in_words();
+    row.join(",") + "\r\n"
+}
+
+const COLUMNS: [&str; 29] = [
     "model",
     "layers",
     "rank",
@@ -78,6 +96,7 @@ const COLUMNS: [&str; 28] = [
     "peak_memory_source",
     "usable_context",
     "fingerprint",
+    "failure",
 ];
 
 fn number(value: Option<f64>) -> String {

@@ -1,9 +1,9 @@
 //! The summary for the terminal: at most 100 columns wide.
 
 use super::Report;
-use super::figures::{Quality, Source, bytes, count, judged, loss, memory, place, used};
+use super::figures::{MISSING, Quality, Source, bytes, count, judged, loss, memory, place, used};
 use super::words::plain_words;
-use crate::compare::ModelResult;
+use crate::compare::{FailureKind, ModelResult};
 
 const WIDTH: usize = 100;
 /// The column of the memory, where estimates are marked.
@@ -53,7 +53,7 @@ fn row(model: &ModelResult) -> Vec<String> {
     vec![
         place(model) + if model.under_trained == Some(true) { "!" } else { "" },
         clipped(&model.name),
-        value.map_or("–".into(), |value| loss(value.mean)),
+        value.map_or_else(|| without_value(model), |value| loss(value.mean)),
         value.and_then(|value| value.width()).map(|width| loss(width / 2.0)).unwrap_or_default(),
         count(model.cost.parameters as f64),
         used(model, |usage| usage.tokens_per_second).map_or("–".into(), count),
@@ -61,6 +61,15 @@ fn row(model: &ModelResult) -> Vec<String> {
         bytes(model.cost.state_bytes),
         bytes(model.cost.state_bytes_1m),
     ]
+}
+
+/// What stands in place of a value.
+fn without_value(model: &ModelResult) -> String {
+    match &model.failure {
+        Some(failure) if failure.kind == FailureKind::Diverged => "diverged".into(),
+        Some(_) => "unscored".into(),
+        None => MISSING.into(),
+    }
 }
 
 /// A name that can't break the table or steer the terminal.

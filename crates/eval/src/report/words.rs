@@ -11,6 +11,7 @@ pub fn plain_words(report: &Report) -> Vec<String> {
     let comparison = &report.comparison;
     let mut words = Vec::new();
     words.extend(progress(comparison));
+    words.extend(failures(comparison));
     words.extend(winner(comparison));
     words.extend(last(comparison));
     words.extend(certainty(comparison));
@@ -35,6 +36,18 @@ fn progress(comparison: &Comparison) -> Option<String> {
              Places may still change."
         )
     })
+}
+
+/// Who has no result, and why.
+fn failures(comparison: &Comparison) -> Vec<String> {
+    let failed = comparison.failed().map(|(model, failure)| {
+        let left = match model.runs.iter().filter(|run| run.test.is_some()).count() {
+            0 => "",
+            _ => " Its other seeds are among the runs; their mean would flatter it.",
+        };
+        format!("{} {} and has no place: {}.{left}", model.name, failure.in_words(), failure.message)
+    });
+    failed.collect()
 }
 
 /// Who is best, and who ties with it.
@@ -103,7 +116,7 @@ fn under_trained(comparison: &Comparison) -> Option<String> {
     let judgement = |model: &&ModelResult| model.under_trained == Some(true);
     let weak: Vec<&str> = comparison.models.iter().filter(judgement).map(|model| model.name.as_str()).collect();
     let counting = format!("counting bytes ({}, {})", order2.name, loss(value));
-    if weak.len() > 1 && weak.len() == comparison.models.len() {
+    if weak.len() > 1 && weak.len() == comparison.models.len() - comparison.failed().count() {
         return Some(format!("No model beats {counting}: all are under-trained, and places say little."));
     }
     if !weak.is_empty() {

@@ -33,6 +33,8 @@ pub use scorer::{Scorer, Stream};
 pub use text::{CorpusTexts, Document, MemoryTexts, Texts, Tokens};
 pub use units::{Tally, Units};
 
+/// Tokens before some, from which a tokenizer can tell their text.
+const CONTEXT: usize = 16;
 /// Documents whose scores a result lists.
 const LISTED: usize = 1000;
 
@@ -105,8 +107,13 @@ pub struct Score {
     pub nll: f64,
     /// exp(NLL / T).
     pub token_perplexity: f64,
-    /// exp(NLL / W); `None` for a lossy tokenizer.
+    /// exp(NLL / W); `None` for a lossy tokenizer, and where it is not defined.
     pub word_perplexity: Option<f64>,
+    /// Why a text whose bytes are all kept has no word perplexity: it has no words, or no spaces between them, or the figure is too large
+    /// for a number.
+    pub word_perplexity_undefined: Option<&'static str>,
+    /// exp(NLL / C); `None` for a lossy tokenizer.
+    pub character_perplexity: Option<f64>,
     /// NLL / (Y ln 2); `None` for a lossy tokenizer.
     pub bits_per_byte: Option<f64>,
     /// NLL / (C ln 2); `None` for a lossy tokenizer.
@@ -140,8 +147,17 @@ impl Score {
             .hint("leave the number of words out"));
         };
         text.words = words;
-        self.word_perplexity = Some(Tally { nll: self.nll, targets: self.targets }.word_perplexity(*text));
+        let perplexity = Tally { nll: self.nll, targets: self.targets }.word_perplexity(*text);
+        (self.word_perplexity, self.word_perplexity_undefined) = defined(perplexity);
         Ok(self)
+    }
+}
+
+/// A word perplexity, or why there is none.
+fn defined(perplexity: f64) -> (Option<f64>, Option<&'static str>) {
+    match perplexity.is_finite() {
+        true => (Some(perplexity), None),
+        false => (None, Some("too large for a number")),
     }
 }
 
@@ -213,7 +229,10 @@ pub fn score_each(
         })?;
         let units = document.units.map(|all| match targets == (document.scored_from..document.tokens.len()) {
             true => all,
-            false => Units::of(&texts.decode(&document.tokens.range(targets))),
+            false => {
+                let before = document.tokens.range(targets.start.saturating_sub(CONTEXT)..targets.start);
+                Units::of(&texts.decode(&before, &document.tokens.range(targets)))
+            }
         });
         total.add(document.name, tally, units)?;
     }
@@ -262,13 +281,22 @@ impl Total {
             return Err(Fault::usage("there is nothing to score: the text has no tokens")
                 .hint("give a text that is not empty, and limits that leave some of it"));
         }
+        let (word_perplexity, word_perplexity_undefined) = match units.map(|units| (units, units.without_words())) {
+            None => (None, None),
+            Some((_, Some(reason))) => (None, Some(reason)),
+            Some((units, None)) => defined(tally.word_perplexity(units)),
+        };
         Ok(Score {
             model,
             protocol,
             targets: tally.targets,
             nll: tally.nll,
             token_perplexity: tally.token_perplexity(),
-            word_perplexity: units.filter(|units| units.words > 0).map(|units| tally.word_perplexity(units)),
+            word_perplexity,
+            word_perplexity_undefined,
+            character_perplexity: units
+                .map(|units| tally.character_perplexity(units))
+                .filter(|value| value.is_finite()),
             bits_per_byte: units.map(|units| tally.bits_per_byte(units)),
             bits_per_character: units.map(|units| tally.bits_per_character(units)),
             tokenizer: if units.is_some() { "lossless" } else { "lossy" },
@@ -276,7 +304,7 @@ impl Total {
             documents,
             per_document,
             seconds,
-            tokens_per_s: tally.targets as f64 / seconds,
+            tokens_per_s: tally.targets as f64 / seconds.max(f64::EPSILON),
         })
     }
 }

@@ -128,8 +128,8 @@ fn a_lossy_tokenizer_gives_token_perplexity_only() {
         fn document_token(&self) -> u32 {
             self.0.document_token()
         }
-        fn decode(&self, tokens: &[u32]) -> Vec<u8> {
-            self.0.decode(tokens)
+        fn decode(&self, before: &[u32], tokens: &[u32]) -> Vec<u8> {
+            self.0.decode(before, tokens)
         }
     }
     let texts = Lossy(MemoryTexts::new(Tokenizer::bytes(), vec![b"a b".to_vec()]));
@@ -137,6 +137,21 @@ fn a_lossy_tokenizer_gives_token_perplexity_only() {
     assert_eq!((result.bits_per_byte, result.word_perplexity, result.bits_per_character), (None, None, None));
     assert_eq!((result.tokenizer, result.targets), ("lossy", 3));
     assert!(result.token_perplexity > 1.0);
+}
+
+#[test]
+fn a_text_in_memory_is_lossless_where_it_comes_back() {
+    let json = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "post_processor": null,
+        "normalizer": { "type": "Lowercase" }, "pre_tokenizer": { "type": "Whitespace" }, "decoder": null,
+        "model": { "type": "WordLevel", "vocab": { "a": 0, "b": 1 }, "unk_token": "a" },
+    });
+    let tokenizer = Tokenizer::from_json(json.to_string().as_bytes()).unwrap();
+    let texts = MemoryTexts::new(tokenizer, vec![b"a b b".to_vec(), b"a B".to_vec()]);
+    let units = |index| texts.document(index).unwrap().units;
+    assert_eq!((units(0), units(1)), (Some(Units { bytes: 5, characters: 5, words: 3 }), None));
+    // Of a part, the blank before it belongs to it.
+    assert_eq!(texts.decode(&[0], &[1, 1]), b" b b");
 }
 
 /// Document, index and NLL of every target, as [`score_each`] shows them.

@@ -71,8 +71,8 @@ pub trait Texts {
     /// The token that stands before every document; input only, never a target.
     fn document_token(&self) -> u32;
 
-    /// Bytes that some consecutive tokens of a document stand for.
-    fn decode(&self, tokens: &[u32]) -> Vec<u8>;
+    /// Bytes that some consecutive tokens of a document stand for; `before`: those before them, of which the last 16 are enough.
+    fn decode(&self, before: &[u32], tokens: &[u32]) -> Vec<u8>;
 }
 
 /// Documents of token caches, such as one part of a split.
@@ -113,7 +113,7 @@ impl Texts for CorpusTexts<'_> {
             name: document.name,
             scored_from: document.tokens.scored_from(),
             tokens: Tokens::Corpus(document.tokens),
-            units: (corpus.is_lossless() && self.tokenizer.is_lossless()).then_some(units),
+            units: corpus.is_lossless().then_some(units),
         })
     }
 
@@ -121,8 +121,8 @@ impl Texts for CorpusTexts<'_> {
         self.tokenizer.document_token()
     }
 
-    fn decode(&self, tokens: &[u32]) -> Vec<u8> {
-        self.tokenizer.decode(tokens)
+    fn decode(&self, before: &[u32], tokens: &[u32]) -> Vec<u8> {
+        self.tokenizer.decode_after(before, tokens)
     }
 }
 
@@ -147,11 +147,12 @@ impl Texts for MemoryTexts {
 
     fn document(&self, index: usize) -> Result<Document<'_>> {
         let text = &self.documents[index];
+        let tokens = self.tokenizer.encode(text)?;
         Ok(Document {
             name: format!("document {}", index + 1),
-            tokens: Tokens::Memory(self.tokenizer.encode(text)?),
+            units: (self.tokenizer.decode(&tokens) == *text).then(|| Units::of(text)),
+            tokens: Tokens::Memory(tokens),
             scored_from: 0,
-            units: self.tokenizer.is_lossless().then(|| Units::of(text)),
         })
     }
 
@@ -159,7 +160,7 @@ impl Texts for MemoryTexts {
         self.tokenizer.document_token()
     }
 
-    fn decode(&self, tokens: &[u32]) -> Vec<u8> {
-        self.tokenizer.decode(tokens)
+    fn decode(&self, before: &[u32], tokens: &[u32]) -> Vec<u8> {
+        self.tokenizer.decode_after(before, tokens)
     }
 }

@@ -40,6 +40,20 @@ impl std::ops::AddAssign for Units {
     }
 }
 
+/// Characters per word, on average, above which a text has no words to speak of: Chinese, Thai or base64 between two line ends.
+const LONGEST_WORDS: u64 = 32;
+
+impl Units {
+    /// Why there is no figure per word, if that is so.
+    pub(crate) fn without_words(&self) -> Option<&'static str> {
+        match self.words {
+            0 => Some("no words"),
+            words if self.characters / words > LONGEST_WORDS => Some("no spaces"),
+            _ => None,
+        }
+    }
+}
+
 /// The negative log-likelihood of a text and the number of targets it is the sum of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Tally {
@@ -63,6 +77,11 @@ impl Tally {
     /// NLL / (Y ln 2), over the bytes of the original text.
     pub fn bits_per_byte(&self, units: Units) -> f64 {
         self.nll / (units.bytes as f64 * std::f64::consts::LN_2)
+    }
+
+    /// exp(NLL / C), over the characters of the original text.
+    pub fn character_perplexity(&self, units: Units) -> f64 {
+        (self.nll / units.characters as f64).exp()
     }
 
     /// NLL / (C ln 2), over the characters of the original text.
@@ -92,11 +111,20 @@ mod tests {
     }
 
     #[test]
+    fn a_text_without_spaces_has_no_words() {
+        let of = |text: &str| Units::of(text.as_bytes()).without_words();
+        assert_eq!([of("one"), of("internationalization of localization"), of("a b")], [None; 3]);
+        assert_eq!((of(""), of(" \n ")), (Some("no words"), Some("no words")));
+        assert_eq!(of(&format!("{}\n", "今天天气很好".repeat(6)).repeat(3)), Some("no spaces"));
+    }
+
+    #[test]
     fn figures_follow_their_definitions() {
         let units = Units { bytes: 8, characters: 4, words: 2 };
         let tally = Tally { nll: 4.0 * std::f64::consts::LN_2, targets: 4 };
         assert_eq!(tally.token_perplexity(), 2.0);
         assert_eq!(tally.word_perplexity(units), 4.0);
         assert_eq!((tally.bits_per_byte(units), tally.bits_per_character(units)), (0.5, 1.0));
+        assert_eq!(tally.character_perplexity(units), 2.0);
     }
 }

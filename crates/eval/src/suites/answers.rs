@@ -10,7 +10,7 @@ use percept_model::{Batch, IGNORED};
 use crate::score::windows;
 
 use super::statistics::chosen;
-use super::table::TaskTally;
+use super::table::{Answered, TaskTally};
 use super::{Meter, Subject};
 
 /// Asks `count` documents of a task and counts the answers under `size`.
@@ -37,7 +37,13 @@ pub(super) fn ask(
             let right = documents[document][answer.at];
             let Some(truth) = candidates.iter().position(|&token| token == right) else { return };
             broken |= likelihoods.iter().any(|likelihood| likelihood.is_nan());
-            tally.add(size, answer.distance() as u64, chosen(&likelihoods, truth), -likelihoods[truth]);
+            tally.add(Answered {
+                size,
+                document: (first + document) as u64,
+                distance: answer.distance() as u64,
+                correct: chosen(&likelihoods, truth),
+                nll: -likelihoods[truth],
+            });
         })?;
         if broken {
             return Err(no_probabilities());

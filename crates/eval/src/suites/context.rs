@@ -9,7 +9,8 @@ use percept_model::{Batch, IGNORED};
 
 use crate::score::Texts;
 
-use super::statistics::Moments;
+use super::clusters::Clusters;
+use super::statistics::mean_loss;
 use super::{Context, ContextPoint, Findings, Meter, Options, Result, Subject, Suite};
 
 /// Targets by default.
@@ -33,17 +34,19 @@ pub(super) fn run(subject: &Subject<'_>, options: &Options, meter: &mut Meter<'_
     for &context in &contexts {
         losses.push(losses_given(context, subject, texts, &targets, meter)?);
     }
+    let units = units(&targets, longest);
     let points = contexts.iter().zip(&losses).map(|(&context, own)| {
-        let mut loss = Moments::default();
-        own.iter().for_each(|&nll| loss.add(nll));
-        let mut gain = Moments::default();
-        own.iter().zip(&losses[0]).for_each(|(nll, without)| gain.add(without - nll));
+        let loss = in_units(&units, own.iter().copied());
+        let gain = in_units(&units, own.iter().zip(&losses[0]).map(|(nll, without)| without - nll));
         let bits = |nats: f64| lengths.bytes_per_token.map(|bytes| nats / (bytes * std::f64::consts::LN_2));
+        let interval = gain.interval();
         ContextPoint {
             context: context as u64,
-            loss: loss.loss(lengths.bytes_per_token),
+            loss: mean_loss(&loss, lengths.bytes_per_token),
             gain: gain.mean(),
             gain_standard_error: gain.standard_error(),
+            gain_low: interval.map(|(low, _)| low),
+            gain_high: interval.map(|(_, high)| high),
             gain_bits_per_byte: bits(gain.mean()),
             gain_bits_per_byte_standard_error: gain.standard_error().and_then(bits),
         }
@@ -53,6 +56,24 @@ pub(super) fn run(subject: &Subject<'_>, options: &Options, meter: &mut Meter<'_
         targets.len()
     );
     Ok((protocol, Findings::Context(Context { points: points.collect() })))
+}
+
+/// How many of the targets, which are in order, stand in each unit: a document; of a single document, each window of `longest` tokens.
+fn units(targets: &[(usize, usize)], longest: usize) -> Vec<usize> {
+    let documents: Vec<usize> = targets.chunk_by(|a, b| a.0 == b.0).map(<[_]>::len).collect();
+    match documents.len() {
+        1 => targets.chunk_by(|a, b| a.1 / longest == b.1 / longest).map(<[_]>::len).collect(),
+        _ => documents,
+    }
+}
+
+/// Values of the targets by their units.
+fn in_units(units: &[usize], mut values: impl Iterator<Item = f64>) -> Clusters {
+    let mut clusters = Clusters::default();
+    for &unit in units {
+        clusters.add(unit as u64, values.by_ref().take(unit).sum());
+    }
+    clusters
 }
 
 /// 0, 64, 128, 256, ... `longest` (at least 1); smaller steps where that is short.
@@ -176,6 +197,14 @@ mod tests {
         assert_eq!(lengths.longest_context(512, 20), 40);
         assert_eq!(lengths.longest_context(512, 1000), 26);
         assert_eq!(Lengths { longest: 1, documents: vec![(1, 0)], ..lengths }.longest_context(512, 20), 0);
+    }
+
+    #[test]
+    fn units_are_documents_or_windows_of_the_only_one() {
+        assert_eq!(units(&[(0, 5), (0, 99), (2, 7)], 10), [2, 1]);
+        assert_eq!(units(&[(1, 5), (1, 9), (1, 10), (1, 99)], 10), [2, 1, 1]);
+        let clusters = in_units(&[2, 1], [1.0, 3.0, 5.0].into_iter());
+        assert_eq!((clusters.count(), clusters.mean()), (2, 3.0));
     }
 
     proptest! {

@@ -10,6 +10,7 @@
 //! candidate with the highest likelihood counts, which suits models that follow no instructions and has a known chance level.
 
 mod answers;
+mod clusters;
 mod context;
 mod copy;
 mod haystack;
@@ -27,6 +28,9 @@ use percept_data::{Task, Tokenizer, random};
 use percept_fault::{Fault, Result, nearest};
 
 use crate::score::{Limits, Protocol, Scorer, Texts};
+
+/// The longest context that a configuration may have.
+const LONGEST: usize = 1 << 28;
 pub use position::PositionTally;
 pub use result::*;
 
@@ -166,6 +170,10 @@ pub fn run(
     options: &Options,
     progress: &mut dyn FnMut(SuiteProgress),
 ) -> Result<SuiteResult> {
+    if options.length > LONGEST {
+        return Err(Fault::usage(format!("a suite of {} tokens is too long", options.length))
+            .hint(format!("at most {LONGEST}, as a model's context")));
+    }
     if options.samples == Some(0) || options.length == 0 {
         return Err(Fault::usage("a suite of no samples, or of length 0, measures nothing").hint("use at least 1"));
     }
@@ -182,6 +190,8 @@ pub fn run(
     Ok(SuiteResult { model: subject.scorer.name(), protocol, seed: options.seed, seconds, findings })
 }
 
+#[cfg(test)]
+mod coverage;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use percept_fault::Result;
 
 use crate::score::Stream;
 
+use super::clusters::Clusters;
 use super::haystack::Haystack;
 use super::statistics::{accuracy, chosen};
 use super::{Findings, Meter, Needle, NeedleCell, Options, Subject};
@@ -30,31 +31,36 @@ pub(super) fn run(subject: &Subject<'_>, options: &Options, meter: &mut Meter<'_
     let needles = options.samples(NEEDLES);
     let lengths = lengths(options.length, Question::new(subject, &[options.seed])?.least());
     meter.progress.total = lengths.iter().map(|&length| (length * DEPTHS.len() * needles) as u64).sum();
-    let mut cells = Vec::new();
+    let (mut cells, mut strata) = (Vec::new(), Vec::new());
     for &length in &lengths {
-        let mut correct = [0.0; DEPTHS.len()];
+        let mut by_depth = [Clusters::default(); DEPTHS.len()];
+        let mut by_needle = Clusters::default();
         for needle in 0..needles as u64 {
-            // The same needle and haystack at every depth: only the depth differs.
+            // The same needle and haystack at every depth: only the depth differs. Together they are one unit.
             let question = Question::new(subject, &[options.seed, length as u64, needle])?;
             let hay =
                 haystack.draw(length.saturating_sub(question.rest()), &[options.seed, length as u64, needle, 1])?;
-            for (correct, depth) in correct.iter_mut().zip(DEPTHS) {
-                *correct += question.ask(subject, &hay, depth)?;
+            let mut found = 0.0;
+            for (at_depth, depth) in by_depth.iter_mut().zip(DEPTHS) {
+                let correct = question.ask(subject, &hay, depth)?;
+                at_depth.add(1, correct);
+                found += correct;
                 meter.add(length);
             }
+            by_needle.add(DEPTHS.len() as u64, found);
         }
-        cells.extend(correct.iter().zip(DEPTHS).map(|(&correct, depth)| NeedleCell {
+        cells.extend(by_depth.iter().zip(DEPTHS).map(|(at_depth, depth)| NeedleCell {
             length: length as u64,
             depth,
-            accuracy: accuracy(correct, needles as u64),
+            accuracy: accuracy(&[*at_depth]),
         }));
+        strata.push(by_needle);
     }
-    let total = cells.iter().map(|cell| cell.accuracy.correct).sum();
     let findings = Needle {
         chance: 1.0 / CANDIDATES as f64,
         candidates: CANDIDATES as u64,
         haystack: haystack.name().into(),
-        total: accuracy(total, (cells.len() * needles) as u64),
+        total: accuracy(&strata),
         cells,
     };
     let protocol = format!("{needles} needles at each depth and length, the likeliest of {CANDIDATES} numbers");

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::numbers::infinite_where_null;
+
 /// The result of one suite. Serialized, the keys of its [`Findings`] stand beside its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SuiteResult {
@@ -44,8 +46,17 @@ pub struct MeanLoss {
     pub targets: u64,
     /// Mean of -ln p, in nats per target.
     pub nll: f64,
-    /// Standard error of `nll`, as if the targets were independent; `None` for a single one.
+    /// Standard error of `nll`, from how the units differ; `None` for a single one.
     pub standard_error: Option<f64>,
+    /// Lower end of the 95 % interval of `nll` (Student's t); `None` for a single unit, and in results before it was given.
+    #[serde(default)]
+    pub low: Option<f64>,
+    /// Upper end.
+    #[serde(default)]
+    pub high: Option<f64>,
+    /// Independent units: documents; in a single document, stretches or windows of it.
+    #[serde(default)]
+    pub units: Option<u64>,
     /// The same loss in bits per byte of text.
     pub bits_per_byte: Option<f64>,
 }
@@ -96,8 +107,14 @@ pub struct ContextPoint {
     pub loss: MeanLoss,
     /// Mean fall of the loss against the smallest context, in nats per target.
     pub gain: f64,
-    /// Standard error of `gain` over the targets (paired: each with itself); `None` for a single target.
+    /// Standard error of `gain` (paired: each target with itself), from how the units differ; `None` for a single one.
     pub gain_standard_error: Option<f64>,
+    /// Lower end of the 95 % interval of `gain`; `None` for a single unit, and in results before it was given.
+    #[serde(default)]
+    pub gain_low: Option<f64>,
+    /// Upper end.
+    #[serde(default)]
+    pub gain_high: Option<f64>,
     /// The gain in bits per byte.
     pub gain_bits_per_byte: Option<f64>,
     /// Its standard error.
@@ -113,10 +130,13 @@ pub struct Accuracy {
     pub correct: f64,
     /// `correct / trials`.
     pub accuracy: f64,
-    /// Lower end of the 95 % interval (Wilson 1927), as if the trials were independent.
+    /// Lower end of the 95 % interval (Wilson 1927), for as many independent choices as the units are worth.
     pub low: f64,
     /// Upper end.
     pub high: f64,
+    /// Independent units: documents of a task, or needles. `None` in results that took every trial as independent.
+    #[serde(default)]
+    pub units: Option<u64>,
 }
 
 /// A table of accuracies: by size of the task, by distance, and by both.
@@ -142,7 +162,8 @@ pub struct TaskCell {
     /// How often the right candidate was the likeliest one.
     #[serde(flatten)]
     pub accuracy: Accuracy,
-    /// Mean -ln p of the right token among all tokens of the vocabulary.
+    /// Mean -ln p of the right token among all tokens of the vocabulary; written as null where one has no likelihood at all.
+    #[serde(deserialize_with = "infinite_where_null")]
     pub nll: f64,
 }
 

@@ -1,74 +1,103 @@
-//! Means with standard errors, and shares with their intervals.
+//! Losses and shares with their intervals, from independent units.
 
 use std::f64::consts::LN_2;
 
+use super::clusters::Clusters;
 use super::{Accuracy, MeanLoss};
 
 /// Quantile of the normal distribution for 95 %.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// Number, mean and squared deviations of a series (Welford 1962).
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Moments {
-    count: u64,
-    mean: f64,
-    deviations: f64,
-}
+/// Quantiles of Student's t for 95 %, by degrees of freedom from 1 on.
+const STUDENT: [f64; 30] = [
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
+    2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+];
 
-impl Moments {
-    pub(super) fn add(&mut self, value: f64) {
-        self.count += 1;
-        let before = value - self.mean;
-        self.mean += before / self.count as f64;
-        self.deviations += before * (value - self.mean);
-    }
+/// Right answers per stratum that may as well be the rest of one unit: with few, nobody can tell how much units hang together,
+/// and the interval then takes each as one.
+const DOUBT: f64 = 0.3;
 
-    /// Both series as one (Chan, Golub and LeVeque 1983).
-    pub(super) fn merge(&mut self, other: &Self) {
-        let count = self.count + other.count;
-        if count == 0 {
-            return;
+/// Quantile of Student's t for 95 %: between the degrees of freedom of the table on a straight line over their inverse, beyond it by the
+/// expansion of Fisher.
+pub(super) fn student(freedom: f64) -> f64 {
+    let freedom = freedom.max(1.0);
+    let fewer = freedom as usize;
+    match STUDENT.get(fewer - 1..=fewer) {
+        Some(&[more_spread, less_spread]) => {
+            let inverse = |freedom: f64| 1.0 / freedom - 1.0 / (fewer + 1) as f64;
+            less_spread + inverse(freedom) / inverse(fewer as f64) * (more_spread - less_spread)
         }
-        let apart = other.mean - self.mean;
-        self.deviations += other.deviations + apart * apart * (self.count as f64 * other.count as f64 / count as f64);
-        self.mean += apart * other.count as f64 / count as f64;
-        self.count = count;
-    }
-
-    pub(super) fn count(&self) -> u64 {
-        self.count
-    }
-
-    pub(super) fn mean(&self) -> f64 {
-        self.mean
-    }
-
-    /// Standard error of the mean; `None` for fewer than two values.
-    pub(super) fn standard_error(&self) -> Option<f64> {
-        let count = self.count as f64;
-        (self.count > 1).then(|| (self.deviations / (count - 1.0) / count).sqrt())
-    }
-
-    /// The series as losses in nats, of targets that stand for so many bytes each.
-    pub(super) fn loss(&self, bytes_per_token: Option<f64>) -> MeanLoss {
-        MeanLoss {
-            targets: self.count,
-            nll: self.mean,
-            standard_error: self.standard_error(),
-            bits_per_byte: bytes_per_token.map(|bytes| self.mean / (bytes * LN_2)),
+        _ => {
+            let (cube, fifth) = (Z.powi(3), Z.powi(5));
+            Z + (cube + Z) / (4.0 * freedom) + (5.0 * fifth + 16.0 * cube + 3.0 * Z) / (96.0 * freedom * freedom)
         }
     }
 }
 
-/// The share of right answers with its interval (Wilson 1927).
-pub(super) fn accuracy(correct: f64, trials: u64) -> Accuracy {
-    let count = trials as f64;
-    let share = correct / count;
+/// Losses in nats, of targets that stand for so many bytes each.
+pub(super) fn mean_loss(losses: &Clusters, bytes_per_token: Option<f64>) -> MeanLoss {
+    let interval = losses.interval();
+    MeanLoss {
+        targets: losses.trials() as u64,
+        nll: losses.mean(),
+        standard_error: losses.standard_error(),
+        low: interval.map(|(low, _)| low),
+        high: interval.map(|(_, high)| high),
+        units: Some(losses.count()),
+        bits_per_byte: bytes_per_token.map(|bytes| losses.mean() / (bytes * LN_2)),
+    }
+}
+
+/// The share of right answers with its interval (Wilson 1927), for as many independent answers as the units are worth
+/// (Korn and Graubard 1998).
+///
+/// `strata`: units of different kinds, as many of each as planned; that kinds differ adds nothing to the error. The effective number lies
+/// between that of the units, where the answers of a unit are all alike, and what their variance says.
+pub(super) fn accuracy(strata: &[Clusters]) -> Accuracy {
+    let sum = |of: &dyn Fn(&Clusters) -> f64| strata.iter().map(of).sum::<f64>();
+    let (trials, units) = (sum(&Clusters::trials), sum(&|stratum| stratum.count() as f64));
+    let correct = sum(&Clusters::total);
+    let share = correct / trials;
+    let (low, high) = wilson(share, effective(strata, share, trials, units));
+    Accuracy {
+        trials: trials as u64,
+        correct,
+        accuracy: share,
+        low: low.min(share),
+        high: high.max(share),
+        units: Some(units as u64),
+    }
+}
+
+/// Independent answers that would tell as much as these units do.
+fn effective(strata: &[Clusters], share: f64, trials: f64, units: f64) -> f64 {
+    let alike: f64 = strata.iter().map(Clusters::squared_sizes).sum();
+    let fewest = trials * trials / alike;
+    let variances: Option<Vec<f64>> = strata.iter().map(Clusters::variance).collect();
+    // A stratum of one unit does not tell how units differ.
+    let Some(variances) = variances else { return fewest };
+    let variance: f64 = variances.iter().sum();
+    // Satterthwaite 1946.
+    let spread: f64 =
+        variances.iter().zip(strata).map(|(variance, stratum)| variance * variance / stratum.freedom()).sum();
+    let least = strata.iter().map(Clusters::freedom).fold(f64::INFINITY, f64::min);
+    let freedom = if spread > 0.0 { (variance * variance / spread).max(least) } else { least };
+    let left = match strata {
+        [only] => only.left(),
+        _ => 1.0 - 1.0 / units,
+    };
+    let doubt = DOUBT * strata.len() as f64 * trials / units;
+    let relative = (variance * left + doubt) / (share * (1.0 - share) * alike + doubt);
+    (fewest / relative * (Z / student(freedom)).powi(2)).max(fewest)
+}
+
+/// The 95 % score interval of a share among so many independent answers.
+fn wilson(share: f64, count: f64) -> (f64, f64) {
     let spread = Z * Z / count;
     let centre = (share + spread / 2.0) / (1.0 + spread);
-    let half = Z / (1.0 + spread) * (share * (1.0 - share) / count + spread / (4.0 * count)).sqrt();
-    let (low, high) = ((centre - half).max(0.0), (centre + half).min(1.0));
-    Accuracy { trials, correct, accuracy: share, low: low.min(share), high: high.max(share) }
+    let half = Z / (1.0 + spread) * (share * (1.0 - share) / count + spread / (4.0 * count)).max(0.0).sqrt();
+    ((centre - half).max(0.0), (centre + half).min(1.0))
 }
 
 /// How right the choice of the likeliest candidate is: 1, or 0, or 1 / k where k share the highest likelihood with the true one.
@@ -80,50 +109,69 @@ pub(super) fn chosen(likelihoods: &[f64], truth: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
-    proptest! {
-        #[test]
-        fn moments_are_those_of_the_definition(
-            values in proptest::collection::vec(-5.0_f64..5.0, 2..40), cut in 0_usize..40,
-        ) {
-            let of = |values: &[f64]| {
-                let mut moments = Moments::default();
-                values.iter().for_each(|&value| moments.add(value));
-                moments
-            };
-            let (first, second) = values.split_at(cut.min(values.len()));
-            let mut moments = of(first);
-            moments.merge(&of(second));
-            let count = values.len() as f64;
-            let mean = values.iter().sum::<f64>() / count;
-            let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
-            prop_assert_eq!(moments.count() as usize, values.len());
-            prop_assert!((moments.mean() - mean).abs() < 1e-9);
-            prop_assert!((moments.standard_error().unwrap() - (variance / count).sqrt()).abs() < 1e-9);
-        }
+    fn singles(correct: u64, trials: u64) -> Accuracy {
+        accuracy(&[Clusters::of_singles((0..trials).map(|trial| f64::from(u8::from(trial < correct))))])
     }
 
     #[test]
     fn one_value_has_no_standard_error() {
-        let mut moments = Moments::default();
-        moments.merge(&Moments::default());
-        moments.add(LN_2);
-        assert_eq!(moments.standard_error(), None);
-        assert_eq!(moments.loss(Some(0.5)).bits_per_byte, Some(2.0));
-        assert_eq!(moments.loss(None).bits_per_byte, None);
+        let loss = mean_loss(&Clusters::of_singles([LN_2]), Some(0.5));
+        assert_eq!((loss.targets, loss.standard_error, loss.low, loss.units), (1, None, None, Some(1)));
+        assert_eq!(loss.bits_per_byte, Some(2.0));
+        assert_eq!(mean_loss(&Clusters::of_singles([LN_2]), None).bits_per_byte, None);
     }
 
     #[test]
     fn intervals_are_wilsons() {
         // 10 of 20: (0.2993, 0.7007); published examples of the score interval.
-        let half = accuracy(10.0, 20);
+        let half = singles(10, 20);
         assert!((half.low - 0.299_3).abs() < 1e-4 && (half.high - 0.700_7).abs() < 1e-4, "{half:?}");
-        let none = accuracy(0.0, 10);
+        let none = singles(0, 10);
         assert!(none.low == 0.0 && (none.high - 0.277_5).abs() < 1e-4, "{none:?}");
-        assert_eq!(accuracy(5.0, 5).high, 1.0);
+        assert_eq!((singles(5, 5).high, singles(5, 5).correct), (1.0, 5.0));
+        assert_eq!(singles(1, 1).units, Some(1));
+    }
+
+    #[test]
+    fn answers_that_are_all_alike_count_once() {
+        let of = |size: u64| {
+            let mut clusters = Clusters::default();
+            (0..64).for_each(|unit| clusters.add(size, if unit < 6 { size as f64 } else { 0.0 }));
+            accuracy(&[clusters])
+        };
+        let (once, five) = (of(1), of(5));
+        assert_eq!((five.trials, five.units, once.units), (320, Some(64), Some(64)));
+        assert!((once.low - five.low).abs() < 1e-9 && (once.high - five.high).abs() < 1e-9, "{once:?} {five:?}");
+    }
+
+    #[test]
+    fn answers_that_differ_inside_units_count_for_more() {
+        let mut apart = Clusters::default();
+        (0..64).for_each(|unit| apart.add(10, f64::from(u8::from(unit % 2 == 0)) + 4.5));
+        let Accuracy { accuracy: share, low, high, .. } = accuracy(&[apart]);
+        assert!(share == 0.5 && high - low < 0.07, "{low} to {high}");
+    }
+
+    #[test]
+    fn kinds_that_differ_add_no_error() {
+        let kind = |share: f64| Clusters::of_singles([share; 16]);
+        let (apart, mixed) = ([kind(0.9), kind(0.1)], Clusters::of_singles([[0.9; 16], [0.1; 16]].concat()));
+        let width = |strata: &[Clusters]| accuracy(strata).high - accuracy(strata).low;
+        assert!(width(&apart) < 0.5 * width(&[mixed]), "{} {}", width(&apart), width(&[mixed]));
+    }
+
+    #[test]
+    fn quantiles_are_students() {
+        let near = |freedom: f64, quantile: f64| assert!((student(freedom) - quantile).abs() < 1e-3, "{freedom}");
+        [(0.0, 12.706), (1.0, 12.706), (2.0, 4.303), (29.0, 2.045), (30.0, 2.042)]
+            .into_iter()
+            .for_each(|(of, is)| near(of, is));
+        assert!((4.303..12.706).contains(&student(1.5)) && (student(28.9999) - student(29.0)).abs() < 1e-4);
+        // Tables give 2.0211 for 40 and 1.9840 for 100.
+        assert!((student(40.0) - 2.021_1).abs() < 1e-4 && (student(100.0) - 1.984).abs() < 1e-4);
+        assert!((student(1e9) - Z).abs() < 1e-6);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Whole comparisons of very small models: fair, resumable, and with their budgets kept.
 
+mod failures;
 mod place;
 mod timing;
 
@@ -7,7 +8,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use percept_eval::compare::{
-    Comparison, DataOrder, Ended, Event, Finalists, Lineup, Parameters, REPORT, Spec, State, Sweep,
+    Comparison, DataOrder, Ended, Event, Finalists, Lineup, Parameters, Purpose, REPORT, Spec, State, Sweep,
 };
 use percept_train::{RunFolder, RunStatus};
 
@@ -197,7 +198,7 @@ fn the_weights_of_a_sweep_go_once_a_rate_is_chosen() {
 #[test]
 fn what_cannot_run_is_refused_before_anything_runs() {
     let place = Place::new();
-    let refused = |spec: Spec| Lineup::new(spec, &place.path("out"), &mut |_| {}).unwrap_err();
+    let refused = |spec: Spec| Lineup::new(spec, &place.path("out"), Purpose::Run, &mut |_| {}).unwrap_err();
     let stride = refused(Spec { stride: Some(17), ..place.spec(&["llp", "perceiver-ar"], "1m", &[]) });
     assert!(stride.is_usage() && stride.to_string().contains("stride 17 leaves targets out"), "{stride}");
     let model = refused(place.spec(&["llp", "transfomer"], "1m", &[]));

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use percept_eval::compare::{Axis, Budget, Comparison, Ended, Event, Lineup, ModelResult, ModelSpec, Spec};
+use percept_eval::compare::{Axis, Budget, Comparison, Ended, Event, Lineup, ModelResult, ModelSpec, Purpose, Spec};
 use percept_fault::Result;
 use percept_train::Override;
 use serde_json::Value;
@@ -69,7 +69,7 @@ impl Place {
     }
 
     pub(crate) fn lineup(&self, spec: Spec, name: &str) -> Lineup {
-        Lineup::new(spec, &self.path(name), &mut |_| {}).unwrap()
+        Lineup::new(spec, &self.path(name), Purpose::Run, &mut |_| {}).unwrap()
     }
 
     /// Runs to the end and returns the report with the names of what was trained.

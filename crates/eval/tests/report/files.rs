@@ -1,6 +1,7 @@
 //! Files and the terminal.
 
 use std::fs;
+use std::path::Path;
 
 use percept_eval::compare::REPORT;
 use percept_eval::report::{CSV, HTML, SUITES, attach_suites, csv, read, terminal, write_all, write_views};
@@ -24,6 +25,18 @@ fn a_report_is_written_and_read_back() {
     fs::write(folder.path().join(HTML), "old").unwrap();
     write_views(folder.path(), &report).unwrap();
     assert!(fs::read_to_string(folder.path().join(HTML)).unwrap().starts_with("<!doctype html>"));
+}
+
+#[test]
+fn published_reports_are_still_read_and_rendered() {
+    for name in ["books", "books-4096"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/comparisons").join(name);
+        let report = read(&folder).unwrap();
+        assert!(report.comparison.failed().next().is_none() && !report.suites.is_empty(), "{name}");
+        let out = tempfile::tempdir().unwrap();
+        write_all(out.path(), &report).unwrap();
+        assert_eq!(read(out.path()).unwrap(), report, "{name}");
+    }
 }
 
 #[test]

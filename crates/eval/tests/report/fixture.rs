@@ -181,6 +181,7 @@ fn model(index: usize, recipe: &Recipe) -> ModelResult {
         }),
         test: Spread::of(&test),
         validation: Spread::of(&validation),
+        failure: None,
         runs,
         sample: Some(SAMPLES[index].into()),
         config: format!("[model]\nlayers = \"{layers}\"\ndim = 256\nheads = 4\ndepth = 4\ncontext = 1024\n"),
@@ -235,7 +236,9 @@ fn run(index: usize, seed: u64, recipe: &Recipe) -> RunResult {
             token_perplexity: ((bits + shift) * std::f64::consts::LN_2).exp(),
             word_perplexity: Some(((bits + shift) * 4.1).exp()),
             bits_per_byte: Some(bits + shift),
+            bits_per_character: None,
         }),
+        failure: None,
         curve,
     }
 }
@@ -282,7 +285,7 @@ fn suites(index: usize, recipe: &Recipe) -> Vec<SuiteResult> {
 fn mean_loss(bits: f64, targets: u64) -> MeanLoss {
     let nll = bits * std::f64::consts::LN_2;
     let standard_error = (targets > 1).then(|| 1.6 / (targets as f64).sqrt());
-    MeanLoss { targets, nll, standard_error, bits_per_byte: Some(bits) }
+    MeanLoss { targets, nll, standard_error, low: None, high: None, units: None, bits_per_byte: Some(bits) }
 }
 
 /// The loss given so many tokens.
@@ -311,6 +314,8 @@ fn context(bits: f64, usable: usize) -> Context {
             loss,
             gain: gain * std::f64::consts::LN_2,
             gain_standard_error: Some(0.02),
+            gain_low: None,
+            gain_high: None,
             gain_bits_per_byte: Some(gain),
             gain_bits_per_byte_standard_error: Some(0.03),
         }
@@ -321,7 +326,14 @@ fn context(bits: f64, usable: usize) -> Context {
 fn accuracy(share: f64, trials: u64) -> Accuracy {
     let correct = (share.clamp(0.0, 1.0) * trials as f64).round();
     let accuracy = correct / trials as f64;
-    Accuracy { trials, correct, accuracy, low: (accuracy - 0.08).max(0.0), high: (accuracy + 0.08).min(1.0) }
+    Accuracy {
+        trials,
+        correct,
+        accuracy,
+        low: (accuracy - 0.08).max(0.0),
+        high: (accuracy + 0.08).min(1.0),
+        units: None,
+    }
 }
 
 fn table(index: usize, usable: usize, sizes: &[u64]) -> TaskTable {

@@ -23,6 +23,6 @@ impl Attention {
             let (tiles, span) = (span.div_ceil(TILE) as u64, span as u64);
             Cost { macs: count * span * width, numbers: tiles * count * width + span * width + count * span }
         });
-        blocks.sum::<Cost>() * (shape.batch * shape.heads) as u64
+        blocks.sum::<Cost>() * (shape.batch as u64).saturating_mul(shape.heads as u64)
     }
 }

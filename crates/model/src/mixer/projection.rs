@@ -183,7 +183,7 @@ impl Projection {
         let of_parts = if parts > 0 { width + 2 * narrow } else { 0 };
         Activations {
             kept: (rows.len() * (2 * config.dim + key_value) + after.len() * (forms + 1) * width + parts) as u64,
-            unfused: 3 * config.heads as u64 * score_entries,
+            unfused: (3 * config.heads as u64).saturating_mul(score_entries),
             flow: (rows.len() * (4 * config.dim + 2 * narrow + of_parts) + after.len() * width) as u64,
         }
     }

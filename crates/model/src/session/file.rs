@@ -9,6 +9,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 use percept_fault::{Fault, IoContext, Result};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
+use super::recent::Recent;
 use super::{Session, running};
 use crate::language_model::LanguageModel;
 
@@ -18,6 +19,7 @@ const LAST: &str = "last";
 const TOKENS: &str = "tokens";
 /// Of the names of a layer's tensors: the mixer's stand by themselves.
 const HALVES: [&str; 2] = ["", "channel."];
+const RECENT: &str = "recent_tokens";
 
 /// What a state file says about itself.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -36,8 +38,9 @@ impl Session {
     /// Writes the state to `path`, replacing what is there: under a temporary name, synced and renamed.
     pub fn save(&self, path: &Path) -> Result<()> {
         let bytes = self.to_bytes()?;
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(".partial");
+        // Hidden: what a killed process leaves of it is not read as text.
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let temporary = path.with_file_name(format!(".{name}.partial"));
         let written = std::fs::File::create(&temporary).and_then(|mut file| {
             file.write_all(&bytes)?;
             file.sync_all()?;
@@ -102,6 +105,7 @@ impl Session {
             ("format".to_string(), FORMAT.to_string()),
             (FINGERPRINT.to_string(), self.model.fingerprint().to_string()),
             ("position".to_string(), self.position.to_string()),
+            (RECENT.to_string(), self.recent.to_text()),
         ]);
         views
             .and_then(|views| safetensors::serialize(views, Some(metadata)))
@@ -117,6 +121,9 @@ impl Session {
                 .hint("load it with the run and checkpoint that wrote it"));
         }
         session.position = number(&metadata, "position")?;
+        // Older files say nothing about them.
+        let recent = metadata.get(RECENT).map_or("", String::as_str);
+        session.recent = Recent::of_text(recent).ok_or_else(damaged)?;
         let rows = session.rows();
         let (model, device) = (session.model.clone(), session.model.device());
         let running = session.running.tensors(&model, rows);
@@ -193,4 +200,31 @@ fn number(metadata: &HashMap<String, String>, key: &str) -> Result<usize> {
 
 fn damaged() -> Fault {
     Fault::environment("the state file is damaged").hint("save the state again with `percept state save`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ModelConfig;
+
+    #[test]
+    fn a_state_tells_the_last_tokens_and_an_older_one_still_loads() {
+        let config =
+            ModelConfig { vocab: 40, dim: 8, depth: 1, heads: 2, context: 16, segment: 4, ..Default::default() };
+        let model = Arc::new(LanguageModel::new(&config, 7, &Default::default()).unwrap());
+        let mut session = Session::new(model.clone());
+        session.feed(&(0..30).collect::<Vec<_>>()).unwrap();
+        session.feed(&[31]).unwrap();
+        let bytes = session.to_bytes().unwrap();
+        let read = Session::from_bytes(&bytes, model.clone()).unwrap();
+        assert_eq!(read.recent_tokens(), [&(15..30).collect::<Vec<_>>()[..], &[31]].concat());
+        let (tensors, mut metadata) = parse(&bytes).unwrap();
+        metadata.insert(RECENT.into(), "3 x".into());
+        let with = |metadata| safetensors::serialize(tensors.clone(), Some(metadata)).unwrap();
+        assert!(Session::from_bytes(&with(metadata.clone()), model.clone()).unwrap_err().is_environment());
+        metadata.remove(RECENT);
+        let old = Session::from_bytes(&with(metadata), model).unwrap();
+        assert_eq!((old.position(), old.recent_tokens()), (31, &[][..]));
+        assert_eq!(old.log_probabilities().unwrap(), read.log_probabilities().unwrap());
+    }
 }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod file;
+mod recent;
 mod running;
 mod schedule;
 
@@ -18,6 +19,7 @@ use crate::batch::check_tokens;
 use crate::decoder::Decoder;
 use crate::language_model::LanguageModel;
 use crate::layer::{Mode, Rows, elements};
+use recent::Recent;
 use running::Running;
 
 /// Longest run of tokens that goes through the blocks at once.
@@ -49,6 +51,7 @@ pub struct Session {
     windows: Option<WindowSchedule>,
     /// The last tokens, up to n, where there are windows.
     tokens: Vec<u32>,
+    recent: Recent,
 }
 
 /// What comes next in a stream.
@@ -75,7 +78,7 @@ impl Session {
         let model = if model.device().is_autodiff() { Arc::new(model.for_inference()) } else { model };
         let windows = WindowSchedule::of(model.config(), model.layers());
         let tokens = Vec::with_capacity(windows.map_or(0, |windows| windows.context));
-        Self { running: Running::fresh(&model), model, position: 0, windows, tokens }
+        Self { running: Running::fresh(&model), model, position: 0, windows, tokens, recent: Recent::default() }
     }
 
     /// Goes on with the weights rounded to `precision`; see [`LanguageModel::with_weight_precision`]. To share them
@@ -100,6 +103,11 @@ impl Session {
     /// Tokens fed so far.
     pub fn position(&self) -> usize {
         self.position
+    }
+
+    /// The last tokens that were fed, 16 at most: a tokenizer needs them to go on with the text.
+    pub fn recent_tokens(&self) -> &[u32] {
+        self.recent.tokens()
     }
 
     /// Bytes of keys, values and kept tokens.
@@ -287,6 +295,7 @@ impl Session {
     /// Notes that tokens were fed, and forgets those that no window will need.
     fn count(&mut self, tokens: &[u32]) {
         self.position += tokens.len();
+        self.recent.extend(tokens);
         if let Some(windows) = self.windows {
             self.tokens.extend_from_slice(tokens);
             let keep = self.position - windows.window(self.position + 1).start;

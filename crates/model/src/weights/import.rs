@@ -1,13 +1,13 @@
 //! Weights from elsewhere: the authors' `.pt` checkpoints, and safetensors under their names or ours.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 
 use burn::tensor::Device;
 use percept_fault::{Fault, IoContext, Result};
-use pytorch_reader::PytorchReader;
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, tensor::TensorView};
 
+use super::foreign::{self, Foreign, Kind, Tensors};
 use super::native;
 use super::paper::{self, Layout};
 use crate::config::ModelConfig;
@@ -32,29 +32,30 @@ pub enum Names {
     Paper,
 }
 
-type Foreign = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+/// The configuration that a weight file carries; `None` for files that are not ours.
+///
+/// # Errors
+/// There is no such file, or it is damaged.
+pub fn carried_config(path: &Path) -> Result<Option<ModelConfig>> {
+    match Kind::of(path)? {
+        Kind::Safetensors => native::carried_config(path),
+        Kind::Pytorch | Kind::Index => Ok(None),
+    }
+}
 
-/// Reads weights for `config` from a `.pt` / `.pth` file (top-level `state_dict`) or a safetensors file.
+/// Reads weights for `config` from a `.pt`, `.pth`, `.ckpt` or `.bin` file of PyTorch (top-level `state_dict`, if there is
+/// one), a safetensors file, or the `.index.json` of several files. F64, F16 and BF16 become f32.
 ///
 /// Names may carry the prefix `model.` or `param.`; they are the authors' or ours. Heads and segments are not in
 /// such files: they come from `config`. Unknown names are ignored and listed.
 ///
 /// # Errors
-/// A missing name, or a shape that differs.
+/// A damaged file, a missing name, a shape that differs, or a type that is none of weights.
 pub fn import(path: &Path, config: &ModelConfig, device: &Device) -> Result<Imported> {
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    let tensors = match extension {
-        "pt" | "pth" | "ckpt" => read_pytorch(path)?,
-        "safetensors" => read_safetensors(path)?,
-        other => {
-            return Err(Fault::usage(format!("{}: can't import a `.{other}` file", path.display()))
-                .hint("give a .pt, .pth or .safetensors file"));
-        }
-    };
-    from_tensors(tensors, config, device, path)
+    from_tensors(foreign::read(path)?, config, device, path)
 }
 
-fn from_tensors(mut tensors: Foreign, config: &ModelConfig, device: &Device, path: &Path) -> Result<Imported> {
+fn from_tensors(mut tensors: Tensors, config: &ModelConfig, device: &Device, path: &Path) -> Result<Imported> {
     let model = native::fill(LanguageModel::zeros(config, device)?, |ours, shape| {
         let (mut names, mut layout) = (vec![ours.to_string()], Layout::Same);
         if !tensors.contains_key(ours)
@@ -63,9 +64,9 @@ fn from_tensors(mut tensors: Foreign, config: &ModelConfig, device: &Device, pat
             (names, layout) = theirs;
         }
         let found = names.iter().find_map(|name| tensors.remove_entry(name));
-        let Some((name, (found_shape, values))) = found else {
-            return Err(Fault::usage(format!("{}: there is no tensor `{}`", path.display(), names.join("` or `")))
-                .hint("check that --config describes this model: layers, depth, paper or modern options"));
+        let Some((name, Foreign { shape: found_shape, values })) = found else {
+            let what = format!("{}: there is no tensor `{}`", path.display(), names.join("` or `"));
+            return Err(Fault::usage(what).hint(hint_where_missing(path)));
         };
         let stored: Vec<usize> = match layout {
             Layout::Same => shape.to_vec(),
@@ -76,14 +77,25 @@ fn from_tensors(mut tensors: Foreign, config: &ModelConfig, device: &Device, pat
                 "{}: tensor `{name}` has shape {found_shape:?}; the configuration needs {stored:?}",
                 path.display()
             ))
-            .hint("check vocab, dim, heads, latents and compressed in --config"));
+            .hint("check --tokenizer, and vocab, dim, heads, latents and compressed in --config"));
         }
+        let values = values.map_err(|dtype| {
+            Fault::usage(format!("{}: tensor `{name}` is {dtype}", path.display()))
+                .hint("weights are F32, F16, BF16 or F64: convert the file")
+        })?;
         match (layout, shape) {
             (Layout::Transposed, [inputs, outputs]) => Ok(paper::transpose(&values, *outputs, *inputs)),
             _ => Ok(values),
         }
     })?;
     Ok(Imported { model, ignored: tensors.into_keys().collect() })
+}
+
+fn hint_where_missing(path: &Path) -> &'static str {
+    match path.file_name().is_some_and(|name| name.to_string_lossy().contains("-of-")) {
+        true => "this is one of several files of a model: import the .index.json beside it",
+        false => "check that --config describes this model: layers, depth, paper or modern options",
+    }
 }
 
 /// Writes the weights to a safetensors file under the chosen names. The authors' names exist for the paper
@@ -119,51 +131,4 @@ pub fn export(model: &LanguageModel, path: &Path, names: Names) -> Result<()> {
         .and_then(|views| safetensors::serialize(views, None))
         .map_err(|error| Fault::internal("weights can't be serialised").because(error))?;
     std::fs::write(path, bytes).at("write", path)
-}
-
-fn read_safetensors(path: &Path) -> Result<Foreign> {
-    let bytes = std::fs::read(path).at("read", path)?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(path).because(error))?;
-    let floats = file.tensors().into_iter().filter_map(|(name, view)| {
-        let values = match view.dtype() {
-            Dtype::F32 => floats(view.data()),
-            Dtype::F64 => doubles(view.data()),
-            _ => return None,
-        };
-        Some((bare(&name), (view.shape().to_vec(), values)))
-    });
-    Ok(floats.collect())
-}
-
-fn read_pytorch(path: &Path) -> Result<Foreign> {
-    std::fs::metadata(path).at("read", path)?;
-    let reader = PytorchReader::with_top_level_key(path, "state_dict").or_else(|_| PytorchReader::new(path));
-    let reader = reader.map_err(|error| damaged(path).because(error.to_string()))?;
-    let mut tensors = Foreign::new();
-    for (name, tensor) in reader.into_tensors() {
-        let bytes = tensor.read().at("read", path)?;
-        let values = match tensor.dtype() {
-            pytorch_reader::DType::F32 => floats(&bytes),
-            pytorch_reader::DType::F64 => doubles(&bytes),
-            _ => continue,
-        };
-        tensors.insert(bare(&name), (tensor.shape().to_vec(), values));
-    }
-    Ok(tensors)
-}
-
-fn bare(name: &str) -> String {
-    ["model.", "param."].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name).to_string()
-}
-
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-}
-
-fn doubles(bytes: &[u8]) -> Vec<f32> {
-    bytes.chunks_exact(8).map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32).collect()
-}
-
-fn damaged(path: &Path) -> Fault {
-    Fault::environment(format!("{} can't be read as weights", path.display())).hint("check that the file is complete")
 }

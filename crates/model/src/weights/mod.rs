@@ -1,8 +1,9 @@
 //! Weights on disk: our files, and those of the authors.
 
+mod foreign;
 mod import;
 mod native;
 pub mod paper;
 
-pub use import::{Imported, Names, export, import};
-pub use native::{load, read_config, save};
+pub use import::{Imported, Names, carried_config, export, import};
+pub use native::{load, save};

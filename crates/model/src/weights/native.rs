@@ -8,6 +8,7 @@ use memmap2::Mmap;
 use percept_fault::{Fault, IoContext, Result};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
+use super::foreign;
 use crate::config::ModelConfig;
 use crate::language_model::LanguageModel;
 use crate::parameters;
@@ -37,9 +38,16 @@ pub fn save(model: &LanguageModel, path: &Path, mut metadata: HashMap<String, St
     })
 }
 
-/// The model configuration that a weight file carries.
-pub fn read_config(path: &Path) -> Result<ModelConfig> {
-    config_of(&map(path)?, path)
+/// The model configuration that a safetensors file carries, if it does.
+pub(super) fn carried_config(path: &Path) -> Result<Option<ModelConfig>> {
+    let bytes = map(path)?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| foreign::damaged(path).because(error))?;
+    let carried = header.metadata().as_ref().and_then(|metadata| metadata.get(CONFIG));
+    carried.map(|config| serde_json::from_str(config)).transpose().map_err(|error| {
+        Fault::usage(format!("{} carries a configuration that can't be read", path.display()))
+            .because(error)
+            .hint("--config PRESET or FILE describes the model in its place")
+    })
 }
 
 /// Reads a model from a file of [`save`]. Missing, extra or misshapen tensors are errors.
@@ -108,5 +116,6 @@ fn config_of(bytes: &[u8], path: &Path) -> Result<ModelConfig> {
 }
 
 fn damaged(path: &Path) -> Fault {
-    Fault::environment(format!("{} is damaged", path.display())).hint("use another checkpoint of the run")
+    Fault::environment(format!("{} is damaged", path.display()))
+        .hint("use another checkpoint of the run, or export or copy it again")
 }

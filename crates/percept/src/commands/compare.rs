@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use percept::eval::compare::{Budget, Comparison, Ended, Lineup, ModelSpec, Parameters, REPORT, Spec, Sweep};
+use percept::eval::compare::{Budget, Comparison, Ended, Lineup, ModelSpec, Parameters, Purpose, REPORT, Spec, Sweep};
 use percept::eval::report;
 use percept::train::Override;
 use percept::{Fault, Result};
@@ -11,15 +11,16 @@ use percept::{Fault, Result};
 use super::config_args::{TrainingArgs, environment, sets};
 use crate::cli::Global;
 use crate::comparison::{Comparing, print_preview, print_summary};
+use crate::fit::ForceArgs;
 use crate::terminal::{Terminal, invocation};
 use crate::training::DataMeter;
-use crate::{human, interrupt};
+use crate::{human, interrupt, out_of_memory};
 
 /// Arguments of `percept compare`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "For example: percept compare --models llp,perceiver-ar,transformer --data my-texts/ --budget 20m\n\
-    The same command goes on where it was interrupted. What is equal for all models: docs/comparison.md."
+    The same command goes on where it was interrupted. A model that diverges is left out of the ranking. What is equal for all models: docs/comparison.md."
 )]
 pub(crate) struct Compare {
     /// File that says what to compare; flags change it
@@ -53,6 +54,8 @@ pub(crate) struct Compare {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
+    force: ForceArgs,
+    #[command(flatten)]
     training: TrainingArgs,
 }
 
@@ -63,13 +66,20 @@ impl Compare {
         let folder = self.out.clone().unwrap_or_else(|| Path::new("comparisons").join(&spec.name));
         let lineup = {
             let mut meter = DataMeter::new(terminal);
-            Lineup::new(spec, &folder, &mut |progress| meter.show(progress))?
+            let purpose = if self.dry_run { Purpose::Preview } else { Purpose::Run };
+            Lineup::new(spec, &folder, purpose, &mut meter)?
         };
+        lineup.budget_notes().iter().for_each(|note| terminal.warn(note));
         if self.dry_run {
             let preview = lineup.preview()?;
             print_preview(&terminal, &preview)?;
             return terminal.json(&preview);
         }
+        for contender in lineup.contenders() {
+            let what = format!("training {}", contender.name);
+            self.force.check_plan(&terminal, &what, &contender.config, contender.plan.clone())?;
+        }
+        out_of_memory::hint("what was trained is saved, and the same command goes on from there; a smaller train.batch needs less memory".into());
         let ended = {
             let mut comparing = Comparing::new(terminal);
             lineup.run(interrupt::save_first(), &mut |event| comparing.event(event))?
@@ -105,7 +115,7 @@ impl Compare {
     }
 
     fn overrides(&self, global: &Global) -> Result<Vec<Override>> {
-        let mut overrides = Override::from_environment(environment());
+        let mut overrides = environment()?;
         overrides.extend(sets(&self.set)?);
         overrides.extend(self.training.overrides(global));
         Ok(overrides)
@@ -126,7 +136,30 @@ fn conclude(terminal: &Terminal, ended: &Ended, folder: &Path) -> Result<()> {
     for file in [folder.join(REPORT)].iter().chain(&files) {
         terminal.say(format!("report: {}", human::path(file)));
     }
-    Ok(())
+    warn_of_failures(terminal, comparison, folder);
+    match comparison.is_meaningful() {
+        true => Ok(()),
+        false => Err(nothing_to_compare(comparison)),
+    }
+}
+
+/// Models without a result are easily overlooked in a table.
+fn warn_of_failures(terminal: &Terminal, comparison: &Comparison, folder: &Path) {
+    for (model, failure) in comparison.failed() {
+        let failed = model.runs.iter().find(|run| run.failure.is_some()).map(|run| folder.join(&run.folder));
+        let again = match failed {
+            Some(run) => format!("; remove {} to train it again", human::path(&run)),
+            None => String::new(),
+        };
+        terminal.warn(format!("{} {}: it is not compared{again}", model.name, failure.in_words()));
+    }
+}
+
+/// Everything is done, and says nothing about which model is better.
+fn nothing_to_compare(comparison: &Comparison) -> Fault {
+    let (failed, all) = (comparison.failed().count(), comparison.models.len());
+    Fault::check(format!("{failed} of {} have no result, so nothing is compared", human::plural(all as u64, "model")))
+        .hint("lower train.learning_rate in [base], or of those models, or lengthen train.warmup")
 }
 
 /// The order of the text is equal by construction; a difference would be a fault of this program.

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use percept::Result;
 use percept::data::DataConfig;
-use percept::train::{DEFAULT_PRESET, NO_PRESET, Override, RunConfig, Sources, resolve};
+use percept::train::{DEFAULT_PRESET, NO_PRESET, Override, RunConfig, RunFolder, Sources, resolve};
+use percept::{Fault, Result};
 
 use crate::cli::Global;
 
@@ -42,10 +42,14 @@ impl ConfigArgs {
 pub(crate) fn resolve_named(name: Option<&str>, set: &[String], flags: Vec<Override>) -> Result<RunConfig> {
     let mut sources = Sources::default();
     match name {
+        Some(name) if RunFolder::new(name).holds_a_run() => {
+            return Err(Fault::usage(format!("{name} is a run folder, not a configuration"))
+                .hint(format!("its configuration is {}", Path::new(name).join("config.toml").display())));
+        }
         Some(name) if is_file(name) => sources.file = Some(PathBuf::from(name)),
         name => sources.preset = name.map(str::to_string),
     }
-    sources.overrides = Override::from_environment(environment());
+    sources.overrides = environment()?;
     sources.overrides.extend(sets(set)?);
     sources.overrides.extend(flags);
     resolve(&sources)
@@ -61,17 +65,31 @@ fn is_file(name: &str) -> bool {
     name.ends_with(".toml") || name.contains(std::path::MAIN_SEPARATOR) || Path::new(name).is_file()
 }
 
-/// The variables whose name and value are text.
-pub(super) fn environment() -> Vec<(String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
+/// The variables that set keys.
+///
+/// # Errors
+/// A usage fault where the value of one is not UTF-8.
+pub(super) fn environment() -> Result<Vec<Override>> {
+    let mut variables = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Some(name) = name.to_str().filter(|name| name.starts_with("PERCEPT_")) else { continue };
+        // Not all of them are keys, and only those of keys matter.
+        let text = value.to_string_lossy().into_owned();
+        let change = Override::from_environment([(name.to_owned(), text)]);
+        if value.to_str().is_none() && !change.is_empty() {
+            return Err(Fault::usage(format!("environment variable {name}: {value:?} is not UTF-8"))
+                .hint("rename the file or folder that it names"));
+        }
+        variables.extend(change);
+    }
+    variables.sort_by(|a, b| a.key().cmp(b.key()));
+    Ok(variables)
 }
 
 /// Text to read, and how.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct DataArgs {
-    /// Files or folders of text; .jsonl, .gz and .zst too; - for standard input
+    /// Files or folders of text, records, tables or archives; - for standard input
     #[arg(long, value_name = "PATH", num_args = 1.., help_heading = "Text")]
     data: Vec<String>,
     #[command(flatten)]
@@ -88,12 +106,15 @@ pub(crate) struct ReadingArgs {
     /// In folders, leave out files that match
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
-    /// Key of the text in JSON records
+    /// Key of the text in JSON records, or name of its column in tables
     #[arg(long, value_name = "KEY")]
     text_key: Option<String>,
     /// What to do with a document that cannot be read
     #[arg(long, value_name = "WHAT")]
     on_error: Option<OnError>,
+    /// Leave out files that look binary (pictures, programs); by default they are read and reported
+    #[arg(long)]
+    skip_binary: bool,
 }
 
 /// What to do with a document that cannot be read.
@@ -164,14 +185,15 @@ impl ReadingArgs {
         let texts = texts
             .into_iter()
             .filter_map(|(flag, key, value)| Some(Override::flag(format!("{flag} {}", value?), key, value?)));
+        let binary = self.skip_binary.then(|| Override::flag("--skip-binary", "data.binary", "skip"));
         let lists =
             [list("--include", "data.include", &self.include), list("--exclude", "data.exclude", &self.exclude)];
-        texts.chain(lists.into_iter().flatten()).collect()
+        texts.chain(binary).chain(lists.into_iter().flatten()).collect()
     }
 
     /// The configuration of `[data]` that reads `paths`.
     pub(crate) fn config(&self, paths: &[String]) -> Result<DataConfig> {
-        let mut overrides = Override::from_environment(environment());
+        let mut overrides = environment()?;
         overrides.extend(self.overrides());
         overrides.extend(list("--data", "data.sources", paths));
         let config = resolve(&Sources { preset: Some(NO_PRESET.into()), file: None, overrides })?.data;

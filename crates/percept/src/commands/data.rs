@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use percept::Result;
-use percept::data::{Corpus, Tokenizer};
+use percept::data::{Corpus, PassedOver, Statistics, Tokenizer};
 use serde::Serialize;
 
 use super::config_args::ReadingArgs;
@@ -29,7 +29,7 @@ enum Action {
 /// The text and its tokenizer.
 #[derive(Debug, Args)]
 struct Texts {
-    /// Files or folders of text; .jsonl, .gz and .zst too; - for standard input
+    /// Files or folders of text, records, tables or archives; - for standard input
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<String>,
     #[command(flatten)]
@@ -71,9 +71,17 @@ impl Texts {
         let config = self.reading.config(&self.paths)?;
         let tokenizer = Tokenizer::open(&self.tokenizer)?;
         let mut meter = DataMeter::new(global.terminal());
-        let corpus = Corpus::open(&config, &tokenizer, &mut |progress| meter.show(progress))?;
+        let corpus = Corpus::open(&config, &tokenizer, &mut meter)?;
         Ok((corpus, tokenizer))
     }
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Counted<'a> {
+    #[serde(flatten)]
+    statistics: &'a Statistics,
+    passed_over: &'a PassedOver,
 }
 
 impl Stats {
@@ -96,7 +104,17 @@ impl Stats {
         for example in &statistics.examples {
             terminal.text(format!("  {example}"))?;
         }
-        terminal.json(&statistics)
+        for line in statistics.remark_lines() {
+            row("note", line)?;
+        }
+        for example in &statistics.remark_examples {
+            terminal.text(format!("  {example}"))?;
+        }
+        for (reason, group) in corpus.passed_over().groups().into_iter().filter(|(_, group)| group.count > 0) {
+            row("left out", format!("{}, {reason}", human::grouped(group.count)))?;
+            group.first.iter().try_for_each(|name| terminal.text(format!("  {name}")))?;
+        }
+        terminal.json(&Counted { statistics, passed_over: corpus.passed_over() })
     }
 }
 

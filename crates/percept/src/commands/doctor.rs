@@ -3,12 +3,12 @@
 use clap::Args;
 use percept::Result;
 use percept::model::ops::Precision;
-use percept::train::DeviceKind;
+use percept::train::{DeviceKind, Memory};
 use serde::Serialize;
 
 use crate::cli::Global;
 use crate::human;
-use crate::machine::{self, Memory};
+use crate::machine;
 use crate::terminal::Style;
 
 /// Arguments of `percept doctor`.
@@ -46,7 +46,7 @@ impl Doctor {
             threads: rayon::current_num_threads(),
             simd: machine::simd(),
             bf16: Precision::Bf16.is_supported(),
-            memory: machine::memory(),
+            memory: Memory::of_this_process(),
             devices: DeviceKind::ALL.into_iter().map(Devices::of).collect(),
         };
         let terminal = global.terminal();

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use percept::Fault;
 use percept::Result;
-use percept::data::Tokenizer;
-use percept::fault::IoContext;
+use percept::data::{Made, Tokenizer, mark_folder};
 use percept::model::{LanguageModel, weights};
-use percept::train::{RunConfig, RunFolder};
+use percept::train::{RunConfig, RunFolder, lossy};
 use serde::Serialize;
 
 use super::run_args::RunArgs;
@@ -40,6 +39,7 @@ enum Names {
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "lossy::path")]
     out: &'a PathBuf,
     step: u64,
     parameters: usize,
@@ -49,11 +49,11 @@ impl Export {
     pub(crate) fn run(&self, global: &Global) -> Result<()> {
         let terminal = global.terminal();
         let run = self.run.load(global)?;
-        write_folder(&self.out, &run.model, &run.config, &run.tokenizer)?;
-        if let Names::Paper = self.names {
-            let path = self.out.join(WEIGHTS);
-            through_partial(&path, |partial| weights::export(&run.model, partial, weights::Names::Paper))?;
-        }
+        let names = match self.names {
+            Names::Percept => weights::Names::Percept,
+            Names::Paper => weights::Names::Paper,
+        };
+        write_folder(&self.out, &run.model, names, &run.config, &run.tokenizer)?;
         let report = Report { out: &self.out, step: run.step, parameters: run.model.parameter_count() };
         terminal.text(format!(
             "{}: {WEIGHTS}, config.toml, tokenizer.json of step {}",
@@ -67,29 +67,25 @@ impl Export {
 /// Name of the weights in an exported folder.
 const WEIGHTS: &str = "model.safetensors";
 
-/// Writes a folder that [`percept::train::load_run`] reads like a run; it must not hold one yet.
+/// Name of the configuration in an exported folder: with it, the folder holds a run.
+const CONFIG: &str = "config.toml";
+
+/// Writes a folder that [`percept::train::load_run`] reads like a run, completely or not at all; it must not hold one yet.
 pub(super) fn write_folder(
     folder: &Path,
     model: &LanguageModel,
+    names: weights::Names,
     config: &RunConfig,
     tokenizer: &Tokenizer,
 ) -> Result<()> {
-    let out = RunFolder::new(folder);
-    if out.holds_a_run() {
+    if RunFolder::new(folder).holds_a_run() {
         return Err(Fault::usage(format!("{} already holds a run", folder.display())).hint("choose another folder"));
     }
-    std::fs::create_dir_all(folder).at("make", folder)?;
-    through_partial(&folder.join(WEIGHTS), |partial| weights::export(model, partial, weights::Names::Percept))?;
-    tokenizer.save(out.tokenizer_path())?;
-    // The configuration comes last: with it, the folder holds a run.
-    files::write(&out.config_path(), config.to_toml()?.as_bytes())
-}
-
-fn through_partial(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let partial = path.with_extension("partial");
-    let written = write(&partial).and_then(|()| std::fs::rename(&partial, path).at("write", path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&partial);
-    }
-    written
+    percept::train::write_folder(folder, CONFIG, |folder| {
+        mark_folder(folder, Made::Weights)?;
+        weights::export(model, &folder.join(WEIGHTS), names)?;
+        let out = RunFolder::new(folder);
+        tokenizer.save(out.tokenizer_path())?;
+        files::write(&out.config_path(), config.to_toml()?.as_bytes())
+    })
 }

@@ -9,8 +9,9 @@ use percept::Result;
 use percept::data::Tokenizer;
 use percept::generation::{Generation, GenerationConfig, generate, generate_streams};
 use percept::model::Session;
+use percept::model::properties::Properties;
 use percept::sampling::SamplingConfig;
-use percept::train::LoadedRun;
+use percept::train::{LoadedRun, Memory};
 use serde::Serialize;
 
 use super::run_args::{PromptArgs, RunArgs};
@@ -27,7 +28,7 @@ pub(crate) struct Generate {
     run: RunArgs,
     #[command(flatten)]
     prompt: PromptArgs,
-    /// Go on from a state that `percept state save` wrote; a prompt is then optional
+    /// Go on from a state that `percept state save` wrote, with the prompt after it if one is given
     #[arg(long, value_name = "FILE")]
     from_state: Option<PathBuf>,
     /// At most this many tokens
@@ -124,6 +125,12 @@ impl Generate {
         match self.streams {
             None => one(&terminal, (session, fed), &run.tokenizer, &prompt, &config),
             Some(count) => {
+                let one = Properties::of(&run.config.model)?.state_bytes(session.position() + prompt.len(), 4) as u64;
+                Memory::check(
+                    one.saturating_mul(count.into()),
+                    &format!("the state of {count} streams"),
+                    &run.model.device(),
+                )?;
                 let sessions = vec![session; count as usize];
                 several(&terminal, (sessions, fed), &run.tokenizer, &prompt, &config)
             }
@@ -144,14 +151,13 @@ impl Generate {
         GenerationConfig { tokens: self.tokens, sampling, stop: self.stop.clone() }
     }
 
-    /// The session and what is to be fed to it: the document token too, where the session is fresh.
+    /// The session and what is to be fed to it. A fresh session begins with the document token, so that no prompt is needed.
     fn begin(&self, run: &LoadedRun) -> Result<(Session, Vec<u32>)> {
         let model = Arc::new(run.model.clone());
         match &self.from_state {
             Some(path) => {
                 let session = Session::load(path, model)?;
-                let prompt = if self.prompt.is_given() { self.prompt.tokens(&run.tokenizer)? } else { Vec::new() };
-                Ok((session, prompt))
+                Ok((session, self.prompt.tokens(&run.tokenizer)?))
             }
             None => {
                 let mut prompt = vec![run.tokenizer.document_token()];

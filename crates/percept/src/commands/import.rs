@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use percept::data::Tokenizer;
 use percept::model::weights;
-use percept::train::{DeviceChoice, RunConfig};
+use percept::train::{DeviceChoice, RunConfig, is_padded, lossy, resolve_model};
 use percept::{Fault, Result};
 use serde::Serialize;
 
-use super::config_args::resolve_named;
+use super::config_args::{resolve_named, sets};
 use super::export::write_folder;
 use crate::cli::Global;
 use crate::human;
@@ -21,7 +21,7 @@ use crate::terminal::Terminal;
     after_help = "For example: percept import authors.pt --config llp-paper --tokenizer bert.json --out runs/authors"
 )]
 pub(crate) struct Import {
-    /// A .pt checkpoint of the authors' code, or a .safetensors file under their names or ours
+    /// A .pt checkpoint of the authors' code, or a .safetensors file (or the .index.json of several) under their names or ours
     file: PathBuf,
     /// The model's configuration: a preset or a file; not needed where the weights carry it
     #[arg(long, value_name = "PRESET|FILE")]
@@ -29,7 +29,7 @@ pub(crate) struct Import {
     /// Set one key of the configuration, e.g. --set model.heads=6; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// The tokenizer.json that the model was trained with; by default bytes
+    /// The tokenizer.json that the model was trained with; by default bytes, which needs a model of 257 tokens
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<String>,
     /// Folder to write
@@ -40,6 +40,7 @@ pub(crate) struct Import {
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "lossy::path")]
     run: &'a PathBuf,
     parameters: usize,
     ignored: &'a [String],
@@ -50,13 +51,10 @@ impl Import {
         let terminal = global.terminal();
         let tokenizer = Tokenizer::open(self.tokenizer_name())?;
         let config = self.configuration(&tokenizer)?;
-        let tokens = tokenizer.vocab_size();
-        if config.model.vocab < tokens {
-            self.mismatch(&terminal, tokens, config.model.vocab)?;
-        }
+        self.check_vocabulary(&terminal, config.model.vocab, tokenizer.vocab_size())?;
         let (device, _) = "cpu".parse::<DeviceChoice>()?.open()?;
         let imported = weights::import(&self.file, &config.model, &device)?;
-        write_folder(&self.out, &imported.model, &config, &tokenizer)?;
+        write_folder(&self.out, &imported.model, weights::Names::Percept, &config, &tokenizer)?;
         let report =
             Report { run: &self.out, parameters: imported.model.parameter_count(), ignored: &imported.ignored };
         terminal.text(format!("{}: {} parameters", self.out.display(), human::grouped(report.parameters as u64)))?;
@@ -67,14 +65,9 @@ impl Import {
     }
 
     fn configuration(&self, tokenizer: &Tokenizer) -> Result<RunConfig> {
-        let carried = weights::read_config(&self.file).ok().filter(|_| self.config.is_none() && self.set.is_empty());
-        let mut config = match carried {
-            Some(model) => RunConfig { model, ..RunConfig::default() },
-            None if self.config.is_none() => {
-                return Err(Fault::usage(format!("{} does not say what its model is", self.file.display()))
-                    .hint("--config PRESET or FILE describes it; heads and segments are in no weight file"));
-            }
-            None => resolve_named(self.config.as_deref(), &self.set, Vec::new())?,
+        let mut config = match self.config.as_deref() {
+            Some(name) => resolve_named(Some(name), &self.set, Vec::new())?,
+            None => self.carried_configuration()?,
         };
         config.data.tokenizer = self.tokenizer_name().to_string();
         if config.model.vocab == 0 {
@@ -87,16 +80,39 @@ impl Import {
         self.tokenizer.as_deref().unwrap_or("bytes")
     }
 
-    /// A tokenizer that was named must fit. Without one the model can still be verified and exported, but reads no text.
-    fn mismatch(&self, terminal: &Terminal, tokens: usize, vocab: usize) -> Result<()> {
+    /// The configuration that the weights carry, with `--set` on top.
+    fn carried_configuration(&self) -> Result<RunConfig> {
+        let file = self.file.display();
+        let Some(model) = weights::carried_config(&self.file)? else {
+            let hint = match self.set.is_empty() {
+                true => "--config PRESET or FILE describes it; heads and segments are in no weight file",
+                false => "--set changes single keys: --config PRESET or FILE describes the model",
+            };
+            return Err(Fault::usage(format!("{file} does not say what its model is")).hint(hint));
+        };
+        resolve_model(&model, &file.to_string(), sets(&self.set)?)
+    }
+
+    /// The tokenizer must be able to be the one that the model was trained with. Where none was named and the model has fewer
+    /// tokens than bytes, it can still be verified and exported, but reads no text.
+    fn check_vocabulary(&self, terminal: &Terminal, vocab: usize, tokens: usize) -> Result<()> {
         let what = format!("tokenizer mismatch: {} has {tokens} tokens, the model {vocab}", self.tokenizer_name());
         let hint = "--tokenizer names the tokenizer.json that the model was trained with";
-        match self.tokenizer {
-            Some(_) => Err(Fault::usage(what).hint(hint)),
-            None => {
-                terminal.warn(format!("{what}; {hint}"));
-                Ok(())
-            }
+        if vocab == tokens {
+            return Ok(());
         }
+        if is_padded(vocab, tokens) {
+            terminal.say(format!("the model has {vocab} tokens, {}: the rest is padding", self.tokenizer_name()));
+            return Ok(());
+        }
+        if vocab < tokens && self.tokenizer.is_none() {
+            terminal.warn(format!("{what}; {hint}"));
+            return Ok(());
+        }
+        let beside = self.file.with_file_name("tokenizer.json");
+        Err(Fault::usage(what).hint(match beside.is_file() && self.tokenizer.is_none() {
+            true => format!("{hint}: {} lies beside the weights", beside.display()),
+            false => hint.into(),
+        }))
     }
 }

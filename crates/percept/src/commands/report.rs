@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use percept::eval::report::{self, plain_words, terminal};
+use percept::train::lossy;
 use percept::{Fault, Result};
 use serde::Serialize;
 
@@ -26,6 +27,7 @@ pub(crate) struct ReportCommand {
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Written {
+    #[serde(serialize_with = "lossy::paths")]
     files: Vec<PathBuf>,
     models: Vec<String>,
     summary: Vec<String>,

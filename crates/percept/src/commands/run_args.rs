@@ -59,7 +59,7 @@ impl RunArgs {
 /// A prompt: text, a file, or the standard input.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PromptArgs {
-    /// Text to go on from; without it and without --file, the standard input is read
+    /// Text to go on from; without it and without --file, what is piped in
     #[arg(long, value_name = "TEXT", conflicts_with = "file")]
     prompt: Option<String>,
     /// File with the text to go on from
@@ -82,8 +82,13 @@ impl PromptArgs {
         }
     }
 
-    /// The prompt's tokens, at least one.
+    /// The prompt's tokens, which may be none: where no text was given, or an empty one.
     pub(crate) fn tokens(&self, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
+        tokenizer.encode(&self.bytes()?.unwrap_or_default())
+    }
+
+    /// The prompt's tokens, at least one.
+    pub(crate) fn some_tokens(&self, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
         let bytes = self.bytes()?.ok_or_else(|| {
             Fault::usage("no prompt given").hint("--prompt TEXT, --file FILE, or pipe the text into the command")
         })?;
@@ -93,11 +98,6 @@ impl PromptArgs {
             }
             tokens => Ok(tokens),
         }
-    }
-
-    /// True where a prompt was named on the command line.
-    pub(crate) fn is_given(&self) -> bool {
-        self.prompt.is_some() || self.file.is_some()
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use percept::Result;
 use percept::model::Session;
+use percept::train::lossy;
 use serde::Serialize;
 
 use super::run_args::{PromptArgs, RunArgs};
@@ -71,6 +72,7 @@ impl State {
 /// What `--json` prints after saving.
 #[derive(Debug, Serialize)]
 struct Saved<'a> {
+    #[serde(serialize_with = "lossy::path")]
     file: &'a PathBuf,
     position: usize,
     state_bytes: usize,
@@ -80,7 +82,7 @@ impl Save {
     fn run(&self, global: &Global) -> Result<()> {
         let terminal = global.terminal();
         let run = self.run.load(global)?;
-        let tokens = self.prompt.tokens(&run.tokenizer)?;
+        let tokens = self.prompt.some_tokens(&run.tokenizer)?;
         let model = Arc::new(run.model);
         let mut session = match &self.from_state {
             Some(path) => Session::load(path, model)?,
@@ -145,7 +147,7 @@ impl Load {
         order.sort_by(|&a, &b| log_probabilities[b as usize].total_cmp(&log_probabilities[a as usize]));
         let expected = order.into_iter().take(5).map(|token| Expected {
             token,
-            text: String::from_utf8_lossy(&run.tokenizer.decode(&[token])).into_owned(),
+            text: String::from_utf8_lossy(&run.tokenizer.decode_after(session.recent_tokens(), &[token])).into_owned(),
             probability: log_probabilities[token as usize].exp(),
         });
         let loaded =

@@ -34,7 +34,7 @@ enum Action {
 #[derive(Debug, Args)]
 #[command(after_help = "For example: percept tokenizer train my-texts/ --vocab 4096 --out tokenizer.json")]
 struct Train {
-    /// Files or folders of text; .jsonl, .gz and .zst too; - for standard input
+    /// Files or folders of text, records, tables or archives; - for standard input
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<String>,
     #[command(flatten)]
@@ -69,9 +69,7 @@ impl Train {
     fn run(&self, global: &Global) -> Result<()> {
         let terminal = global.terminal();
         let config = self.reading.config(&self.paths)?;
-        let mut meter = DataMeter::new(terminal);
-        let dataset = Dataset::open(&config, Some(Tokenizer::bytes()), &mut |progress| meter.show(progress))?;
-        meter.finish();
+        let dataset = Dataset::open(&config, Some(Tokenizer::bytes()), &mut DataMeter::new(terminal))?;
         terminal.say(format!(
             "learning {} from {} of training text",
             human::plural(self.vocab as u64, "token"),
@@ -129,7 +127,15 @@ impl Inspect {
             |name: &str, value: String| terminal.text(format!("{} {value}", Style::Bold.out(&format!("{name:<14}"))));
         row("tokens", human::grouped(description.vocab as u64))?;
         row("document token", description.document_token.to_string())?;
-        row("lossless", if description.lossless { "yes" } else { "no: only token perplexity makes sense" }.into())?;
+        row(
+            "lossless",
+            if description.lossless {
+                "yes"
+            } else {
+                "no: it changes some texts; whether it keeps yours is seen when it reads them"
+            }
+            .into(),
+        )?;
         row("fingerprint", description.fingerprint.clone())?;
         if let Some(text) = &self.text {
             let pieces = pieces(&tokenizer, text)?;
@@ -144,6 +150,9 @@ impl Inspect {
 
 fn pieces(tokenizer: &Tokenizer, text: &str) -> Result<Vec<Piece>> {
     let ids = tokenizer.encode(text.as_bytes())?;
-    let text_of = |id: u32| String::from_utf8_lossy(&tokenizer.decode(&[id])).into_owned();
-    Ok(ids.into_iter().map(|id| Piece { id, text: text_of(id) }).collect())
+    let piece = |(at, &id): (usize, &u32)| {
+        let text = tokenizer.decode_after(&ids[..at], &[id]);
+        Piece { id, text: String::from_utf8_lossy(&text).into_owned() }
+    };
+    Ok(ids.iter().enumerate().map(piece).collect())
 }

@@ -7,9 +7,9 @@ use percept::Result;
 use percept::train::{Override, train};
 
 use super::config_args::{ConfigArgs, TrainingArgs};
-use super::plan::warn_if_it_does_not_fit;
 use super::run_args::unused_folder;
 use crate::cli::Global;
+use crate::fit::ForceArgs;
 use crate::interrupt;
 use crate::training::{Training, conclude};
 
@@ -35,6 +35,8 @@ pub(crate) struct Train {
     #[arg(long)]
     tensorboard: bool,
     #[command(flatten)]
+    force: ForceArgs,
+    #[command(flatten)]
     training: TrainingArgs,
 }
 
@@ -42,7 +44,7 @@ impl Train {
     pub(crate) fn run(&self, global: &Global) -> Result<()> {
         let terminal = global.terminal();
         let config = self.config.resolve(self.overrides(global))?;
-        warn_if_it_does_not_fit(&terminal, &config)?;
+        self.force.check(&terminal, &config)?;
         let folder = match &self.run {
             Some(folder) => folder.clone(),
             None => unused_folder(Path::new("runs"), self.config.name()),

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use percept::eval::verify::{Check, Effort, ModelSubject, Report, parity, reduced, verify};
 use percept::model::ModelConfig;
-use percept::train::{DEFAULT_PRESET, Device, DeviceChoice, RunFolder, Which, load_run};
+use percept::model::properties::Properties;
+use percept::train::{DEFAULT_PRESET, Device, DeviceChoice, Memory, Which, load_run, names_weights};
 use percept::{Fault, Result};
 
 use super::config_args::resolve_named;
@@ -21,7 +22,7 @@ const SEED: u64 = 1;
 #[derive(Debug, Args)]
 #[command(after_help = "For example: percept verify llp-small, or percept verify runs/mine")]
 pub(crate) struct Verify {
-    /// A run (its trained weights are checked), a preset or a configuration file (random weights)
+    /// A run or a checkpoint (its trained weights are checked), a preset or a configuration file (random weights)
     #[arg(value_name = "RUN|PRESET|FILE")]
     model: Option<String>,
     /// Set one key of the configuration; may be repeated
@@ -40,7 +41,7 @@ impl Verify {
         let terminal = global.terminal();
         let choice = global.device.as_deref().unwrap_or("auto").parse::<DeviceChoice>()?;
         let (device, device_name) = choice.open()?;
-        let (subject, effort) = self.subject(&device)?;
+        let (subject, effort) = self.subject(&device, &terminal)?;
         if device_name != "cpu" {
             terminal.say(format!("single precision and fixtures are computed on {device_name}"));
         }
@@ -61,11 +62,12 @@ impl Verify {
         conclude(&terminal, &report)
     }
 
-    fn subject(&self, device: &Device) -> Result<(ModelSubject, Effort)> {
+    fn subject(&self, device: &Device, terminal: &Terminal) -> Result<(ModelSubject, Effort)> {
         let name = self.model.as_deref().unwrap_or(DEFAULT_PRESET);
-        if RunFolder::new(name).holds_a_run() {
+        if names_weights(Path::new(name)) {
             let (cpu, _) = "cpu".parse::<DeviceChoice>()?.open()?;
             let run = load_run(Path::new(name), Which::Best, &cpu)?;
+            run.warnings.iter().for_each(|warning| terminal.warn(warning));
             let subject = ModelSubject::new(format!("{name} at step {}", run.step), &run.model, device)?;
             return Ok((subject, Effort::SAMPLED));
         }
@@ -74,6 +76,8 @@ impl Verify {
             true => {
                 let vocab = if model.vocab == 0 { VOCABULARY } else { model.vocab };
                 let model = ModelConfig { vocab, ..model };
+                let weights = Properties::of(&model)?.parameters().saturating_mul(size_of::<f32>() as u64);
+                Memory::check(weights, "the model", device)?;
                 Ok((ModelSubject::random(name, &model, SEED, device)?, Effort::SAMPLED))
             }
             false => Ok((

@@ -89,14 +89,9 @@ fn a_window_shorter_than_a_segment() {
 }
 
 #[test]
-fn a_prompt_of_no_tokens() {
+fn a_state_of_no_tokens() {
     let work = Work::trained(1);
-    insta::assert_snapshot!(work.run(&["generate", "run", "--prompt", ""]).refusal(), @r"
-    exit 2
-    error: the prompt has 0 tokens
-    hint: give at least one character to go on from
-    ");
-    insta::assert_snapshot!(work.run(&["generate", "run"]).refusal(), @r"
+    insta::assert_snapshot!(work.run(&["state", "save", "run", "--prompt", ""]).refusal(), @r"
     exit 2
     error: the prompt has 0 tokens
     hint: give at least one character to go on from
@@ -159,7 +154,7 @@ fn an_unwritable_run_folder() {
     // A path below a regular file: not even root can write there.
     insta::assert_snapshot!(work.train(&["--run", "text.txt/run"]).refusal(), @r"
     exit 3
-    error: cannot make [DIR]/text.txt/run/samples: Not a directory (os error 20)
+    error: cannot make [DIR]/text.txt/run: Not a directory (os error 20)
     hint: a part of this path is a file: choose another folder
     ");
 }

@@ -125,6 +125,54 @@ fn an_interrupted_comparison_goes_on_with_the_same_command() {
 }
 
 #[test]
+fn a_model_that_diverges_does_not_end_the_comparison() {
+    let wild = "\n[[model]]\nname = \"wild\"\npreset = \"llp\"\nset = { train.learning_rate = 1e35 }\n";
+    let models = |names: &[&str]| -> String {
+        names.iter().map(|name| format!("\n[[model]]\nname = \"{name}\"\n")).collect::<String>() + wild
+    };
+    let text = SPEC.replace("models = [\"llp\", \"perceiver-ar\"]\n", "").replace("6k tokens", "1k tokens");
+    let work = work(&(text.clone() + &models(&["llp", "transformer"])));
+    let compare = ["compare", "two.toml", "--data", "text.txt", "--out", "out"];
+    let first = work.run(&compare).succeeds();
+    assert!(
+        first.stdout.contains("wild diverged at step 1 and has no place: training diverged: the "),
+        "{}",
+        first.stdout
+    );
+    assert!(first.stderr.contains("warning: wild seed 1: training diverged"), "{}", first.stderr);
+    assert!(
+        first.stderr.contains("warning: wild diverged at step 1: it is not compared; remove out/runs/wild-seed-1-")
+    );
+    let again = work.run(&[&compare[..], &["--json"]].concat()).succeeds();
+    assert!(!again.stderr.contains("begins") && again.stderr.contains("wild diverged at step 1"), "{}", again.stderr);
+    let report = again.json();
+    let model = |name: &str| -> Value {
+        report["models"].as_array().unwrap().iter().find(|model| model["name"] == name).unwrap().clone()
+    };
+    assert_eq!(report["state"], "finished");
+    assert_eq!((&model("wild")["failure"]["kind"], &model("wild")["failure"]["step"]), (&"diverged".into(), &1.into()));
+    assert!(
+        model("wild")["rank"].is_null() && model("llp")["rank"].is_u64() && model("transformer")["test"].is_object()
+    );
+    let page = std::fs::read_to_string(work.path("out/report.html")).unwrap();
+    let table = std::fs::read_to_string(work.path("out/report.csv")).unwrap();
+    assert!(page.contains("diverged at step 1") && table.contains(",diverged at step 1"));
+    let rendered = work.run(&["report", "out"]).succeeds();
+    assert!(rendered.stdout.contains("wild diverged at step 1"), "{}", rendered.stdout);
+
+    // With one model left, nothing is compared; all of it is reported nevertheless.
+    work.write("one.toml", &(text + &models(&["llp"])));
+    let one = work.run(&["compare", "one.toml", "--data", "text.txt", "--out", "out"]);
+    assert_eq!(one.code, 1, "{}{}", one.stdout, one.stderr);
+    assert!(
+        one.stderr.contains("error: 1 of 2 models have no result, so nothing is compared\nhint: "),
+        "{}",
+        one.stderr
+    );
+    assert!(one.stdout.contains("wild diverged at step 1") && !one.stderr.contains("begins"), "{}", one.stderr);
+}
+
+#[test]
 fn a_dry_run_trains_nothing() {
     let work = work(SPEC);
     let shown =

@@ -35,16 +35,20 @@ fn signal(child: &Child, signal: i32) {
 
 fn metrics(run: &Path) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
-    let lines = text.lines().map_while(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut lines: Vec<serde_json::Value> = Vec::new();
+    for line in text.lines().map_while(|line| serde_json::from_str::<serde_json::Value>(line).ok()) {
+        match line["kind"] == "resumed" {
+            true => lines.retain(|earlier| earlier["step"].as_u64() <= line["step"].as_u64()),
+            false => lines.push(line),
+        }
+    }
+    for line in &mut lines {
+        // Time is no property of the run.
+        for key in ["seconds", "tokens_per_second"] {
+            line.as_object_mut().unwrap().remove(key);
+        }
+    }
     lines
-        .map(|mut line| {
-            // Time is no property of the run.
-            for key in ["seconds", "tokens_per_second"] {
-                line.as_object_mut().unwrap().remove(key);
-            }
-            line
-        })
-        .collect()
 }
 
 fn assert_equal_runs(work: &Work, run: &str, other: &str) {
@@ -73,6 +77,49 @@ fn an_interrupted_run_equals_an_uninterrupted_one() {
 
     work.run(&["resume", "cut"]).succeeds();
     assert_equal_runs(&work, "cut", "whole");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_the_system_sends_before_it_ends_a_process_saves_however_often_it_comes() {
+    let work = Work::new();
+    work.write("text.txt", &work_text());
+    // Batch systems: USR1, USR2 or XCPU some time before the end, then TERM. A terminal that closes: HUP, twice.
+    let ends = [[libc::SIGUSR1, libc::SIGTERM], [libc::SIGHUP, libc::SIGHUP], [libc::SIGUSR2, libc::SIGXCPU]];
+    for (number, signals) in ends.into_iter().enumerate() {
+        let run = format!("run{number}");
+        let mut child = start(&work, &["--run", &run]);
+        wait_until(&mut child, || metrics(&work.path(&run)).len() >= 3);
+        signals.iter().for_each(|number| signal(&child, *number));
+        let output = child.wait_with_output().unwrap();
+        let stderr = work.without_paths(&output.stderr);
+        assert_eq!(output.status.code(), Some(130), "{signals:?} {:?} {stderr}", output.status);
+        assert!(stderr.contains("error: interrupted after step"), "{signals:?} {stderr}");
+        assert_eq!(names(&work.path(&run).join("checkpoints")).len(), 1, "{signals:?}");
+    }
+    let resumed = work.run(&["resume", "run0"]).succeeds();
+    assert!(resumed.stderr.contains("going on after step"), "{}", resumed.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_under_nohup_outlives_its_terminal() {
+    use std::os::unix::process::CommandExt;
+
+    let work = Work::new();
+    work.write("text.txt", &work_text());
+    let mut command = work.training(&arguments(&[]));
+    let ignore = || match unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) } {
+        libc::SIG_ERR => Err(std::io::Error::last_os_error()),
+        _ => Ok(()),
+    };
+    // SAFETY: between fork and exec, the closure makes one system call.
+    unsafe { command.pre_exec(ignore) };
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until(&mut child, || metrics(&work.path("run")).len() >= 3);
+    signal(&child, libc::SIGHUP);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", work.without_paths(&output.stderr));
 }
 
 #[test]
@@ -106,6 +153,43 @@ fn a_truncated_checkpoint_is_passed_over_and_told() {
     let resumed = work.run(&["resume", "run"]).succeeds();
     assert!(resumed.stderr.contains("warning:") && resumed.stderr.contains("step-000020"), "{}", resumed.stderr);
     assert_eq!(std::fs::read(&model).unwrap(), bytes, "the same steps give the same weights");
+}
+
+/// Starts a command that tokenizes much text, interrupts it while it does, and looks at what is left.
+fn interrupted_while_tokenizing(arguments: &[&str]) {
+    let work = Work::new();
+    work.run(&["tokenizer", "train", "text.txt", "--vocab", "300"]).succeeds();
+    work.write("text.txt", &work_text().repeat(200));
+    let tokens = work.path("cache/percept/tokens");
+    let before = names(&tokens).len();
+    let mut child = work.command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until(&mut child, || names(&tokens).iter().any(|name| name.ends_with(".partial")));
+    signal(&child, libc::SIGINT);
+    let output = child.wait_with_output().unwrap();
+    let stderr = work.without_paths(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("error: interrupted while reading text; nothing is left half written"), "{stderr}");
+    assert_eq!(names(&tokens).len(), before, "nothing half written: {:?}", names(&tokens));
+    assert!(!work.path("run").exists());
+}
+
+#[test]
+fn an_interruption_while_tokenizing_for_a_run_ends_it_soon() {
+    interrupted_while_tokenizing(&[
+        "train",
+        "llp-tiny",
+        "--data",
+        "text.txt",
+        "--tokenizer",
+        "tokenizer.json",
+        "--run",
+        "run",
+    ]);
+}
+
+#[test]
+fn an_interruption_while_tokenizing_for_figures_leaves_nothing() {
+    interrupted_while_tokenizing(&["data", "stats", "text.txt", "--tokenizer", "tokenizer.json"]);
 }
 
 fn names(folder: &Path) -> Vec<String> {

@@ -2,15 +2,27 @@
 
 mod bad_input;
 mod bench;
+mod budget;
 mod compare;
+mod formats;
 mod help;
+#[cfg(target_os = "linux")]
+mod hostile;
+mod imports;
 mod interruption;
+#[cfg(target_os = "linux")]
+mod limits;
 #[cfg(target_os = "linux")]
 mod memory;
 mod models;
+mod own_files;
 mod pipeline;
 mod quickstart;
 mod report;
+mod resume;
 mod runs;
+#[cfg(unix)]
+mod streams;
 mod suites;
 mod support;
+mod tokenizers;

@@ -112,25 +112,6 @@ fn weights_go_out_and_come_in_under_the_authors_names() {
 }
 
 #[test]
-fn a_checkpoint_of_the_authors_is_imported() {
-    let checkpoint =
-        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/fixtures/paper/llp-checkpoint.pt"));
-    if !checkpoint.exists() {
-        return println!("skipped: no {}", checkpoint.display());
-    }
-    let work = Work::new();
-    let sizes =
-        ["vocab=61", "dim=32", "heads=4", "depth=3", "context=64", "segment=16"].map(|set| format!("model.{set}"));
-    let checkpoint = checkpoint.to_string_lossy();
-    let mut import = vec!["import", &*checkpoint, "--config", "llp-paper", "--out", "run", "--json"];
-    import.extend(sizes.iter().flat_map(|set| ["--set", set.as_str()]));
-    let imported = work.run(&import).succeeds();
-    assert!(imported.json()["ignored"].as_array().unwrap().iter().all(|name| name.as_str().unwrap().contains(".fn.")));
-    assert!(imported.stderr.contains("warning: tokenizer mismatch"), "{}", imported.stderr);
-    assert_eq!(work.run(&["verify", "run", "--json"]).succeeds().json()["passed"].as_bool(), Some(true));
-}
-
-#[test]
 fn longer_contexts_are_planned_for_several_models() {
     let work = Work::new();
     let models = "llp-tiny,transformer-tiny,perceiver-ar";

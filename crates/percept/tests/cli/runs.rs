@@ -79,6 +79,9 @@ fn a_diverged_run_is_told_from_an_interrupted_one() {
     assert_eq!(column(&work, &["run"], "status"), ["diverged"]);
     let problem = column(&work, &["run"], "problem");
     assert!(problem[0].as_str().unwrap().contains("training diverged"), "{problem:?}");
+    work.train(&["--steps", "2", "--run", "good"]).succeeds();
+    let diff = work.run(&["runs", "diff", "run", "good"]).succeeds().stdout;
+    assert!(diff.contains("problem") && diff.contains("training diverged: the "), "{diff}");
 }
 
 /// Starts `runs watch` on `run`, with its output piped.
@@ -200,4 +203,15 @@ fn curves_go_into_event_files_once() {
     // Switched on later, it has all curves from the start.
     work.run(&["resume", "plain", "--steps", "4", "--tensorboard"]).succeeds();
     assert_eq!(records(&work.path("plain/tensorboard")), 1 + 4 + 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn linked_runs_are_listed_once() {
+    let work = Work::new();
+    work.train(&["--run", "runs/deep/first", "--steps", "1"]).succeeds();
+    for (to, link) in [("..", "runs/deep/up"), (".", "runs/self"), ("deep/first", "runs/latest")] {
+        std::os::unix::fs::symlink(to, work.path(link)).unwrap();
+    }
+    assert_eq!(column(&work, &[], "run"), ["runs/latest"]);
 }

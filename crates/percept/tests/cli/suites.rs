@@ -60,6 +60,54 @@ fn tasks_need_no_text() {
 }
 
 #[test]
+fn a_text_of_one_byte_has_the_suites_that_it_allows() {
+    let work = Work::trained(5);
+    work.write("one.txt", "a");
+    let arguments =
+        |suite: &'static str| ["eval", "run", "--data", "one.txt", "--suite", suite, "--suite-samples", "2"];
+    let text = work.run(&arguments("all")).succeeds();
+    for suite in ["associative recall", "reverse copy", "needle in a haystack"] {
+        assert!(text.stdout.contains(suite), "{suite} in {}", text.stdout);
+    }
+    for reason in [
+        "the suite position is left out: all targets have the same place in their documents",
+        "the suite context is left out: no document of the text has two tokens",
+    ] {
+        assert!(text.stderr.contains(reason), "{reason} in {}", text.stderr);
+    }
+    let json = work.run(&[&arguments("all")[..], &["--json"]].concat()).succeeds().json();
+    let names: Vec<_> = json["suites"].as_array().unwrap().iter().map(|suite| suite["suite"].clone()).collect();
+    assert_eq!((names, &json["targets"]), (vec!["recall".into(), "copy".into(), "needle".into()], &1.into()));
+    let left_out: Vec<_> = json["left_out"].as_array().unwrap().iter().map(|one| one["suite"].clone()).collect();
+    assert_eq!(left_out, ["position", "context"]);
+    assert!(json["left_out"][1]["reason"].as_str().unwrap().contains("none has context"), "{json}");
+    for (suite, message) in [("position", "there is no loss by position"), ("context", "none has context")] {
+        let alone = work.run(&[&arguments(suite)[..], &["--json"]].concat());
+        assert!(alone.code == 2 && alone.stderr.contains(message), "{}", alone.refusal());
+        assert!(alone.stderr.contains("hint: give a longer text"), "{}", alone.stderr);
+    }
+}
+
+#[test]
+fn a_text_without_spaces_has_figures_per_character() {
+    let work = Work::trained(5);
+    work.write("chinese.txt", &"今天天气很好我们一起去公园散步然后回家吃饭".repeat(40));
+    let text = work.run(&["eval", "run", "--data", "chinese.txt"]).succeeds().stdout;
+    for part in ["word perplexity    not defined: no spaces\n", "bits per character ", "over 840 characters"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(!text.contains("inf") && !text.contains("NaN"), "{text}");
+    let json = work.run(&["eval", "run", "--data", "chinese.txt", "--json"]).succeeds().json();
+    assert_eq!((&json["word_perplexity"], &json["word_perplexity_undefined"]), (&Value::Null, &"no spaces".into()));
+    let [bits, perplexity] = ["bits_per_character", "character_perplexity"].map(|key| json[key].as_f64().unwrap());
+    assert!((perplexity.log2() / bits - 1.0).abs() < 1e-9, "{bits} {perplexity}");
+    let counted = work.run(&["eval", "run", "--data", "chinese.txt", "--words", "3", "--json"]).succeeds().json();
+    assert_eq!(counted["word_perplexity_undefined"], "too large for a number");
+    let words = work.run(&["eval", "run", "--data", "text.txt", "--json"]).succeeds().json();
+    assert!(words["word_perplexity"].is_f64() && words["word_perplexity_undefined"].is_null());
+}
+
+#[test]
 fn tables_fit_a_terminal() {
     let work = Work::trained(5);
     let arguments = ["eval", "run", "--data", "text.txt", "--suite", "all", "--suite-samples", "2"];

@@ -96,7 +96,8 @@ impl Work {
         self.finished(self.training(more).output().unwrap())
     }
 
-    fn finished(&self, output: Output) -> Finished {
+    /// What a process left that ended.
+    pub(crate) fn finished(&self, output: Output) -> Finished {
         Finished {
             code: output.status.code().unwrap_or(-1),
             stdout: self.without_paths(&output.stdout),

@@ -15,6 +15,15 @@ use percept_fault::{IoContext, Result};
 use crate::durable;
 use crate::metrics::Metrics;
 
+/// What becomes of the event files of earlier sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Others {
+    /// The new one holds all that they do.
+    Replaced,
+    /// They hold what the lines of metrics no longer do.
+    Kept,
+}
+
 /// The open event file of a session.
 #[derive(Debug)]
 pub(crate) struct EventLog {
@@ -27,8 +36,8 @@ pub(crate) struct EventLog {
 }
 
 impl EventLog {
-    /// Replaces the event files in `folder` by one that holds `kept`; the run has trained for `seconds`.
-    pub(crate) fn open(folder: &Path, kept: &[Metrics], seconds: f64) -> Result<Self> {
+    /// Opens an event file in `folder` that holds `kept`; the run has trained for `seconds`.
+    pub(crate) fn open(folder: &Path, kept: &[Metrics], seconds: f64, others: Others) -> Result<Self> {
         fs::create_dir_all(folder).at("make", folder)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
         // TensorBoard reads the files in the order of their names and looks at new ones while it runs.
@@ -39,7 +48,10 @@ impl EventLog {
             log.add(line)?;
         }
         log.sync()?;
-        log.remove_others(folder)?;
+        match others {
+            Others::Replaced => log.remove_others(folder)?,
+            Others::Kept => {}
+        }
         Ok(log)
     }
 

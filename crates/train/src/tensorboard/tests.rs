@@ -126,7 +126,7 @@ fn only_file(folder: &Path) -> PathBuf {
 #[test]
 fn a_file_holds_every_curve() {
     let folder = tempfile::tempdir().unwrap();
-    let mut log = EventLog::open(folder.path(), &[], 0.0).unwrap();
+    let mut log = EventLog::open(folder.path(), &[], 0.0, Others::Replaced).unwrap();
     lines().iter().for_each(|line| log.add(line).unwrap());
     let (times, version, scalars) = read(&only_file(folder.path()));
     assert_eq!((times.len(), version.as_str()), (5, "brain.Event:2"));
@@ -153,15 +153,26 @@ fn a_file_holds_every_curve() {
 fn a_resumed_run_has_no_step_twice() {
     let folder = tempfile::tempdir().unwrap();
     let all = lines();
-    let mut first = EventLog::open(folder.path(), &[], 0.0).unwrap();
+    let mut first = EventLog::open(folder.path(), &[], 0.0, Others::Replaced).unwrap();
     all.iter().for_each(|line| first.add(line).unwrap());
     // The session is killed, and the run goes on from step 300; its process has another number.
     let old = only_file(folder.path());
     fs::rename(&old, old.with_extension("0")).unwrap();
-    let mut second = EventLog::open(folder.path(), &all[..3], 300.0).unwrap();
+    let mut second = EventLog::open(folder.path(), &all[..3], 300.0, Others::Replaced).unwrap();
     second.add(&all[3]).unwrap();
     let (_, _, scalars) = read(&only_file(folder.path()));
     let steps: Vec<u64> =
         scalars.iter().filter(|scalar| scalar.tag == "train/loss").map(|scalar| scalar.step).collect();
     assert_eq!(steps, [150, 300, 450]);
+}
+
+#[test]
+fn event_files_stay_where_the_lines_of_metrics_are_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = EventLog::open(folder.path(), &[], 0.0, Others::Replaced).unwrap();
+    lines().iter().for_each(|line| first.add(line).unwrap());
+    let old = only_file(folder.path());
+    fs::rename(&old, old.with_extension("0")).unwrap();
+    EventLog::open(folder.path(), &[], 300.0, Others::Kept).unwrap();
+    assert!(old.with_extension("0").exists() && fs::read_dir(folder.path()).unwrap().count() == 2);
 }

@@ -4,6 +4,7 @@
 //! nats; bits per byte stand beside them where the tokenizer keeps every byte. Times are seconds of training alone: validation,
 //! samples and checkpoints are not counted; [`Comparison::timing`] says whose seconds they are.
 
+mod failure;
 mod fairness;
 mod model;
 mod reading;
@@ -14,6 +15,7 @@ mod timing;
 
 use serde::{Deserialize, Serialize};
 
+pub use failure::*;
 pub use fairness::*;
 pub use model::*;
 pub use reading::*;
@@ -55,6 +57,18 @@ pub struct Comparison {
     pub readings: Vec<Reading>,
     /// What every sample goes on from; empty: the start of a document.
     pub prompt: String,
+}
+
+impl Comparison {
+    /// The models without a result, with the reason.
+    pub fn failed(&self) -> impl Iterator<Item = (&ModelResult, &Failure)> {
+        self.models.iter().filter_map(|model| Some((model, model.failure.as_ref()?)))
+    }
+
+    /// Whether enough models are left: two, or the only one that was named.
+    pub fn is_meaningful(&self) -> bool {
+        self.models.len() - self.failed().count() >= self.models.len().min(2)
+    }
 }
 
 /// How far a comparison has got.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::failure::Failure;
 use super::run::RunResult;
 use super::spread::Spread;
 
@@ -39,6 +40,10 @@ pub struct ModelResult {
     pub test: Option<Spread>,
     /// The lowest validation value of each seed, in the same unit.
     pub validation: Option<Spread>,
+    /// Why it has no result: a run, or every learning rate of its sweep, diverged. Then it has no place, no ties, and no figures over its
+    /// seeds, as those that are left would flatter it; its runs have theirs.
+    #[serde(default)]
+    pub failure: Option<Failure>,
     /// Its runs, one per seed.
     pub runs: Vec<RunResult>,
     /// What the first seed's model writes after [`super::Comparison::prompt`].

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::failure::Failure;
 use super::setting::Axis;
+use crate::numbers::infinite_where_null;
 
 /// One run: a model with a seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +29,9 @@ pub struct RunResult {
     pub best: Option<BestPoint>,
     /// The test result: scored once, after everything else.
     pub test: Option<TestResult>,
+    /// Why there is none, and never will be.
+    #[serde(default)]
+    pub failure: Option<Failure>,
 }
 
 /// One point of a learning-rate sweep.
@@ -116,12 +121,16 @@ pub struct TestResult {
     pub nll: f64,
     /// Targets, each scored once.
     pub targets: u64,
-    /// exp(nll / targets).
+    /// exp(nll / targets); written as null where that is too large for a number.
+    #[serde(deserialize_with = "infinite_where_null")]
     pub token_perplexity: f64,
-    /// exp(nll / words); `None` for a lossy tokenizer.
+    /// exp(nll / words); `None` for a lossy tokenizer, and where it is not defined.
     pub word_perplexity: Option<f64>,
     /// nll / (bytes ln 2); `None` for a lossy tokenizer.
     pub bits_per_byte: Option<f64>,
+    /// nll / (characters ln 2); `None` for a lossy tokenizer, and in results before it was given.
+    #[serde(default)]
+    pub bits_per_character: Option<f64>,
 }
 
 impl TestResult {

@@ -47,7 +47,10 @@ fn run_row(style: usize, model: &ModelResult, run: &RunResult) -> Vec<Cell> {
         Cell::optional(last.map(|point| point.seconds), seconds),
         Cell::optional(run.best.map(|best| best.step as f64), |step| format!("{step:.0}")),
         Cell::optional(best, loss),
-        Cell::optional(run.test.as_ref().map(|test| test.value()), loss),
+        match &run.failure {
+            Some(failure) => Cell::text(&failure.in_words()),
+            None => Cell::optional(run.test.as_ref().map(|test| test.value()), loss),
+        },
         Cell::html(format!("<code>{}</code>", escape(&short(&run.fingerprint))), &run.fingerprint),
     ]
 }

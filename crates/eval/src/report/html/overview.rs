@@ -57,7 +57,10 @@ fn row(style: usize, model: &ModelResult, lowest: Option<f64>, step: Option<&Ste
     vec![
         Cell::html(named(style, model), &model.name),
         model.rank.map_or_else(Cell::missing, |rank| Cell::number(rank as f64, &place(model))),
-        figure(model.test),
+        match &model.failure {
+            Some(failure) => Cell::text(&failure.in_words()),
+            None => figure(model.test),
+        },
         Cell::optional(behind, |behind| if behind == 0.0 { "best".into() } else { percent_more(behind) }),
         Cell::number(model.cost.parameters as f64, &count(model.cost.parameters as f64)),
         Cell::number(model.cost.flops_per_token, &count(model.cost.flops_per_token)),
@@ -73,6 +76,10 @@ fn row(style: usize, model: &ModelResult, lowest: Option<f64>, step: Option<&Ste
 
 fn named(style: usize, model: &ModelResult) -> String {
     let mut tags = String::new();
+    if let Some(failure) = &model.failure {
+        let (title, text) = (escape(&failure.message), escape(&failure.in_words()));
+        tags.push_str(&format!(" <span class=\"tag warn\" title=\"{title}\">{text}</span>"));
+    }
     if model.under_trained == Some(true) {
         tags.push_str(" <span class=\"tag warn\" title=\"does not beat an order-2 byte model\">under-trained</span>");
     }

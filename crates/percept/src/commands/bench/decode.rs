@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use clap::Args;
 use percept::Result;
+use percept::model::properties::Properties;
 use percept::model::session::step_all;
 use percept::model::{LanguageModel, Session};
-use percept::train::PrecisionChoice;
+use percept::train::{Memory, PrecisionChoice};
 
 use super::measured::Measure;
 use super::report::{Details, Report, Timed};
@@ -52,7 +53,7 @@ impl Measure for Decode {
         let tokens = if self.position.is_some() { self.tokens } else { self.tokens.min(half) };
         let (mut writing, device) = self.prepare(subject, position, global)?;
         let mut meter = Meter::new(global.terminal(), "decoding", tokens as u64);
-        let mut times = Vec::with_capacity(tokens);
+        let mut times = Vec::new();
         for token in 1..=tokens {
             let begin = Instant::now();
             writing.write()?;
@@ -88,6 +89,9 @@ impl Decode {
     fn prepare(&self, subject: &Subject, position: usize, global: &Global) -> Result<(Writing, String)> {
         let config = &subject.config;
         let (model, device) = subject.build()?;
+        let state =
+            (Properties::of(&config.model)?.state_bytes(position, 4) as u64).saturating_mul(self.streams as u64);
+        Memory::check(state, &format!("the state of {} streams", self.streams), &model.device())?;
         let model = Arc::new(model.with_weight_precision(self.weights.into())?);
         let prompt = random_tokens(position, config.model.vocab, config.train.seed);
         let (first, single) = prompt.split_at(position - WARM_UP.min(position - 1));

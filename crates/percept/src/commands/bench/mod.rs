@@ -66,9 +66,9 @@ impl Bench {
 
 /// A count on the command line.
 fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
+    match text.parse::<u32>() {
         Ok(0) => Err("use at least 1".to_owned()),
-        Ok(count) => Ok(count),
-        Err(_) => Err("use a whole number".to_owned()),
+        Ok(count) => Ok(count as usize),
+        Err(_) => Err(format!("use a whole number, at most {}", u32::MAX)),
     }
 }

@@ -9,6 +9,7 @@ use clap::Args;
 use percept::data::Tokenizer;
 use percept::fault::IoContext;
 use percept::model::LanguageModel;
+use percept::model::weights::Names;
 use percept::train::PrecisionChoice;
 use percept::{Fault, Result};
 
@@ -61,7 +62,7 @@ impl Start {
         let program = child::own_program()?;
         let total = self.steps + WARM_UP;
         let mut meter = Meter::new(global.terminal(), "start", total as u64);
-        let mut times = Vec::with_capacity(self.steps);
+        let mut times = Vec::new();
         for run in 0..total {
             let milliseconds = first_text(&program, folder, global)?;
             if run >= WARM_UP {
@@ -75,7 +76,7 @@ impl Start {
 
 /// A run folder of this model, whose tokenizer is bytes whatever the size of its vocabulary: starting reads the same weights.
 fn write(folder: &Path, model: LanguageModel, subject: &Subject) -> Result<()> {
-    write_folder(folder, &model, &subject.config, &Tokenizer::bytes())
+    write_folder(folder, &model, Names::Percept, &subject.config, &Tokenizer::bytes())
 }
 
 /// Milliseconds from the start of `percept generate` to its first text. A token may be half a character or none at all;

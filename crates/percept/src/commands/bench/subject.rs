@@ -3,7 +3,8 @@
 use clap::{Args, ValueEnum};
 use percept::data::Tokenizer;
 use percept::model::LanguageModel;
-use percept::train::{DeviceChoice, Override, RunConfig, Sources, resolve};
+use percept::model::properties::Properties;
+use percept::train::{DeviceChoice, Memory, Override, RunConfig, Sources, resolve};
 use percept::{Fault, Result};
 
 use crate::cli::Global;
@@ -55,7 +56,9 @@ impl Subject {
     /// The model with random weights, and the name of the device that holds it.
     pub(super) fn build(&self) -> Result<(LanguageModel, String)> {
         let train = &self.config.train;
+        let weights = Properties::of(&self.config.model)?.parameters().saturating_mul(size_of::<f32>() as u64);
         let (device, name) = train.device.parse::<DeviceChoice>()?.open()?;
+        Memory::check(weights, "the model", &device)?;
         Ok((LanguageModel::new(&self.config.model, train.seed, &device)?, name))
     }
 }
@@ -144,8 +147,6 @@ pub(super) fn random_tokens(count: usize, vocab: usize, seed: u64) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
-    use percept::model::properties::Properties;
-
     use super::*;
 
     fn parameters(size: Size) -> u64 {

@@ -24,7 +24,7 @@ impl Times {
     ) -> Result<Self> {
         let total = count + WARM_UP;
         let mut meter = Meter::new(terminal, label, total as u64);
-        let mut times = Vec::with_capacity(count);
+        let mut times = Vec::new();
         for run in 0..total {
             let begin = Instant::now();
             body(run)?;

@@ -11,6 +11,7 @@ use super::report::{Details, Report, Timed};
 use super::subject::{Subject, random_tokens};
 use super::timing::Times;
 use crate::cli::Global;
+use crate::fit::ForceArgs;
 
 /// Arguments of `percept bench train`.
 #[derive(Debug, Args)]
@@ -21,6 +22,8 @@ pub(super) struct Train {
     /// Steps on the clock, after two that warm up
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = super::at_least_one)]
     steps: usize,
+    #[command(flatten)]
+    force: ForceArgs,
 }
 
 impl Measure for Train {
@@ -31,6 +34,7 @@ impl Measure for Train {
 
     fn measure(&self, subject: &Subject, global: &Global) -> Result<Report> {
         let config = &subject.config;
+        self.force.check(&global.terminal(), config)?;
         let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
         let used = PrecisionChoice::from(config.train.precision.on(Bf16Support::of(&device))?);
         let model = LanguageModel::new(&config.model, config.train.seed, &device.autodiff())?;

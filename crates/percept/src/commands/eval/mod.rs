@@ -11,7 +11,7 @@ use percept::train::LoadedRun;
 use percept::{Fault, Result};
 use serde::Serialize;
 
-use self::suites::SuiteArgs;
+use self::suites::{LeftOut, SuiteArgs, Suites};
 use super::config_args::DataArgs;
 use super::run_args::RunArgs;
 use super::weights::Weights;
@@ -64,6 +64,8 @@ struct Evaluation {
     /// How exactly the weights were kept.
     weights: &'static str,
     suites: Vec<SuiteResult>,
+    /// Suites of `all` that this text or tokenizer does not suit, with the reason.
+    left_out: Vec<LeftOut>,
 }
 
 /// The score of the text, or, without a text, just who was examined.
@@ -77,7 +79,8 @@ enum Evaluated {
 impl Eval {
     pub(crate) fn run(&self, global: &Global) -> Result<()> {
         let terminal = global.terminal();
-        let wanted = self.suites.wanted(self.data.is_given(), &terminal)?;
+        let mut found = Suites::default();
+        let wanted = self.suites.wanted(self.data.is_given(), &terminal, &mut found)?;
         let run = self.run.load(global)?;
         let protocol = self.protocol(&run.config.model)?;
         let scorer = self.scorer(&run)?;
@@ -86,13 +89,13 @@ impl Eval {
             false => None,
         };
         let texts = corpus.as_ref().map(|corpus| CorpusTexts::of_corpus(&run.tokenizer, corpus));
-        let mut results = Vec::new();
         let subject = match (&texts, &corpus) {
             (Some(texts), Some(corpus)) => {
                 let (score, by_position) =
                     self.score(&scorer, texts, protocol, corpus.statistics().tokens, terminal)?;
                 if wanted.contains(&Suite::Position) {
-                    results.push(self.suites.position(&score, &by_position));
+                    let position = self.suites.position(&score, &by_position);
+                    self.suites.keep(Suite::Position, position, &terminal, &mut found)?;
                 }
                 print(&terminal, &score)?;
                 Evaluated::Text(Box::new(score))
@@ -100,10 +103,12 @@ impl Eval {
             _ => Evaluated::NoText { model: scorer.name() },
         };
         for &suite in wanted.iter().filter(|suite| **suite != Suite::Position) {
-            results.push(self.suites.run(suite, &run, &scorer, texts.as_ref(), terminal)?);
+            let outcome = self.suites.run(suite, &run, &scorer, texts.as_ref(), terminal);
+            self.suites.keep(suite, outcome, &terminal, &mut found)?;
         }
+        let Suites { results, left_out } = found;
         results.iter().try_for_each(|result| tables::print(&terminal, result))?;
-        terminal.json(&Evaluation { subject, weights: self.weights.name(), suites: results })
+        terminal.json(&Evaluation { subject, weights: self.weights.name(), suites: results, left_out })
     }
 
     /// The model with its weights rounded as the packed ones of the decoder are, which then score alike in any protocol.
@@ -119,7 +124,7 @@ impl Eval {
     fn corpus(&self, run: &LoadedRun, terminal: Terminal) -> Result<Corpus> {
         let config = self.data.config()?;
         let mut meter = DataMeter::new(terminal);
-        Corpus::open(&config, &run.tokenizer, &mut |progress| meter.show(progress))
+        Corpus::open(&config, &run.tokenizer, &mut meter)
     }
 
     fn score(
@@ -176,16 +181,38 @@ fn print(terminal: &Terminal, score: &Score) -> Result<()> {
     if let Some(bits) = score.bits_per_byte {
         row("bits per byte", format!("{bits:.4}"))?;
     }
-    row("token perplexity", format!("{:.4}", score.token_perplexity))?;
-    match score.word_perplexity {
-        Some(perplexity) => {
+    row(
+        "token perplexity",
+        match score.token_perplexity.is_finite() {
+            true => format!("{:.4}", score.token_perplexity),
+            false => "too large for a number".into(),
+        },
+    )?;
+    match (&score.word_perplexity, score.word_perplexity_undefined) {
+        (Some(perplexity), _) => {
             let words = score.text.map_or(0, |text| text.words);
             row("word perplexity", format!("{perplexity:.2} over {}", human::plural(words, "word")))?;
         }
-        None if score.tokenizer == "lossy" => {
+        (None, Some(reason)) => {
+            row("word perplexity", format!("not defined: {reason}"))?;
+            per_character(score, &row)?;
+        }
+        (None, None) => {
             row("tokenizer", "lossy: it drops some of the text, so there is no figure per byte or word".into())?;
         }
-        None => {}
     }
     row("speed", format!("{} tokens/s", human::short(score.tokens_per_s)))
+}
+
+/// What stands in for the word perplexity where a text has no words.
+fn per_character(score: &Score, row: &dyn Fn(&str, String) -> Result<()>) -> Result<()> {
+    let characters = score.text.map_or(0, |text| text.characters);
+    let over = format!("over {}", human::plural(characters, "character"));
+    if let Some(bits) = score.bits_per_character {
+        row("bits per character", format!("{bits:.4} {over}"))?;
+    }
+    match score.character_perplexity {
+        Some(perplexity) => row("char. perplexity", format!("{perplexity:.4} {over}")),
+        None => Ok(()),
+    }
 }

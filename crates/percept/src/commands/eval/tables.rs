@@ -41,10 +41,24 @@ fn wrapped(text: &str) -> Vec<String> {
     lines
 }
 
-/// `1.2345 +- 0.0123`, per byte where the tokenizer allows.
+/// `1.2345 +- 0.0123`, per byte where the tokenizer allows: half of the 95 % interval.
 fn loss(loss: &MeanLoss) -> String {
-    let scale = loss.bits_per_byte.map_or(1.0, |bits| if loss.nll == 0.0 { 1.0 } else { bits / loss.nll });
-    with_error(loss.nll * scale, loss.standard_error.map(|error| error * scale))
+    with_error(loss.nll * scale(loss), half(loss.low, loss.high).map(|half| half * scale(loss)))
+}
+
+/// What turns nats into the unit of the table.
+fn scale(loss: &MeanLoss) -> f64 {
+    loss.bits_per_byte.map_or(1.0, |bits| if loss.nll == 0.0 { 1.0 } else { bits / loss.nll })
+}
+
+fn half(low: Option<f64>, high: Option<f64>) -> Option<f64> {
+    Some((high? - low?) / 2.0)
+}
+
+/// What stands behind the losses of a table.
+fn intervals(terminal: &Terminal) -> Result<()> {
+    let text = "± is half of the 95 % interval; units are documents, or stretches of the only one";
+    wrapped(text).iter().try_for_each(|line| terminal.text(Style::Dim.out(line)))
 }
 
 fn with_error(value: f64, error: Option<f64>) -> String {
@@ -68,7 +82,7 @@ fn by_position(terminal: &Terminal, result: &SuiteResult, position: &Position) -
             terminal.text(format!("{range:>22}  {:>12}  {}", human::grouped(mean.targets), loss(mean)))?;
         }
     }
-    Ok(())
+    intervals(terminal)
 }
 
 fn by_context(terminal: &Terminal, result: &SuiteResult, context: &Context) -> Result<()> {
@@ -76,13 +90,11 @@ fn by_context(terminal: &Terminal, result: &SuiteResult, context: &Context) -> R
     let unit = unit(context.points.first().map(|point| &point.loss));
     terminal.text(format!("{:>12}  {unit:>17}  {:>17}", "context", "gain"))?;
     for point in &context.points {
-        let gain = match point.gain_bits_per_byte {
-            Some(bits) => with_error(bits, point.gain_bits_per_byte_standard_error),
-            None => with_error(point.gain, point.gain_standard_error),
-        };
+        let scale = scale(&point.loss);
+        let gain = with_error(point.gain * scale, half(point.gain_low, point.gain_high).map(|half| half * scale));
         terminal.text(format!("{:>12}  {}  {}", human::grouped(point.context), loss(&point.loss), gain))?;
     }
-    Ok(())
+    intervals(terminal)
 }
 
 fn recalled(terminal: &Terminal, result: &SuiteResult, recall: &Recall) -> Result<()> {

@@ -4,14 +4,15 @@ mod contexts;
 
 use clap::Args;
 use percept::eval::plan::{Plan, Speed, measure_speed, plan};
-use percept::train::{Override, RunConfig};
+use percept::train::{Memory, Override};
 use percept::{Fault, Result};
 
 use self::contexts::{ContextArgs, Timing};
 use super::config_args::ConfigArgs;
 use crate::cli::Global;
+use crate::fit::warn_if_too_large;
+use crate::human;
 use crate::terminal::{Style, Terminal};
-use crate::{human, machine};
 
 /// Training steps that are timed, after a warm-up.
 const MEASURED_STEPS: usize = 2;
@@ -54,7 +55,7 @@ impl PlanCommand {
             _ => {}
         }
         print(&terminal, &plan)?;
-        warn_if_too_large(&terminal, &plan);
+        warn_if_too_large(&terminal, "training", &plan);
         terminal.json(&plan)
     }
 }
@@ -71,26 +72,10 @@ impl PlanCommand {
     }
 }
 
-/// Warns where a run will probably need more memory than there is.
-pub(crate) fn warn_if_it_does_not_fit(terminal: &Terminal, config: &RunConfig) -> Result<()> {
-    warn_if_too_large(terminal, &against_memory(plan(config)?));
-    Ok(())
-}
-
 fn against_memory(plan: Plan) -> Plan {
-    match machine::memory() {
+    match Memory::of_this_process() {
         Some(memory) => plan.against(memory.available),
         None => plan,
-    }
-}
-
-fn warn_if_too_large(terminal: &Terminal, plan: &Plan) {
-    if let (Some(false), Some(available)) = (plan.fits, plan.available_memory_bytes) {
-        terminal.warn(format!(
-            "training needs about {} and {} are free; a smaller train.batch, or train.recompute = \"blocks\", needs less",
-            human::bytes(plan.peak_memory_bytes),
-            human::bytes(available)
-        ));
     }
 }
 

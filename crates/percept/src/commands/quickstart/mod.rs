@@ -2,17 +2,20 @@
 
 mod corpus;
 
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
 use percept::eval::ngram::Ngram;
 use percept::eval::score::{Limits, MemoryTexts, ModelScorer, Protocol, score};
+use percept::fault::{IoContext, path_text};
 use percept::generation::{GenerationConfig, generate};
 use percept::model::Session;
 use percept::sampling::SamplingConfig;
-use percept::train::{DeviceChoice, LoadedRun, Outcome, Override, RunConfig, Sources, Which, load_run, resolve, train};
+use percept::train::{
+    DeviceChoice, LoadedRun, Outcome, Override, RunConfig, Sources, Which, load_run, lossy, resolve, train,
+};
 use percept::{Fault, Result};
 use serde::Serialize;
 
@@ -21,6 +24,7 @@ use super::config_args::sets;
 use super::run_args::unused_folder;
 use crate::chart::chart;
 use crate::cli::Global;
+use crate::fit::ForceArgs;
 use crate::terminal::{Style, Terminal, invocation};
 use crate::training::{Training, conclude};
 use crate::{human, interrupt};
@@ -43,11 +47,14 @@ pub(crate) struct Quickstart {
     /// Set one key of the configuration, e.g. --set train.steps=1000; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
+    #[command(flatten)]
+    force: ForceArgs,
 }
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Report {
+    #[serde(serialize_with = "lossy::path")]
     run: PathBuf,
     bits_per_byte: f64,
     order2_bits_per_byte: f64,
@@ -65,9 +72,12 @@ impl Quickstart {
         let begin = Instant::now();
         let terminal = global.terminal();
         let folder = self.run.clone().unwrap_or_else(|| unused_folder(Path::new("runs"), "quickstart"));
+        // Its text lies in it, and its configuration names that.
+        path_text(&absolute(&folder).at("find", &folder)?, "--run")?;
         let corpus = Corpus::unpack()?;
         let (text, held_out) = corpus.write(&folder.join("text"))?;
         let config = self.config(&text, global)?;
+        self.force.check(&terminal, &config)?;
         terminal.say(format!(
             "training a small LLP on {} of this project's own sources and documents; {} are held out",
             human::bytes(corpus::bytes(&corpus.train)),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use percept::train::{Overview, RunConfig, RunFolder};
+use percept::train::{Overview, RunConfig, RunFolder, lossy};
 use percept::{Fault, Result};
 use serde_json::Value;
 
@@ -44,7 +44,7 @@ impl Diff {
         }
         terminal.text(Style::Bold.out("\nresults"))?;
         terminal.text(table::text(&headings("figure"), result_rows(&results)))?;
-        terminal.json(&serde_json::json!({ "runs": self.runs, "keys": keys, "results": results }))
+        terminal.json(&serde_json::json!({ "runs": lossy::texts(&self.runs), "keys": keys, "results": results }))
     }
 }
 
@@ -53,7 +53,7 @@ fn result_rows(results: &[Overview]) -> Vec<Vec<String>> {
     let row = |name: &str, value: &dyn Fn(&Overview) -> String| -> Vec<String> {
         std::iter::once(name.to_string()).chain(results.iter().map(value)).collect()
     };
-    vec![
+    let mut rows = vec![
         row("status", &|run| run.status.name().to_string()),
         row("parameters", &|run| run.parameters.map_or("-".into(), human::grouped)),
         row("step", &steps),
@@ -61,7 +61,11 @@ fn result_rows(results: &[Overview]) -> Vec<Vec<String>> {
         row("training time", &|run| human::duration(run.seconds)),
         row("training loss", &|run| loss(run.loss, run.bits_per_byte)),
         row("best validation", &|run| loss(run.best_loss, run.best_bits_per_byte)),
-    ]
+    ];
+    if results.iter().any(|run| run.problem.is_some()) {
+        rows.push(row("problem", &|run| run.problem.clone().unwrap_or_else(|| "-".into())));
+    }
+    rows
 }
 
 /// The keys with their values: `model.dim` and so on; lists are values.

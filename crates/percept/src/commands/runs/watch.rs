@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use percept::Result;
-use percept::train::{Metrics, MetricsTail, RunFolder, RunStatus, StepMetrics, Tailed};
+use percept::train::{Metrics, MetricsLine, MetricsTail, RunFolder, RunStatus, StepMetrics, Tailed};
 use serde_json::json;
 
 use super::view::{Curve, with_unit};
@@ -81,26 +81,38 @@ fn has_ended(status: RunStatus, ran: bool) -> bool {
 }
 
 impl Watched<'_> {
-    /// Takes new lines; those of a resumed run that are known already count once.
+    /// Takes new lines.
     fn add(&mut self, found: Tailed) -> Result<()> {
-        let known = match found.restarted {
-            true => found.lines.iter().zip(&self.lines).take_while(|(new, old)| new == old).count(),
-            false => 0,
-        };
         if found.restarted {
-            let step = found.lines[..known].last().map_or(0, Metrics::step);
-            if self.frame.is_none() && known < self.lines.len() {
-                self.terminal.text(format!("going on after step {step}"))?;
-                self.terminal.json(&json!({ "kind": "resumed", "step": step }))?;
-            }
-            self.lines.truncate(known);
+            self.go_back(0)?;
         }
-        for line in found.lines.into_iter().skip(known) {
-            if self.frame.is_none() {
-                self.terminal.text(event(&line, self.steps))?;
-                self.terminal.json(&line)?;
+        for line in found.lines {
+            match line {
+                MetricsLine::Metrics(metrics) => {
+                    if self.frame.is_none() {
+                        self.terminal.text(event(&metrics, self.steps))?;
+                        self.terminal.json(&metrics)?;
+                    }
+                    self.lines.push(metrics);
+                }
+                MetricsLine::Resumed(step) => self.go_back(step)?,
+                MetricsLine::Unreadable(number) if self.frame.is_none() => {
+                    let path = RunFolder::new(self.run).metrics_path();
+                    self.terminal.warn(format!("{}:{number}: no line of metrics", path.display()));
+                }
+                MetricsLine::Unreadable(_) => {}
             }
-            self.lines.push(line);
+        }
+        Ok(())
+    }
+
+    /// The run goes on after a step: what was logged of later ones no longer counts.
+    fn go_back(&mut self, step: u64) -> Result<()> {
+        let known = self.lines.len();
+        self.lines.retain(|line| line.step() <= step);
+        if self.frame.is_none() && self.lines.len() < known {
+            self.terminal.text(format!("going on after step {step}"))?;
+            self.terminal.json(&json!({ "kind": "resumed", "step": step }))?;
         }
         Ok(())
     }

@@ -24,6 +24,9 @@ use crate::{files, human};
 /// The model where none is named: width and depth of configuration S with the default options.
 const BASE: [&str; 5] = ["model.dim=256", "model.depth=4", "model.heads=4", "model.vocab=4096", "model.segment=256"];
 
+/// The longest context that a configuration may have.
+const LONGEST: usize = 1 << 28;
+
 /// Arguments of `percept bench context`.
 #[derive(Debug, Args)]
 #[command(after_help = "For example: percept bench context --models llp --contexts 2k,64k --tasks train --rounds 3\n\
@@ -70,7 +73,7 @@ impl Context {
         let terminal = global.terminal();
         let setting = self.setting();
         let mut points = self.points(&setting)?;
-        let mut meter = Meter::new(terminal, "points", (points.len() * self.rounds) as u64);
+        let mut meter = Meter::new(terminal, "points", (points.len() as u64).saturating_mul(self.rounds as u64));
         let mut done = 0;
         for _ in 0..self.rounds {
             // A length that took too long rules out the longer ones of its model and task.
@@ -141,8 +144,9 @@ fn length(text: &str) -> Result<usize, String> {
         Some(digits) => (digits, 1 << 10),
         None => text.strip_suffix('M').map_or((text, 1), |digits| (digits, 1 << 20)),
     };
-    let length = digits.parse::<usize>().ok().and_then(|count| count.checked_mul(unit)).filter(|&length| length > 0);
-    length.ok_or_else(|| "use a number of tokens such as 4096, 4k or 1M".to_owned())
+    let length = digits.parse::<usize>().ok().and_then(|count| count.checked_mul(unit));
+    let length = length.filter(|length| (1..=LONGEST).contains(length));
+    length.ok_or_else(|| "use a number of tokens such as 4096, 4k or 1M, at most 256M".to_owned())
 }
 
 #[cfg(test)]
@@ -152,7 +156,7 @@ mod tests {
     #[test]
     fn lengths_are_read() {
         assert_eq!((length("1000"), length("4k"), length("1M")), (Ok(1000), Ok(4096), Ok(1 << 20)));
-        for text in ["", "k", "0", "-1", "4kk", "1.5k"] {
+        for text in ["", "k", "0", "-1", "4kk", "1.5k", "257M"] {
             assert!(length(text).is_err(), "{text}");
         }
     }

@@ -1,5 +1,6 @@
 //! The plot: time per token above, memory below, both logarithmic.
 
+use percept::data::CHART_MARK;
 use percept::eval::chart::{Axis, Chart, LineChart, SIZE, STYLE, Scale, Series, Unit};
 
 use super::point::{Kind, Point};
@@ -60,7 +61,7 @@ fn stacked(charts: &[String]) -> String {
     let style = format!("{STYLE} g > .chart {{ width: {width}px; height: {height}px; max-width: none; }}");
     let style = style.replace(['<', '&'], "");
     format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" \
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{CHART_MARK}\n<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" \
          height=\"{total}\" viewBox=\"0 0 {width} {total}\"><style>{style}</style>{panels}</svg>\n"
     )
 }

@@ -6,13 +6,14 @@ use clap::ValueEnum;
 use percept::Result;
 use percept::eval::plan::{Plan, plan};
 use percept::model::ModelConfig;
+use percept::train::Memory;
 use serde::Serialize;
 
 use super::super::child::{self, Object};
 use super::super::timing::{Times, WARM_UP};
 use crate::cli::Global;
 use crate::commands::config_args::resolve_named;
-use crate::{human, machine};
+use crate::human;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
@@ -117,7 +118,7 @@ impl Point {
         if let Some(context) = limits.exceeded {
             return Some(format!("{} tokens took too long already", human::grouped(context as u64)));
         }
-        let free = machine::memory().map(|memory| memory.available);
+        let free = Memory::of_this_process().map(|memory| memory.available);
         if let Some(free) = free.filter(|&free| self.kind == Kind::Train && plan.peak_memory_bytes > free) {
             let (needed, free) = (human::bytes(plan.peak_memory_bytes), human::bytes(free));
             return Some(format!("it needs about {needed} and {free} are free"));

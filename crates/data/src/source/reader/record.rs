@@ -4,6 +4,7 @@ use std::fmt;
 
 use percept_fault::nearest;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
 /// The string under `key` of the record in `line`, or what is wrong with the line.
 pub(super) fn text(line: &[u8], key: &str) -> Result<String, String> {
@@ -11,11 +12,39 @@ pub(super) fn text(line: &[u8], key: &str) -> Result<String, String> {
     let found = Record { key }.deserialize(&mut json).and_then(|found| json.end().map(|()| found));
     match found.map_err(|error| place(&error))? {
         Found::Text(text) => Ok(text),
-        Found::NoText => Err(format!("the value of `{key}` is not a string")),
-        Found::Keys(keys) => Err(match nearest(key, keys.iter().map(String::as_str)) {
-            Some(near) => format!("the record has no key `{key}`; did you mean `{near}`?"),
-            None => format!("the record has no key `{key}`; its keys: {}", keys.join(", ")),
-        }),
+        Found::NoText => Err(no_text(key)),
+        Found::Keys(keys) => Err(no_key(key, keys.iter().map(String::as_str))),
+    }
+}
+
+/// The string under `key` of a record, or what is wrong with it.
+pub(super) fn text_of<'v>(record: &'v Value, key: &str) -> Result<&'v str, String> {
+    let Value::Object(record) = record else { return Err("not a JSON record: it is no object".into()) };
+    match record.get(key) {
+        Some(Value::String(text)) => Ok(text),
+        Some(_) => Err(no_text(key)),
+        None => Err(no_key(key, record.keys().map(String::as_str))),
+    }
+}
+
+fn no_text(key: &str) -> String {
+    format!("the value of `{key}` is not a string")
+}
+
+fn no_key<'k>(key: &str, keys: impl Iterator<Item = &'k str> + Clone) -> String {
+    format!("the record has no key `{key}`; {}", others("keys", key, keys))
+}
+
+/// The table has no such column.
+pub(super) fn no_column<'k>(key: &str, columns: impl Iterator<Item = &'k str> + Clone) -> String {
+    format!("the table has no column `{key}`; {}", others("columns", key, columns))
+}
+
+/// What could have been meant by `key`.
+fn others<'k>(what: &str, key: &str, names: impl Iterator<Item = &'k str> + Clone) -> String {
+    match nearest(key, names.clone()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("its {what}: {}", names.collect::<Vec<_>>().join(", ")),
     }
 }
 

@@ -1,0 +1,61 @@
+//! A table with a header: a document per row, from one column.
+
+use std::io::Read;
+use std::ops::ControlFlow;
+
+use csv::{ByteRecord, ReaderBuilder};
+
+use super::super::SkipReason;
+use super::super::read::{Documents, Flow};
+use super::limit::Limited;
+use super::{record, without_mark};
+
+/// Bytes read at a time.
+const BUFFER: usize = 1 << 16;
+
+/// Sends the text in column `key` of each row; a row is named by the line on which it begins.
+pub(super) fn read(reader: impl Read, separator: u8, key: &str, documents: &mut Documents<'_, '_>) -> Flow {
+    let (limited, left) = Limited::new(reader);
+    let reader = match without_mark(limited) {
+        Ok(reader) => reader,
+        Err(error) => return documents.bad(0, SkipReason::Unreadable, error.to_string()),
+    };
+    let mut table =
+        ReaderBuilder::new().delimiter(separator).flexible(true).buffer_capacity(BUFFER).from_reader(reader);
+    let header = match table.byte_headers() {
+        Ok(header) => header.clone(),
+        Err(error) => return documents.bad(1, SkipReason::Unreadable, error.to_string()),
+    };
+    let Some(column) = header.iter().position(|name| name == key.as_bytes()) else {
+        return missing(&header, key, documents);
+    };
+    let mut row = ByteRecord::new();
+    loop {
+        let line = table.position().line();
+        left.renew();
+        match table.read_byte_record(&mut row) {
+            Ok(false) => return Ok(ControlFlow::Continue(())),
+            Ok(true) => {}
+            Err(error) => return documents.bad(line, SkipReason::Unreadable, error.to_string()),
+        }
+        let line = row.position().map_or(line, csv::Position::line);
+        let text = || match row.get(column) {
+            Some(text) if row.len() == header.len() => Ok(text),
+            _ => Err(format!("the row has {} fields, the header has {}", row.len(), header.len())),
+        };
+        if documents.record(line, text)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+}
+
+fn missing(header: &ByteRecord, key: &str, documents: &mut Documents<'_, '_>) -> Flow {
+    let names: Vec<_> = header.iter().map(String::from_utf8_lossy).collect();
+    match names.as_slice() {
+        [] => Ok(ControlFlow::Continue(())),
+        names => {
+            let cause = record::no_column(key, names.iter().map(|name| name.as_ref()));
+            documents.bad(1, SkipReason::BrokenRecord, cause)
+        }
+    }
+}
