@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use percept_fault::{Fault, IoContext, Result};
 
+use crate::mark::tag;
 use crate::{DataConfig, Progress, Watch};
 
 /// The folder that `data.cache` names, else `percept` in the user's cache folder, else, where nothing can be written there, a
@@ -16,13 +17,23 @@ pub(crate) fn cache_folder(config: &DataConfig, watch: &mut dyn Watch<'_>) -> Re
         return Ok(named.clone());
     }
     let (folder, instead) = (default_folder(), temporary_folder());
-    let Err(fault) = writable(&folder) else { return Ok(folder) };
-    writable(&instead).map_err(unwritable)?;
+    let Err(fault) = ours(&folder) else { return Ok(folder) };
+    ours(&instead).map_err(unwritable)?;
     let (cause, instead_of) = (fault, instead.display());
     watch.progress(Progress::Note(format!(
         "{cause}: tokens are kept in {instead_of} (data.cache chooses another folder)"
     )));
     Ok(instead)
+}
+
+/// A folder that nobody named: where it is new, it is tagged as a cache.
+///
+/// # Errors
+/// An environment fault where nothing can be written in it.
+fn ours(folder: &Path) -> Result<()> {
+    let is_new = !folder.exists();
+    writable(folder)?;
+    if is_new { tag(folder) } else { Ok(()) }
 }
 
 /// # Errors

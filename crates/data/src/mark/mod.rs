@@ -111,11 +111,14 @@ pub(crate) fn tagged_folder(cache: &Path, name: &str) -> Result<PathBuf> {
         (true, false) if !cache.join(TAG).exists() => Some(folder.as_path()),
         _ => None,
     };
-    if let Some(new) = new {
-        files::write(&new.join(TAG), [SIGNATURE, b"\n", OURS.as_bytes(), b"\n"].concat().as_slice())?;
-    }
-    fs::create_dir_all(&folder).at("make", &folder)?;
+    fs::create_dir_all(&folder).at("create", &folder)?;
+    new.map_or(Ok(()), tag)?;
     Ok(folder)
+}
+
+/// Tags a folder of ours as a cache.
+pub(crate) fn tag(cache: &Path) -> Result<()> {
+    files::write(&cache.join(TAG), [SIGNATURE, b"\n", OURS.as_bytes(), b"\n"].concat().as_slice())
 }
 
 /// What a folder is, where it is no text.

@@ -50,7 +50,7 @@ fn an_exported_folder_has_no_training_to_go_on_with() {
     error: out holds exported weights, not a run: there is nothing to go on with
     hint: `percept train out/config.toml --init-from out --data PATH` starts a new run from them
     ");
-    assert_eq!(names(&work.path("out")), ["config.toml", "model.safetensors", "tokenizer.json"]);
+    assert_eq!(names(&work.path("out")), [".percept", "config.toml", "model.safetensors", "tokenizer.json"]);
     insta::assert_snapshot!(work.run(&["resume", "run/checkpoints/step-000002"]).refusal(), @r"
     exit 2
     error: run/checkpoints/step-000002 is a checkpoint, not a run
