@@ -163,14 +163,25 @@ impl Layers {
 
     /// The typed configuration; an error names the key and where its value came from.
     pub(crate) fn read<T: DeserializeOwned>(self) -> Result<T> {
-        serde_path_to_error::deserialize(Value::Table(self.values)).map_err(|error| {
+        serde_path_to_error::deserialize(Value::Table(self.values.clone())).map_err(|error| {
             let path = error.path().to_string();
+            let path = self.wrong_key::<T>(&path).unwrap_or(path);
             let cause = error.inner().to_string();
             let cause = cause.lines().next().unwrap_or_default();
             let place = origin_of(&self.origins, &path).map(|origin| format!("{origin}: ")).unwrap_or_default();
             Fault::usage(format!("{place}`{path}`: {cause}"))
                 .hint("`percept presets --schema` lists the keys and their types")
         })
+    }
+
+    /// The key below `table` without which all can be read: tables that are flattened into another one do not tell.
+    fn wrong_key<T: DeserializeOwned>(&self, table: &str) -> Option<String> {
+        let below = |key: &&String| key.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));
+        let reads_without = |key: &&String| {
+            let mut values = self.values.clone();
+            remove(&mut values, key) && Value::Table(values).try_into::<T>().is_ok()
+        };
+        self.origins.keys().filter(below).filter(reads_without).max_by_key(|key| key.len()).cloned()
     }
 
     /// Where every value came from.
@@ -181,6 +192,16 @@ impl Layers {
     /// Where the value of a key came from.
     pub(crate) fn origin(&self, key: &str) -> Option<&Origin> {
         origin_of(&self.origins, key)
+    }
+}
+
+/// Takes the value of a dotted key out; whether it was there.
+fn remove(table: &mut toml::Table, key: &str) -> bool {
+    match key.split_once('.') {
+        None => table.remove(key).is_some(),
+        Some((first, rest)) => {
+            table.get_mut(first).and_then(Value::as_table_mut).is_some_and(|table| remove(table, rest))
+        }
     }
 }
 

@@ -145,6 +145,18 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_value_in_the_table_of_a_mixer_is_named() {
+        let (message, _) = fault_of("[model]\nlayers = \"conv\"\n[model.conv]\nwidth = \"x\"\n");
+        assert!(
+            message.ends_with("run.toml:4: `model.conv.width`: invalid type: string \"x\", expected usize"),
+            "{message}"
+        );
+        let (message, hint) = fault_of("[model.conv]\nwidht = 3\n");
+        assert!(message.ends_with("run.toml:2: unknown key `model.conv.widht`"), "{message}");
+        assert_eq!(hint, "did you mean `model.conv.width`?");
+    }
+
+    #[test]
     fn every_preset_resolves_and_says_what_it_is() {
         for preset in presets() {
             resolve_preset(preset.name).unwrap_or_else(|fault| panic!("{}: {fault}", preset.name));
