@@ -69,9 +69,9 @@ fn slots(model: &LanguageModel, packer: &mut Packer) -> Vec<Slot> {
                 };
                 slots.push(Slot { step, state: facts.state.clone(), shift });
             };
-        let mixer = || Half::Mixer(block.mixer.clone());
+        let mixer = || Half::Mixer(Box::new(block.mixer.clone()));
         add(block.mixer.step(&block.mixer_norm), &mixer, &block.mixer_norm, &facts.mixer, rows.start);
-        let (channel, norm) = (|| Half::Channel(block.feed_forward.clone()), &block.feed_forward_norm);
+        let (channel, norm) = (|| Half::Channel(Box::new(block.feed_forward.clone())), &block.feed_forward_norm);
         add(block.feed_forward.step(norm), &channel, norm, &facts.channel, facts.mixer.rows_after.start);
         rows = facts.rows_after();
     }

@@ -12,15 +12,15 @@ use crate::mixer::AnyMixer;
 /// Which half of a layer it is.
 #[derive(Debug)]
 pub(super) enum Half {
-    Mixer(AnyMixer),
-    Channel(AnyChannel),
+    Mixer(Box<AnyMixer>),
+    Channel(Box<AnyChannel>),
 }
 
 impl Half {
     fn sublayer(&self) -> &dyn Sublayer {
         match self {
-            Self::Mixer(mixer) => &**mixer,
-            Self::Channel(channel) => &**channel,
+            Self::Mixer(mixer) => &***mixer,
+            Self::Channel(channel) => &***channel,
         }
     }
 }
