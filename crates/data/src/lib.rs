@@ -26,7 +26,7 @@ mod windows;
 pub use config::{Binary, DataConfig, Format, OnError, Packing, SourceConfig, SplitConfig};
 pub use corpus::{Corpus, Document, DocumentTokens, Statistics};
 pub use dataset::{Dataset, Part, Split, SplitSize};
-pub use mark::{CHART_MARK, Made, Marked, PAGE_MARK, check_apart, mark_folder};
+pub use mark::{CHART_MARK, Made, Marked, PAGE_MARK, check_apart, holds_others, mark_folder};
 pub use progress::{Phase, Progress, Watch};
 pub use source::{Answer, Exercise, Group, Identity, PassedOver, Remark, SkipReason, Task, is_stream, keep_streams};
 pub use tokenizer::{Detokenizer, Tokenizer};

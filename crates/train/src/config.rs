@@ -132,9 +132,10 @@ pub struct TrainConfig {
     pub keep: usize,
     /// Whether the curves are written as TensorBoard event files too, into the folder `tensorboard`.
     pub tensorboard: bool,
-    /// What the learning rate follows after a step from which the run was lengthened; `percept resume` writes it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub continuation: Option<Continuation>,
+    /// What the learning rate follows after each step from which the run was lengthened, in the order of the steps; `percept resume`
+    /// writes it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub continuation: Vec<Continuation>,
 }
 
 impl Default for TrainConfig {
@@ -169,7 +170,7 @@ impl Default for TrainConfig {
             checkpoint_every: 200,
             keep: 2,
             tensorboard: false,
-            continuation: None,
+            continuation: Vec::new(),
         }
     }
 }
@@ -235,7 +236,7 @@ impl TrainConfig {
             final_fraction: self.final_fraction,
             cooldown: self.cooldown,
             halve_every: self.halve_every,
-            continuation: self.continuation,
+            continuation: self.continuation.clone(),
         }
     }
 
@@ -263,7 +264,8 @@ impl TrainConfig {
         let share = |value: f64| (0.0..=1.0).contains(&value);
         let decay = |value: f64| (0.0..1.0).contains(&value);
         let at_least_zero = |value: f64| value >= 0.0 && (value as f32).is_finite();
-        let continued = self.continuation.map_or(self.learning_rate, |continuation| continuation.learning_rate);
+        let mut rates = self.continuation.iter().map(|continuation| continuation.learning_rate);
+        let continued = rates.find(|&rate| !at_least_zero(rate)).unwrap_or(self.learning_rate);
         let numbers = [
             ("learning_rate", self.learning_rate, positive(self.learning_rate), "above 0"),
             ("continuation.learning_rate", continued, at_least_zero(continued), "at least 0"),

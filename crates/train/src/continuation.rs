@@ -11,7 +11,7 @@ use crate::layering::Override;
 use crate::progress::Progress;
 use crate::schedule::{Decay, Schedule};
 
-/// A schedule of its own for the steps after one: the table `[train.continuation]`, written by `percept resume`.
+/// A schedule of its own for the steps after one: a table `[[train.continuation]]`, written by `percept resume`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Continuation {
@@ -85,7 +85,7 @@ pub(crate) fn go_on(
     let is_set = overrides.iter().any(|change| KEYS.contains(&change.key()));
     if is_set {
         // What was set now is what holds.
-        after.continuation = None;
+        after.continuation.clear();
     }
     let next = |train: &TrainConfig| Schedule { steps: new_end, ..train.schedule() }.learning_rate(at.step + 1);
     let kept = next(after);
@@ -94,14 +94,21 @@ pub(crate) fn go_on(
         None if would_rise && !is_set => ScheduleChoice::Constant,
         choice => choice.unwrap_or(ScheduleChoice::Keep),
     };
-    let from_here = |schedule| Some(Continuation { step: at.step, steps: end, learning_rate: here, schedule });
     match chosen {
         ScheduleChoice::Keep => {}
-        ScheduleChoice::Constant => after.continuation = from_here(Decay::Constant),
-        ScheduleChoice::Decay => after.continuation = from_here(Decay::Cosine),
+        ScheduleChoice::Constant => from_here(after, at.step, (end, here), Decay::Constant),
+        ScheduleChoice::Decay => from_here(after, at.step, (end, here), Decay::Cosine),
     }
     let lowest = here * after.final_fraction;
     Rates { step: at.step, end: new_end, here, kept, expected, lowest }.told(chosen, choice)
+}
+
+/// Lets the steps after `step` follow another schedule. Another choice for the same steps is taken back.
+fn from_here(train: &mut TrainConfig, step: u64, (end, learning_rate): (u64, f64), schedule: Decay) {
+    let replaced = train.continuation.iter().find(|continuation| continuation.step == step);
+    let steps = replaced.map_or(end, |replaced| replaced.steps);
+    train.continuation.retain(|continuation| continuation.step < step);
+    train.continuation.push(Continuation { step, steps, learning_rate, schedule });
 }
 
 /// Learning rates around a checkpoint.
@@ -279,5 +286,9 @@ mod tests {
         assert!(matches!(told, Told::Warning(_)), "{told:?}");
         let (_, rates) = gone_on(&before, &["train.steps=120"], &at(80), Some(ScheduleChoice::Keep), [40, 80, 120]);
         close(&rates, &[0.001, 0.00055, 0.0001]);
+        // Each part keeps the schedule that it had.
+        let (_, rates) =
+            gone_on(&before, &["train.steps=120"], &at(80), Some(ScheduleChoice::Constant), [20, 60, 80, 120]);
+        close(&rates, &[before.schedule().learning_rate(20), before.schedule().learning_rate(60), 0.0001, 0.0001]);
     }
 }

@@ -82,7 +82,7 @@ pub fn resume(folder: &Path, changes: &Changes, stop: &AtomicBool, observer: &mu
     let (tokenizer, lost) = find_tokenizer(Some(&folder), path, &config)?;
     told.extend(lost.map(Told::Warning));
     let (dataset, windows) = same_text(&config, tokenizer, at, changes, &mut told, (stop, observer))?;
-    if config.data != before.data {
+    if *dataset.config() != before.data {
         config = with_absolute_paths(RunConfig { data: dataset.config().clone(), ..config })?;
     }
     let state = match path {

@@ -85,7 +85,8 @@ impl RunFolder {
 
     /// Whether a run was started here.
     pub fn holds_a_run(&self) -> bool {
-        self.config_path().is_file()
+        // A file without a word in it is what a full disk or a crash leaves: as good as none.
+        fs::read(self.config_path()).is_ok_and(|text| !text.trim_ascii().is_empty())
     }
 
     /// Whether a run was started here that can go on: its configuration, or else a checkpoint, is there.

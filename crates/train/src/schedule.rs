@@ -20,7 +20,7 @@ pub enum Decay {
 }
 
 /// Learning rate as a function of the step.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
     /// What follows the warm-up.
     pub decay: Decay,
@@ -36,29 +36,37 @@ pub struct Schedule {
     pub cooldown: f64,
     /// Steps between two halvings (halving).
     pub halve_every: u64,
-    /// What the steps after one follow instead.
-    pub continuation: Option<Continuation>,
+    /// What the steps after some follow instead, in the order of the steps.
+    pub continuation: Vec<Continuation>,
 }
 
 impl Schedule {
     /// The learning rate of step `step`, counted from 1 to `steps`.
     ///
     /// Warm-up rises as `peak * step / warmup`; the last step has exactly `peak * final_fraction`
-    /// under `cosine` and `wsd`. After a continuation's step, its own schedule counts from there.
+    /// under `cosine` and `wsd`. After a continuation's step, its own schedule counts from there, up to the end that was planned then.
     pub fn learning_rate(&self, step: u64) -> f64 {
-        match self.continuation {
-            None => self.own_rate(step),
-            // A run that ends before it has nothing to do with it.
-            Some(Continuation { step: last, .. }) if last >= self.steps => self.own_rate(step),
-            Some(Continuation { step: last, steps, .. }) if step <= last => Self { steps, ..*self }.own_rate(step),
-            Some(Continuation { step: last, learning_rate, schedule, .. }) => {
-                let steps = self.steps.saturating_sub(last);
-                Self { decay: schedule, peak: learning_rate, warmup: 0, steps, ..*self }.own_rate(step - last)
+        // A run that ends before a continuation has nothing to do with it.
+        let reached = self.continuation.iter().filter(|continuation| continuation.step < self.steps);
+        let (mut last, mut end) = (None, self.steps);
+        for continuation in reached {
+            if step <= continuation.step {
+                end = continuation.steps;
+                break;
+            }
+            last = Some(continuation);
+        }
+        let whole = Self { steps: end, continuation: Vec::new(), ..self.clone() };
+        match last {
+            None => whole.own_rate(step),
+            Some(&Continuation { step: from, learning_rate, schedule, .. }) => {
+                let steps = end.saturating_sub(from);
+                Self { decay: schedule, peak: learning_rate, warmup: 0, steps, ..whole }.own_rate(step - from)
             }
         }
     }
 
-    /// The learning rate without the continuation.
+    /// The learning rate without continuations.
     fn own_rate(&self, step: u64) -> f64 {
         if step < self.warmup {
             return self.peak * step as f64 / self.warmup as f64;
@@ -97,7 +105,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn schedule(decay: Decay) -> Schedule {
-        let continuation = None;
+        let continuation = Vec::new();
         let (warmup, steps) = (10, 110);
         Schedule { decay, peak: 1e-3, warmup, steps, final_fraction: 0.1, cooldown: 0.2, halve_every: 50, continuation }
     }
@@ -143,13 +151,19 @@ mod tests {
     #[test]
     fn a_continuation_counts_from_its_step() {
         let continuation = Continuation { step: 110, steps: 110, learning_rate: 1e-4, schedule: Decay::Cosine };
-        let whole = Schedule { steps: 210, continuation: Some(continuation), ..schedule(Decay::Cosine) };
+        let whole = Schedule { steps: 210, continuation: vec![continuation], ..schedule(Decay::Cosine) };
         for (step, rate) in [(5, 5e-4), (60, 5.5e-4), (110, 1e-4), (160, 5.5e-5), (210, 1e-5)] {
             close(whole.learning_rate(step), rate);
         }
         // A shorter run never gets there.
-        let short = Schedule { steps: 60, ..whole };
+        let short = Schedule { steps: 60, ..whole.clone() };
         close(short.learning_rate(60), 1e-4);
+        // Lengthened again: what was before stays as it was.
+        let again = Continuation { step: 210, steps: 210, learning_rate: 1e-5, schedule: Decay::Constant };
+        let twice = Schedule { steps: 300, continuation: vec![continuation, again], ..whole.clone() };
+        for (step, rate) in [(60, 5.5e-4), (160, 5.5e-5), (210, 1e-5), (211, 1e-5), (300, 1e-5)] {
+            close(twice.learning_rate(step), rate);
+        }
     }
 
     proptest! {

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf, absolute};
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use percept_data::{DataConfig, Dataset, SourceConfig, Split, Tokenizer, Windows, check_apart, is_stream};
+use percept_data::{
+    DataConfig, Dataset, SourceConfig, Split, Tokenizer, Windows, check_apart, holds_others, is_stream,
+};
 use percept_fault::{Fault, IoContext, Result, path_text};
 use percept_model::{LanguageModel, ModelConfig};
 
@@ -41,6 +43,10 @@ pub fn train(config: &RunConfig, folder: &Path, stop: &AtomicBool, observer: &mu
     with_absolute_paths(config.clone())?;
     let folder = RunFolder::new(absolute(folder).at("find", folder)?);
     check_apart(folder.path(), &config.data)?;
+    if holds_others(folder.path()) {
+        let text = format!("{} holds other files: from now on they are not read as text", folder.path().display());
+        observer.event(Event::Warning(text));
+    }
     let claim = Claim::stake(&folder)?;
     match prepare_new(config, &claim, &folder, stop, observer) {
         Ok((prepared, state)) => begin(prepared, state, None, stop, observer),

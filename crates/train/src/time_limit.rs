@@ -15,7 +15,7 @@ pub(crate) fn planned_steps(train: &TrainConfig, step: u64, seconds: f64, planne
     if left <= 0.0 {
         return Some(planned.unwrap_or(step).min(step));
     }
-    let schedule = train.continuation.map_or(train.schedule, |continuation| continuation.schedule);
+    let schedule = train.continuation.last().map_or(train.schedule, |continuation| continuation.schedule);
     let decays = schedule == Decay::Wsd && train.cooldown > 0.0;
     if planned.is_some() || !decays || left > train.cooldown * train.seconds {
         return planned;

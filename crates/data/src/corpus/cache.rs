@@ -184,8 +184,12 @@ fn hash_file(input: &Input, stop: &AtomicBool, read_so_far: &mut dyn FnMut(u64))
 fn unchanged(inputs: &[Input]) -> Result<()> {
     let changed = |file: &&Stamp| Stamp::of(&file.path).is_ok_and(|now| now != **file);
     match inputs.iter().filter_map(Input::file).find(changed) {
-        Some(file) => Err(Fault::environment(format!("{} changed while it was read", file.path.display()))
-            .hint("run the same command again when nothing writes to it")),
+        Some(file) => {
+            Err(Fault::environment(format!("{} changed while it was read", file.path.display())).hint(format!(
+                "run the same command again when nothing writes to it, or leave it out: --exclude '{}'",
+                file.path.file_name().unwrap_or_default().to_string_lossy()
+            )))
+        }
         None => Ok(()),
     }
 }

@@ -106,7 +106,8 @@ impl Dataset {
     }
 
     fn read(&mut self, cache: &Path, watch: &mut dyn Watch<'_>) -> Result<()> {
-        let Listed { pools, validation, test } = Listed::new(&self.config, watch)?;
+        let Listed { pools, validation, test, outputs } = Listed::new(&self.config, watch)?;
+        self.config.exclude.extend(outputs);
         let held_out = SplitConfig {
             validation: if validation.is_empty() { self.config.split.validation } else { 0.0 },
             test: if test.is_empty() { self.config.split.test } else { 0.0 },
@@ -229,6 +230,8 @@ struct Listed {
     pools: Vec<Pool>,
     validation: Vec<Input>,
     test: Vec<Input>,
+    /// See [`PassedOver::outputs`].
+    outputs: Vec<String>,
 }
 
 impl Listed {
@@ -265,7 +268,8 @@ impl Listed {
                 _ => pools.push(Pool { name: source.label().into(), weight: source.weight, inputs }),
             }
         }
-        let mut listed = Self { pools, validation, test };
+        let outputs = std::mem::take(&mut passed_over.outputs);
+        let mut listed = Self { pools, validation, test, outputs };
         listed.uses().for_each(|inputs| passed_over.once(inputs));
         passed_over.lines().into_iter().for_each(|line| watch.progress(Progress::Note(line)));
         listed.check_overlap()?;

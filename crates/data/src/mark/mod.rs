@@ -158,10 +158,16 @@ pub(crate) fn check_named(folder: &Path) -> Result<()> {
     match of_folder(folder) {
         Some(Mark::Percept(what)) => {
             Err(Fault::usage(format!("{} is {what} that Percept wrote, no text", folder.display()))
-                .hint("name the folder of your texts; a single file in it may be named, too"))
+                .hint("name the folder of your texts; a single file in it may be named, too. Where it is one of texts all the same, remove its file .percept"))
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a folder is there that is not Percept's own and holds something: marked, nothing in it is read as text any more.
+pub fn holds_others(folder: &Path) -> bool {
+    let visible = |entry: fs::DirEntry| !entry.file_name().as_encoded_bytes().starts_with(b".");
+    of_folder(folder).is_none() && fs::read_dir(folder).into_iter().flatten().flatten().any(visible)
 }
 
 /// Checks that `folder`, to which something is written, is none of the folders of the text.

@@ -4,6 +4,7 @@ mod binary;
 mod decompress;
 mod identity;
 mod list;
+mod own_output;
 mod passed_over;
 mod read;
 mod reader;

@@ -22,6 +22,9 @@ pub struct PassedOver {
     pub further_names: Group,
     /// Pipes, sockets and devices in folders.
     pub not_files: Group,
+    /// Globs that leave out the files that this program writes its output to: a later one must not take them for text.
+    #[serde(skip)]
+    pub(crate) outputs: Vec<String>,
 }
 
 /// So many of a kind.
@@ -57,6 +60,12 @@ impl PassedOver {
             Mark::Percept(what) => self.percept.add(|| format!("{} ({what})", path.display())),
             Mark::Cache => self.caches.add(|| path.display().to_string()),
         }
+    }
+
+    /// A file at `path` to which this program writes its output, `relative` to the folder that was named.
+    pub(crate) fn output(&mut self, path: &Path, relative: &Path) {
+        self.percept.add(|| format!("{} (the output of this command)", path.display()));
+        self.outputs.extend(relative.to_str().map(globset::escape));
     }
 
     pub(crate) fn further_name(&mut self, path: &Path) {

@@ -7,19 +7,21 @@ use std::path::Path;
 use walkdir::{DirEntry, WalkDir};
 
 use super::list::Filter;
-use super::{Identity, PassedOver};
+use super::{Identity, PassedOver, own_output};
 use crate::mark::{self, Mark};
 
 /// A file, or what cannot be looked at, and why.
 pub(super) type Found<'a> = Result<&'a Path, (&'a Path, &'a walkdir::Error)>;
 
 /// Calls `found` with every file that the filter takes in `folder` and below it, in the order of their names. Links are followed,
-/// but not in circles. Left out, beside what is hidden: what Percept wrote, caches, and what is no file.
+/// but not in circles. Left out, beside what is hidden: what Percept wrote and writes, caches, and what is no file.
 ///
 /// A file that is met under several names is found under each: which one counts is decided where all sources are known.
 pub(super) fn walk(folder: &Path, filter: &Filter<'_>, passed_over: &mut PassedOver, found: &mut dyn FnMut(Found<'_>)) {
     let mut walk = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
     let mut folders = Folders { seen: HashSet::new(), filter };
+    let outputs = own_output::identities();
+    let is_output = |path: &Path| Identity::at(path).is_ok_and(|identity| outputs.contains(&identity));
     while let Some(entry) = walk.next() {
         match entry {
             Ok(entry) if entry.file_type().is_dir() => {
@@ -30,6 +32,9 @@ pub(super) fn walk(folder: &Path, filter: &Filter<'_>, passed_over: &mut PassedO
             Ok(entry) if is_hidden(entry.path(), folder) => {}
             Ok(entry) if !filter.takes(relative(entry.path(), folder)) => {}
             Ok(entry) if !entry.file_type().is_file() => passed_over.no_file(entry.path()),
+            Ok(entry) if !outputs.is_empty() && is_output(entry.path()) => {
+                passed_over.output(entry.path(), relative(entry.path(), folder));
+            }
             Ok(entry) => match mark::of_file(entry.path()) {
                 Some(what) => passed_over.marked(entry.path(), &Mark::Percept(what.into())),
                 None => found(Ok(entry.path())),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use percept::Fault;
 use percept::Result;
-use percept::data::{Made, Tokenizer, mark_folder};
+use percept::data::{Made, Tokenizer, holds_others, mark_folder};
 use percept::model::{LanguageModel, weights};
 use percept::train::{RunConfig, RunFolder, lossy};
 use serde::Serialize;
@@ -80,6 +80,10 @@ pub(super) fn write_folder(
 ) -> Result<()> {
     if RunFolder::new(folder).holds_a_run() {
         return Err(Fault::usage(format!("{} already holds a run", folder.display())).hint("choose another folder"));
+    }
+    if holds_others(folder) {
+        return Err(Fault::usage(format!("{} holds other files", folder.display()))
+            .hint("choose a new folder: what lies beside weights is not read as text any more"));
     }
     percept::train::write_folder(folder, CONFIG, |folder| {
         mark_folder(folder, Made::Weights)?;

@@ -158,17 +158,19 @@ fn a_failed_export_leaves_nothing() {
     let paper = |out: &str| work.run(&["export", "run", "--names", "paper", "--out", out]);
     assert_eq!(paper("out").code, 2);
     assert_eq!(names(&work.path(".")), before);
-    // What is in a folder stays, and is not written over.
+    // What is in a folder stays, and stays text.
     work.write("mine/notes.txt", "mine");
     assert_eq!(paper("mine").code, 2);
     assert_eq!(names(&work.path("mine")), ["notes.txt"]);
     work.write("taken/model.safetensors", "mine");
     let taken = work.run(&["export", "run", "--out", "taken"]).refusal();
-    assert!(taken.contains("taken/model.safetensors is there already"), "{taken}");
+    assert!(taken.contains("taken holds other files"), "{taken}");
     assert_eq!(names(&work.path("taken")), ["model.safetensors"]);
-    work.run(&["export", "run", "--out", "mine"]).succeeds();
-    work.run(&["generate", "mine", "--prompt", "The", "--tokens", "3"]).succeeds();
-    assert!(work.path("mine/notes.txt").exists());
+    assert_eq!(work.run(&["export", "run", "--out", "mine"]).code, 2);
+    assert_eq!(names(&work.path("mine")), ["notes.txt"]);
+    std::fs::create_dir(work.path("empty")).unwrap();
+    work.run(&["export", "run", "--out", "empty"]).succeeds();
+    work.run(&["generate", "empty", "--prompt", "The", "--tokens", "3"]).succeeds();
     work.write("file", "");
     assert_eq!(work.run(&["export", "run", "--out", "file/out"]).code, 3);
     assert_eq!(work.run(&["export", "run", "--out", "file"]).code, 3);

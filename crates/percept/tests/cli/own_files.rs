@@ -58,6 +58,44 @@ fn a_run_lies_in_its_own_text() {
     assert_eq!(score["targets"].as_u64(), Some(bytes));
 }
 
+/// What the command prints goes into the folder of the texts, and that is no text, now and later.
+#[test]
+fn the_output_of_a_command_is_no_text() {
+    let work = texts();
+    let logged = |log: &str, arguments: &[&str]| {
+        let file = std::fs::File::create(work.path(log)).unwrap();
+        let status = work.command(arguments).stdout(file.try_clone().unwrap()).stderr(file).status().unwrap();
+        let text = std::fs::read_to_string(work.path(log)).unwrap();
+        assert!(status.success(), "{text}");
+        text
+    };
+    let mut train = vec!["train", "llp-tiny", "--data", ".", "--steps", "4"];
+    train.extend(TINY.iter().flat_map(|set| ["--set", set]));
+    logged("log.txt", &train);
+    logged("more/second.log", &["resume", "runs/llp-tiny", "--steps", "6"]);
+    let text = logged("third", &["resume", "runs/llp-tiny", "--steps", "8"]);
+    assert!(text.contains("going on after step 6"), "{text}");
+    let stats = logged("stats", &["data", "stats", ".", "--json"]);
+    assert!(stats.contains("./stats (the output of this command)"), "{stats}");
+}
+
+#[test]
+fn a_folder_of_texts_does_not_become_weights() {
+    let work = Work::trained(2);
+    work.write("notes/a.txt", "a note");
+    insta::assert_snapshot!(work.run(&["export", "run", "--out", "notes"]).refusal(), @r"
+    exit 2
+    error: notes holds other files
+    hint: choose a new folder: what lies beside weights is not read as text any more
+    ");
+    let trained = work.train(&["--run", "notes"]).succeeds();
+    assert!(
+        trained.stderr.contains("notes holds other files: from now on they are not read as text"),
+        "{}",
+        trained.stderr
+    );
+}
+
 #[test]
 fn everything_that_percept_writes_may_lie_among_texts() {
     let work = texts();
@@ -93,7 +131,7 @@ fn a_run_is_no_text_and_no_place_for_one() {
     insta::assert_snapshot!(work.run(&["data", "stats", "runs/llp-tiny"]).refusal(), @r"
     exit 2
     error: runs/llp-tiny is a run that Percept wrote, no text
-    hint: name the folder of your texts; a single file in it may be named, too
+    hint: name the folder of your texts; a single file in it may be named, too. Where it is one of texts all the same, remove its file .percept
     ");
     insta::assert_snapshot!(work.run(&["data", "stats", "runs"]).refusal(), @r"
     exit 3

@@ -174,7 +174,7 @@ fn a_schedule_that_has_ended_does_not_rise_without_a_word() {
     assert_eq!(rates(&work, "run")[9..], [0.001; 5]);
     // Interrupted and resumed, it stays so; and its configuration repeats it from the start.
     let config = std::fs::read_to_string(work.path("run/config.toml")).unwrap();
-    assert!(config.contains("[train.continuation]"), "{config}");
+    assert!(config.contains("[[train.continuation]]"), "{config}");
     work.run(&["train", "run/config.toml", "--run", "again"]).succeeds();
     assert_eq!(rates(&work, "again"), rates(&work, "run"));
 
