@@ -321,3 +321,18 @@ impl RunFolder {
 fn has_entries(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_without_a_word_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunFolder::new(folder.path());
+        for (text, holds) in [("", false), (" \n", false), ("[model]\n", true)] {
+            fs::write(run.config_path(), text).unwrap();
+            assert_eq!(run.holds_a_run(), holds, "{text:?}");
+        }
+    }
+}
