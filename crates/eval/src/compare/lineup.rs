@@ -89,7 +89,7 @@ impl Lineup {
         }
         if dataset.size(Split::Test).tokens == 0 {
             return Err(Fault::usage("models are ranked by the test text, and there is none")
-                .hint("name one with --test, or more text with --data, of which a part is held out"));
+                .hint("give more text with --data, of which a part is held out, or name one: --set 'data.test=[\"test.txt\"]'"));
         }
         let mut contenders = contenders(&spec, dataset.tokenizer().vocab_size())?;
         let protocol = protocol(&spec, &contenders)?;

@@ -219,10 +219,10 @@ fn without_a_test_text_nothing_is_trained() {
     work.write("one-byte.txt", "a");
     let compare = ["compare", "two.toml", "--data", "one-byte.txt", "--out", "out"];
     let refusal = work.run(&compare).refusal();
-    let reason = "\nerror: models are ranked by the test text, and there is none\nhint: name one with --test";
+    let reason = "\nerror: models are ranked by the test text, and there is none\nhint: give more text with --data";
     assert!(refusal.starts_with("exit 2\n") && refusal.contains(reason), "{refusal}");
     assert!(!work.path("out").exists());
-    work.run(&[&compare[..], &["--test", "text.txt", "--dry-run"]].concat()).succeeds();
+    work.run(&[&compare[..], &["--set", "data.test=[\"text.txt\"]", "--dry-run"]].concat()).succeeds();
 }
 
 #[test]
