@@ -288,8 +288,21 @@ impl RunFolder {
     }
 
     fn has_no_checkpoint(&self) -> Fault {
-        Fault::environment(format!("{} has no checkpoint yet", self.path.display()))
-            .hint("`percept resume` goes on from the start")
+        let path = self.path.display();
+        if let Ok(reason) = fs::read_to_string(self.diverged_path()) {
+            return Fault::environment(format!("{path} has no checkpoint: {}", reason.trim()))
+                .hint("train again into another folder, with a lower train.learning_rate or a longer train.warmup");
+        }
+        if !self.has_trained() {
+            return Fault::environment(format!("{path} has no {MODEL}: its weights are gone"))
+                .hint("export or import it again into another folder");
+        }
+        Fault::environment(format!("{path} has no checkpoint yet")).hint("`percept resume` goes on from the start")
+    }
+
+    /// Whether training has left anything here; it has not in a folder that was exported.
+    fn has_trained(&self) -> bool {
+        [self.lock_path(), self.environment_path(), self.metrics_path()].iter().any(|path| path.exists())
     }
 
     /// The step that the file `best` names; where it names none, what the newest checkpoint knows.

@@ -48,6 +48,20 @@ fn the_first_word_keeps_its_blank() {
 }
 
 #[test]
+fn no_mark_of_a_piece_shows_at_the_start_of_a_text() {
+    let bert = bert();
+    let cats = bert.encode(b"cats").unwrap();
+    let (cat, s, document) = (cats[0], cats[1], bert.document_token());
+    for prompt in [vec![], vec![document], vec![cat, document]] {
+        assert_eq!(shown(&bert, &prompt, &[s, s, cat, s]).1, "ss cats", "after {prompt:?}");
+        assert_eq!(shown(&bert, &prompt, &[document, s]).1, "s");
+    }
+    assert_eq!((bert.decode(&[document, s, cat]), bert.decode_after(&[], &[s])), (b"s cat".to_vec(), b"s".to_vec()));
+    let signs = bert.encode(b"##s").unwrap();
+    assert_eq!(shown(&bert, &[], &signs).1, "# # s", "the mark itself is text");
+}
+
+#[test]
 fn a_token_without_text_is_no_start_of_a_text() {
     for tokenizer in [llama(), t5(), bert()] {
         let [the, cat] = [b"the".as_slice(), b"cat"].map(|word| tokenizer.encode(word).unwrap()[0]);

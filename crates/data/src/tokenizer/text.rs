@@ -3,7 +3,7 @@
 use std::fmt;
 
 use percept_fault::{Fault, Result};
-use tokenizers::AddedToken;
+use tokenizers::{AddedToken, DecoderWrapper};
 
 use super::table::Table;
 use super::words::Words;
@@ -155,7 +155,18 @@ impl TextTokenizer {
 
     /// Text of tokens through the tokenizer's own decoder, which may depend on neighbours.
     pub(super) fn decode_text(&self, ids: &[u32]) -> String {
-        self.tokenizer.decode(ids, true).unwrap_or_default()
+        let text = self.tokenizer.decode(ids, true).unwrap_or_default();
+        match self.leading_mark(ids).and_then(|mark| text.strip_prefix(mark)) {
+            Some(unmarked) => unmarked.into(),
+            None => text,
+        }
+    }
+
+    /// The mark that WordPiece leaves on a later piece of a word where no piece is before it.
+    fn leading_mark(&self, ids: &[u32]) -> Option<&str> {
+        let mark = self.tokenizer.get_decoder().and_then(continuation_mark)?;
+        let first = *ids.iter().find(|&&id| self.bytes_of(id).is_none_or(|bytes| !bytes.is_empty()))?;
+        self.tokenizer.id_to_token(first)?.starts_with(mark).then_some(mark)
     }
 
     fn round_trips(&self, text: &[u8]) -> bool {
@@ -172,6 +183,15 @@ impl TextTokenizer {
             (Ok(whole), Ok(a), Ok(b)) => whole == [a, b].concat(),
             _ => false,
         }
+    }
+}
+
+/// What a decoder takes off a piece that goes on with the word before it: `##`.
+fn continuation_mark(decoder: &DecoderWrapper) -> Option<&str> {
+    match decoder {
+        DecoderWrapper::WordPiece(pieces) => Some(&pieces.prefix),
+        DecoderWrapper::Sequence(sequence) => sequence.get_decoders().iter().find_map(continuation_mark),
+        _ => None,
     }
 }
 

@@ -78,8 +78,7 @@ pub(super) fn assemble(lineup: &Lineup, baselines: &Baselines) -> Result<Compari
             if run.failure.is_none() {
                 orders.add(seed, &contender.name, &lines);
             }
-            let has_test = run.test.is_some() || lineup.dataset.parts(Split::Test).is_empty();
-            finished &= run.failure.is_some() || (done.is_some() && has_test);
+            finished &= run.failure.is_some() || (done.is_some() && run.test.is_some());
             runs.push(Ran { task, lines, done, result: run });
         }
         models.push(model_result(lineup, contender, (runs, failure), &baselines.0, clock)?);

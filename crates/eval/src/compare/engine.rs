@@ -229,7 +229,7 @@ impl Work<'_> {
         let lineup = self.lineup;
         let parts = lineup.dataset.parts(Split::Test);
         let Some(done) = task.done()?.filter(|done| done.end == End::Budget) else { return Ok(()) };
-        if parts.is_empty() || test_result(lineup, task)?.is_some() {
+        if test_result(lineup, task)?.is_some() {
             return Ok(());
         }
         let (device, _) = task.config.train.device.parse::<DeviceChoice>()?.open()?;

@@ -8,7 +8,7 @@ use percept_data::{
     DataConfig, Dataset, Made, SourceConfig, Split, Watch, check_apart, is_stream, keep_streams, mark_folder,
 };
 use percept_fault::{Fault, IoContext, Result};
-use percept_train::{Bf16Support, DeviceChoice, Environment, KEPT_TEXT};
+use percept_train::{Bf16Support, DeviceChoice, Environment, KEPT_TEXT, RunFolder};
 use sha2::{Digest, Sha256};
 
 use super::contender::{Contender, contenders, data_config};
@@ -75,14 +75,21 @@ impl Lineup {
     /// Reads the text and configures every model. `folder`: where the runs and the report go.
     ///
     /// # Errors
-    /// Usage: the specification is wrong, or `folder` is that of the text. Environment: text, tokenizer or device cannot be used.
+    /// Usage: the specification is wrong, `folder` is that of the text or of a run, or there is no test text. Environment: text, tokenizer or device cannot be used.
     pub fn new(spec: Spec, folder: &Path, purpose: Purpose, watch: &mut dyn Watch<'_>) -> Result<Self> {
         spec.validate()?;
+        if RunFolder::new(folder).is_begun() {
+            return Err(Fault::usage(format!("{} already holds a run", folder.display())).hint("choose another folder"));
+        }
         let budget = spec.budget()?;
         let dataset = Dataset::open(&text(&spec, folder, purpose, watch)?, None, watch)?;
         if spec.sweep.is_some() && dataset.size(Split::Validation).tokens == 0 {
             return Err(Fault::usage("a sweep chooses the learning rate on the validation text, and there is none")
                 .hint("give one with --validation, or leave --sweep out"));
+        }
+        if dataset.size(Split::Test).tokens == 0 {
+            return Err(Fault::usage("models are ranked by the test text, and there is none")
+                .hint("give more text with --data, of which a part is held out, or name one: --set 'data.test=[\"test.txt\"]'"));
         }
         let mut contenders = contenders(&spec, dataset.tokenizer().vocab_size())?;
         let protocol = protocol(&spec, &contenders)?;

@@ -56,7 +56,7 @@ fn suites_of(folder: &Path) -> Result<Vec<SuiteResult>> {
 /// the same suite and model are replaced.
 ///
 /// # Errors
-/// A usage fault for an unknown model, or a file without results; an environment fault where it can't be read.
+/// A usage fault for an unknown model, or a file without results or with those of another model; an environment fault where it can't be read.
 pub fn attach_suites(report: &mut Report, model: &str, file: &Path) -> Result<()> {
     let names = || report.comparison.models.iter().map(|model| model.name.as_str());
     if !names().any(|name| name == model) {
@@ -73,6 +73,14 @@ pub fn attach_suites(report: &mut Report, model: &str, file: &Path) -> Result<()
     };
     let list = value.get("suites").ok_or_else(fault)?;
     let found = Vec::<SuiteResult>::deserialize(list).map_err(|error| fault().because(error))?;
+    if found.is_empty() {
+        return Err(fault());
+    }
+    if let Some(other) = found.iter().find_map(|result| other_model(report, model, &result.model)) {
+        let file = file.display();
+        return Err(Fault::usage(format!("{file} holds the suites of `{other}`, not of `{model}`"))
+            .hint(format!("use --suites {other}={file}")));
+    }
     for mut result in found {
         result.model = model.to_string();
         let same = |other: &SuiteResult| {
@@ -83,6 +91,15 @@ pub fn attach_suites(report: &mut Report, model: &str, file: &Path) -> Result<()
         report.suites.push(result);
     }
     Ok(())
+}
+
+/// The model of the comparison, other than `model`, that was examined as `subject`: `out/runs/llp-seed-1-8a2c at step 5`. A run
+/// that lies elsewhere may be anybody's.
+fn other_model<'a>(report: &'a Report, model: &str, subject: &str) -> Option<&'a str> {
+    let path = Path::new(subject.rsplit_once(" at step ")?.0);
+    let is_of = |run: &Path| run.file_name().is_some_and(|name| path.iter().any(|part| part == name));
+    let of = report.comparison.models.iter().find(|other| other.runs.iter().any(|run| is_of(&run.folder)))?;
+    (of.name != model).then_some(of.name.as_str())
 }
 
 fn json(path: &Path) -> Result<Value> {

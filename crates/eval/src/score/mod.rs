@@ -12,6 +12,7 @@
 //! with W, Y and C counted on the original text. A tokenizer that loses any of it has no such figures but
 //! the token perplexity, and the result says so.
 
+mod letters;
 mod model;
 mod protocol;
 mod scorer;
@@ -25,6 +26,7 @@ use percept_fault::{Fault, Result};
 use percept_model::{Batch, IGNORED};
 use serde::Serialize;
 
+use letters::Letters;
 pub use model::ModelScorer;
 pub(crate) use model::is_bounded;
 pub use protocol::Protocol;
@@ -32,9 +34,12 @@ pub(crate) use protocol::windows;
 pub use scorer::{Scorer, Stream};
 pub use text::{CorpusTexts, Document, MemoryTexts, Texts, Tokens};
 pub use units::{Tally, Units};
+use units::{finite, per_word};
 
 /// Tokens before some, from which a tokenizer can tell their text.
 const CONTEXT: usize = 16;
+/// Targets of a document by whose text its script is told.
+const SAMPLED: usize = 4096;
 /// Documents whose scores a result lists.
 const LISTED: usize = 1000;
 
@@ -110,7 +115,7 @@ pub struct Score {
     /// exp(NLL / W); `None` for a lossy tokenizer, and where it is not defined.
     pub word_perplexity: Option<f64>,
     /// Why a text whose bytes are all kept has no word perplexity: it has no words, or no spaces between them, or the figure is too large
-    /// for a number.
+    /// for a number, or to mean anything.
     pub word_perplexity_undefined: Option<&'static str>,
     /// exp(NLL / C); `None` for a lossy tokenizer.
     pub character_perplexity: Option<f64>,
@@ -148,16 +153,9 @@ impl Score {
         };
         text.words = words;
         let perplexity = Tally { nll: self.nll, targets: self.targets }.word_perplexity(*text);
-        (self.word_perplexity, self.word_perplexity_undefined) = defined(perplexity);
+        let defined = finite(perplexity);
+        (self.word_perplexity, self.word_perplexity_undefined) = (defined.ok(), defined.err());
         Ok(self)
-    }
-}
-
-/// A word perplexity, or why there is none.
-fn defined(perplexity: f64) -> (Option<f64>, Option<&'static str>) {
-    match perplexity.is_finite() {
-        true => (Some(perplexity), None),
-        false => (None, Some("too large for a number")),
     }
 }
 
@@ -227,13 +225,18 @@ pub fn score_each(
             let seconds = begin.elapsed().as_secs_f64();
             progress(Progress { documents: index + 1, documents_total, tally: so_far, seconds });
         })?;
+        let text = |targets: Range<usize>| {
+            let before = document.tokens.range(targets.start.saturating_sub(CONTEXT)..targets.start);
+            texts.decode(&before, &document.tokens.range(targets))
+        };
         let units = document.units.map(|all| match targets == (document.scored_from..document.tokens.len()) {
             true => all,
-            false => {
-                let before = document.tokens.range(targets.start.saturating_sub(CONTEXT)..targets.start);
-                Units::of(&texts.decode(&before, &document.tokens.range(targets)))
-            }
+            false => Units::of(&text(targets.clone())),
         });
+        if units.is_some() {
+            let sample = targets.start..targets.end.min(targets.start + SAMPLED);
+            total.letters += Letters::of(&text(sample));
+        }
         total.add(document.name, tally, units)?;
     }
     total.report(scorer.name(), format!("{protocol}{limits}"), begin.elapsed().as_secs_f64())
@@ -252,6 +255,7 @@ fn targets(document: &Document<'_>, limits: &Limits, left: usize) -> Range<usize
 struct Total {
     tally: Tally,
     units: Option<Units>,
+    letters: Letters,
     documents: usize,
     per_document: Vec<DocumentScore>,
 }
@@ -276,16 +280,14 @@ impl Total {
     }
 
     fn report(self, model: String, protocol: String, seconds: f64) -> Result<Score> {
-        let Self { tally, units, documents, per_document } = self;
+        let Self { tally, units, letters, documents, per_document } = self;
         if tally.targets == 0 {
             return Err(Fault::usage("there is nothing to score: the text has no tokens")
                 .hint("give a text that is not empty, and limits that leave some of it"));
         }
-        let (word_perplexity, word_perplexity_undefined) = match units.map(|units| (units, units.without_words())) {
-            None => (None, None),
-            Some((_, Some(reason))) => (None, Some(reason)),
-            Some((units, None)) => defined(tally.word_perplexity(units)),
-        };
+        let words = units.map(|units| per_word(tally, units, letters));
+        let (word_perplexity, word_perplexity_undefined) =
+            words.map_or((None, None), |words| (words.ok(), words.err()));
         Ok(Score {
             model,
             protocol,

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::letters::Letters;
+
 /// Sizes of a text, counted on its original bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Units {
@@ -52,6 +54,28 @@ impl Units {
             _ => None,
         }
     }
+}
+
+/// A word perplexity above this, of 50 bits per word, tells of words that are none, or of a model that knows nothing.
+const MEANINGLESS: f64 = 1e15;
+
+/// The word perplexity of a text, or why it has none.
+pub(super) fn per_word(tally: Tally, units: Units, letters: Letters) -> Result<f64, &'static str> {
+    if let Some(reason) = units.without_words() {
+        return Err(reason);
+    }
+    if letters.are_unspaced() {
+        return Err("no spaces");
+    }
+    match finite(tally.word_perplexity(units))? {
+        perplexity if perplexity > MEANINGLESS => Err("too large to mean anything"),
+        perplexity => Ok(perplexity),
+    }
+}
+
+/// A word perplexity that is a number, or the reason.
+pub(super) fn finite(perplexity: f64) -> Result<f64, &'static str> {
+    if perplexity.is_finite() { Ok(perplexity) } else { Err("too large for a number") }
 }
 
 /// The negative log-likelihood of a text and the number of targets it is the sum of.
@@ -116,6 +140,21 @@ mod tests {
         assert_eq!([of("one"), of("internationalization of localization"), of("a b")], [None; 3]);
         assert_eq!((of(""), of(" \n ")), (Some("no words"), Some("no words")));
         assert_eq!(of(&format!("{}\n", "今天天气很好".repeat(6)).repeat(3)), Some("no spaces"));
+    }
+
+    #[test]
+    fn a_figure_without_meaning_is_none() {
+        let of = |nll: f64, text: &str| {
+            let text = text.as_bytes();
+            per_word(Tally { nll, targets: 4 }, Units::of(text), Letters::of(text))
+        };
+        assert_eq!(of(2.0, "a b"), Ok(1f64.exp()));
+        assert!(of(69.0, "a b").is_ok_and(|figure| figure < 1e15));
+        assert_eq!(
+            (of(70.0, "a b"), of(1e9, "a b")),
+            (Err("too large to mean anything"), Err("too large for a number"))
+        );
+        assert_eq!((of(2.0, "日 本"), of(2.0, " ")), (Err("no spaces"), Err("no words")));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Tensors of weight files from elsewhere, as f32.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use percept_fault::{Fault, IoContext, Result};
 use pytorch_reader::PytorchReader;
@@ -95,16 +95,24 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-fn read_index(path: &Path) -> Result<Tensors> {
+/// The files that an index names, each once.
+pub(super) fn parts(path: &Path) -> Result<Vec<PathBuf>> {
     let text = std::fs::read(path).at("read", path)?;
     let index: Index = serde_json::from_slice(&text).map_err(|error| damaged(path).because(error))?;
+    let names: BTreeSet<String> = index.weight_map.into_values().collect();
+    Ok(names.into_iter().map(|name| path.with_file_name(name)).collect())
+}
+
+fn read_index(path: &Path) -> Result<Tensors> {
     let mut tensors = Tensors::new();
-    for name in index.weight_map.values().collect::<BTreeSet<_>>() {
-        let part = path.with_file_name(name);
+    for part in parts(path)? {
         tensors.extend(match Kind::of(&part)? {
             Kind::Pytorch => read_pytorch(&part)?,
             Kind::Safetensors => read_safetensors(&part)?,
-            Kind::Index => return Err(damaged(path).because(format!("it names {name}, which is an index too"))),
+            Kind::Index => {
+                let what = format!("it names {}, which is an index too", part.display());
+                return Err(damaged(path).because(what));
+            }
         });
     }
     Ok(tensors)

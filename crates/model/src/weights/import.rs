@@ -32,15 +32,24 @@ pub enum Names {
     Paper,
 }
 
-/// The configuration that a weight file carries; `None` for files that are not ours.
+/// The configuration that a weight file carries, or one of the files of an index; `None` for whole files that are not ours.
 ///
 /// # Errors
 /// There is no such file, or it is damaged.
 pub fn carried_config(path: &Path) -> Result<Option<ModelConfig>> {
-    match Kind::of(path)? {
-        Kind::Safetensors => native::carried_config(path),
-        Kind::Pytorch | Kind::Index => Ok(None),
+    let parts = match Kind::of(path)? {
+        Kind::Index => foreign::parts(path)?,
+        Kind::Pytorch | Kind::Safetensors => vec![path.to_owned()],
+    };
+    for part in parts {
+        if Kind::of(&part)? == Kind::Safetensors
+            && let Some(config) = native::carried_config(&part)?
+        {
+            return Ok(Some(config));
+        }
     }
+    // What is wrong with a file is said before what it does not say.
+    foreign::read(path).map(|_| None)
 }
 
 /// Reads weights for `config` from a `.pt`, `.pth`, `.ckpt` or `.bin` file of PyTorch (top-level `state_dict`, if there is

@@ -35,7 +35,7 @@ pub(crate) struct Generate {
     #[arg(long, value_name = "N", default_value_t = 256)]
     tokens: usize,
     /// End before this text appears; may be repeated
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     stop: Vec<String>,
     /// How exactly weights are kept; fewer bits read faster and change the text a little
     #[arg(long, value_name = "WEIGHTS", value_enum, default_value_t = Weights::F32)]

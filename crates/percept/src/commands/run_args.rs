@@ -60,7 +60,7 @@ impl RunArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PromptArgs {
     /// Text to go on from; without it and without --file, what is piped in
-    #[arg(long, value_name = "TEXT", conflicts_with = "file")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "file", allow_hyphen_values = true)]
     prompt: Option<String>,
     /// File with the text to go on from
     #[arg(long, value_name = "FILE")]

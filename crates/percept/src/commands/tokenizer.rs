@@ -52,7 +52,7 @@ struct Inspect {
     /// `bytes`, or a tokenizer.json
     tokenizer: String,
     /// Text to cut into tokens
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     text: Option<String>,
 }
 

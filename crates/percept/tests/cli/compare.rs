@@ -212,3 +212,24 @@ fn wrong_input_is_named_with_its_place() {
     let nothing = Work::new().run(&["compare", "--budget", "1m", "--data", "text.txt"]).refusal();
     assert!(nothing.contains("exit 2\nerror: no models to compare"), "{nothing}");
 }
+
+#[test]
+fn without_a_test_text_nothing_is_trained() {
+    let work = work(SPEC);
+    work.write("one-byte.txt", "a");
+    let compare = ["compare", "two.toml", "--data", "one-byte.txt", "--out", "out"];
+    let refusal = work.run(&compare).refusal();
+    let reason = "\nerror: models are ranked by the test text, and there is none\nhint: give more text with --data";
+    assert!(refusal.starts_with("exit 2\n") && refusal.contains(reason), "{refusal}");
+    assert!(!work.path("out").exists());
+    work.run(&[&compare[..], &["--set", "data.test=[\"text.txt\"]", "--dry-run"]].concat()).succeeds();
+}
+
+#[test]
+fn no_report_comes_among_the_files_of_a_run() {
+    let work = work(SPEC);
+    work.train(&["--steps", "1"]).succeeds();
+    let refusal = work.run(&["compare", "two.toml", "--data", "text.txt", "--out", "run"]).refusal();
+    assert_eq!(refusal, "exit 2\nerror: run already holds a run\nhint: choose another folder\n");
+    assert!(!work.path("run/report.json").exists() && !work.path("run/runs").exists());
+}

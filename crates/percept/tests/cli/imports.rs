@@ -151,6 +151,47 @@ fn weights_in_several_files_are_read_by_their_index() {
 }
 
 #[test]
+fn a_damaged_file_is_named_before_a_configuration_is_asked_for() {
+    let work = exported(&[]);
+    let whole = std::fs::read(work.path(WEIGHTS)).unwrap();
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n";
+    let files: [(&str, &[u8]); 8] = [
+        ("junk.pt", b"junk"),
+        ("empty.pt", b""),
+        ("cut.pt", b"PK\x03\x04 and no more"),
+        ("half.pt", &whole[..whole.len() / 2]),
+        ("page.bin", b"<!DOCTYPE html><html>"),
+        ("pointer.bin", pointer),
+        ("cut.index.json", b"{\"weight_map\": {"),
+        ("empty.index.json", b"{}"),
+    ];
+    for (name, content) in files {
+        std::fs::write(work.path(name), content).unwrap();
+        let refusal = work.run(&["import", name, "--out", "again"]).refusal();
+        assert!(refusal.starts_with(&format!("exit 3\nerror: {name} can't be read as weights: ")), "{refusal}");
+        let hint = if name == "pointer.bin" { "git lfs pull" } else { "hint: check that the file is complete" };
+        assert!(refusal.contains(hint), "{refusal}");
+    }
+    work.write("lost.index.json", "{\"weight_map\": {\"a\": \"lost-1-of-1.safetensors\"}}");
+    let lost = work.run(&["import", "lost.index.json", "--out", "again"]).refusal();
+    assert!(lost.starts_with("exit 3\nerror: cannot read lost-1-of-1.safetensors: "), "{lost}");
+    // Cut in the tensors, behind a header that is whole but says nothing of the model.
+    rewrite(&work, "bare.safetensors", |_, bytes| (Dtype::F32, bytes.to_vec()));
+    let bare = std::fs::read(work.path("bare.safetensors")).unwrap();
+    std::fs::write(work.path("bare.safetensors"), &bare[..bare.len() - 1]).unwrap();
+    let cut = work.run(&["import", "bare.safetensors", "--out", "again"]).refusal();
+    assert!(cut.starts_with("exit 3\nerror: bare.safetensors can't be read as weights: "), "{cut}");
+    // An index, too, says what its files carry.
+    let names: serde_json::Map<_, _> = {
+        let file = SafeTensors::deserialize(&whole).unwrap();
+        file.names().into_iter().map(|name| (name.to_string(), "model.safetensors".into())).collect()
+    };
+    work.write("out/model.safetensors.index.json", &serde_json::json!({ "weight_map": names }).to_string());
+    work.run(&["import", "out/model.safetensors.index.json", "--out", "again"]).succeeds();
+    assert_eq!(bits(&work, "again"), bits(&work, "out"));
+}
+
+#[test]
 fn a_failed_export_leaves_nothing() {
     let work = Work::trained(1);
     let before = names(&work.path("."));

@@ -157,3 +157,28 @@ fn a_wrong_context_or_model_is_refused() {
     hint: `percept plan --help` shows what is accepted
     ");
 }
+
+#[test]
+fn what_has_no_weights_gets_the_hint_that_helps() {
+    let work = Work::new();
+    assert_eq!(work.train(&["--steps", "9", "--set", "train.learning_rate=1e35"]).code, 1);
+    let diverged = work.run(&["eval", "run", "--data", "text.txt"]).refusal();
+    assert!(diverged.starts_with("exit 3\nerror: run has no checkpoint: training diverged"), "{diverged}");
+    assert!(diverged.contains("hint: train again") && !diverged.contains("resume"), "{diverged}");
+    let work = Work::trained(1);
+    work.run(&["export", "run", "--out", "out"]).succeeds();
+    std::fs::remove_file(work.path("out/model.safetensors")).unwrap();
+    insta::assert_snapshot!(work.run(&["generate", "out", "--prompt", "a"]).refusal(), @r"
+    exit 3
+    error: out has no model.safetensors: its weights are gone
+    hint: export or import it again into another folder
+    ");
+}
+
+#[test]
+fn a_text_may_begin_with_a_dash() {
+    let work = Work::trained(1);
+    let generate = ["generate", "run", "--tokens", "2", "--prompt", "- item", "--stop", "---", "--stop", "-"];
+    work.run(&generate).succeeds();
+    work.run(&["state", "save", "run", "--prompt", "--- a", "--out", "state"]).succeeds();
+}

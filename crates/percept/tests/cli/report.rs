@@ -44,6 +44,33 @@ fn suites_are_shown_from_then_on() {
 }
 
 #[test]
+fn suites_of_nothing_or_of_another_model_are_refused() {
+    let work = work();
+    let attach = |value: serde_json::Value| {
+        work.write("a.json", &value.to_string());
+        work.run(&["report", "out", "--suites", "llp=a.json"]).refusal()
+    };
+    let none = "exit 2\nerror: a.json holds no results of suites\n\
+        hint: write them with: percept eval RUN --suite all --json > FILE\n";
+    assert_eq!(attach(serde_json::json!({ "model": "run at step 1", "suites": [] })), none);
+    assert_eq!(attach(serde_json::json!({ "model": "run at step 1" })), none);
+    let comparison = serde_json::to_value(fixture::comparison()).unwrap();
+    let models = comparison["models"].as_array().unwrap();
+    let other = models.iter().find(|model| model["name"] == "transformer").unwrap();
+    let name = format!("out/{}/checkpoints/step-000005 at step 5", other["runs"][0]["folder"].as_str().unwrap());
+    let mut suites = fixture::full().suites;
+    suites.retain(|result| result.model == "llp");
+    suites.iter_mut().for_each(|result| result.model = name.clone());
+    let refusal = attach(serde_json::json!({ "model": name, "suites": suites }));
+    assert!(
+        refusal.starts_with("exit 2\nerror: a.json holds the suites of `transformer`, not of `llp`\n"),
+        "{refusal}"
+    );
+    assert!(refusal.ends_with("hint: use --suites transformer=a.json\n"), "{refusal}");
+    assert!(!work.path("out/suites.json").exists());
+}
+
+#[test]
 fn wrong_input_gets_a_reason() {
     let work = work();
     work.write("old/report.json", "{\"format\": 0}");

@@ -101,6 +101,18 @@ fn a_text_without_spaces_has_figures_per_character() {
     assert_eq!((&json["word_perplexity"], &json["word_perplexity_undefined"]), (&Value::Null, &"no spaces".into()));
     let [bits, perplexity] = ["bits_per_character", "character_perplexity"].map(|key| json[key].as_f64().unwrap());
     assert!((perplexity.log2() / bits - 1.0).abs() < 1e-9, "{bits} {perplexity}");
+    // Line ends and ideographic blanks are no blanks between words.
+    for (name, line) in [("verse.txt", "今天天气\n很好我们　一起\n"), ("thai.txt", "วันนี้อากาศดีมาก\nเราไปเดินเล่น\n")]
+    {
+        work.write(name, &line.repeat(40));
+        let verse = work.run(&["eval", "run", "--data", name, "--json"]).succeeds().json();
+        assert_eq!(
+            (&verse["word_perplexity"], &verse["word_perplexity_undefined"]),
+            (&Value::Null, &"no spaces".into())
+        );
+        let counted = work.run(&["eval", "run", "--data", name, "--words", "1000", "--json"]).succeeds().json();
+        assert!(counted["word_perplexity"].is_f64(), "{counted}");
+    }
     let counted = work.run(&["eval", "run", "--data", "chinese.txt", "--words", "3", "--json"]).succeeds().json();
     assert_eq!(counted["word_perplexity_undefined"], "too large for a number");
     let words = work.run(&["eval", "run", "--data", "text.txt", "--json"]).succeeds().json();
