@@ -201,6 +201,40 @@ fn broken_records_and_tables_say_what_is_wrong() {
     }
 }
 
+#[test]
+fn a_quote_that_stays_open_is_a_broken_record() {
+    let open = |line: u64| format!("{line}: a quoted field of this row has no closing quote");
+    let cases: [(&str, &[u8], &[&str]); 9] = [
+        ("a.csv", b"id,text\n1,a\n2,\"b\n3,c\n4,d\n", &["2: a", &open(3)]),
+        ("a.tsv", b"id\ttext\n1\ta\n2\t\"b\n3\tc", &["2: a", &open(3)]),
+        ("a.csv", b"id,text\n1,\"a\n2\"\n3,\"b", &["2: a\n2", &open(4)]),
+        ("a.csv", b"text\n\"it says \"\"yes\"\"", &[&open(2)]),
+        ("a.csv", b"text,\"id\n1,2\n3,4\n", &[&open(1)]),
+        ("a.csv", b"text\n\"closed\"\n5\" disk\n\"\"\"\"", &["2: closed", "3: 5\" disk", "4: \""]),
+        ("a.csv", b"text\na\n\"b\nc\"\r\n\r\n", &["2: a", "3: b\nc"]),
+        ("a.csv", b"text\n", &[]),
+        ("a.csv", b"\n\n", &[]),
+    ];
+    for (name, content, expected) in cases {
+        let folder = Folder::with(&[(name, content)]);
+        let inputs = listed(&folder.config()).0;
+        let (mut found, mut text, mut at) = (Vec::new(), Vec::new(), 0);
+        let _ = reading(&inputs)
+            .run(&mut |step| {
+                match step {
+                    Step::Begin { line, .. } => (at, text) = (line, Vec::new()),
+                    Step::Piece(piece) => text.extend(piece),
+                    Step::End { .. } => found.push(format!("{at}: {}", String::from_utf8_lossy(&text))),
+                    Step::Bad(SkipReason::BrokenRecord, cause) => found.push(format!("{at}: {cause}")),
+                    other => found.push(format!("{other:?}")),
+                }
+                Ok(ControlFlow::Continue(()))
+            })
+            .unwrap();
+        assert_eq!(found, expected, "{}", String::from_utf8_lossy(content));
+    }
+}
+
 /// A zip archive of these files.
 fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
