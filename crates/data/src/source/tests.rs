@@ -211,7 +211,7 @@ fn a_quote_that_stays_open_is_a_broken_record() {
         ("a.csv", b"text\n\"it says \"\"yes\"\"", &[&open(2)]),
         ("a.csv", b"text,\"id\n1,2\n3,4\n", &[&open(1)]),
         ("a.csv", b"text\n\"closed\"\n5\" disk\n\"\"\"\"", &["2: closed", "3: 5\" disk", "4: \""]),
-        ("a.csv", b"text\na\n\"b\nc\"\r\n\r\n", &["2: a", "3: b\nc"]),
+        ("a.csv", b"text\r\na\r\n\r\n\"b\nc\"\r\n\"d", &["2: a", "4: b\nc", &open(6)]),
         ("a.csv", b"text\n", &[]),
         ("a.csv", b"\n\n", &[]),
     ];
@@ -233,6 +233,24 @@ fn a_quote_that_stays_open_is_a_broken_record() {
             .unwrap();
         assert_eq!(found, expected, "{}", String::from_utf8_lossy(content));
     }
+}
+
+#[test]
+fn rows_are_named_by_their_lines_whatever_ends_a_line() {
+    let blank = "\r\n".repeat(70_000);
+    let rows: String = (0..20_000).map(|row| format!("row {row}\r\n")).collect();
+    let folder = Folder::with(&[("a.csv", format!("text\r\n{rows}{blank}last\n\n\nvery last").as_bytes())]);
+    let inputs = listed(&folder.config()).0;
+    let mut lines = Vec::new();
+    let _ = reading(&inputs)
+        .run(&mut |step| {
+            if let Step::Begin { line, .. } = step {
+                lines.push(line);
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+    assert_eq!(lines, (2..20_002).chain([90_002, 90_005]).collect::<Vec<u64>>());
 }
 
 /// A zip archive of these files.

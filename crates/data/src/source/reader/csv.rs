@@ -8,6 +8,7 @@ use csv::{ByteRecord, ReaderBuilder};
 use super::super::SkipReason;
 use super::super::read::{Documents, Flow};
 use super::limit::Limited;
+use super::rows::Watched;
 use super::{record, without_mark};
 
 /// Bytes read at a time.
@@ -22,11 +23,9 @@ pub(super) fn read(reader: impl Read, separator: u8, key: &str, documents: &mut 
         Ok(reader) => reader,
         Err(error) => return documents.bad(0, SkipReason::Unreadable, error.to_string()),
     };
-    let mut table = ReaderBuilder::new()
-        .delimiter(separator)
-        .flexible(true)
-        .buffer_capacity(BUFFER)
-        .from_reader(reader.chain(LAST_ROW));
+    let (reader, lines) = Watched::new(reader.chain(LAST_ROW));
+    let mut table =
+        ReaderBuilder::new().delimiter(separator).flexible(true).buffer_capacity(BUFFER).from_reader(reader);
     let header = match table.byte_headers() {
         Ok(header) => header.clone(),
         Err(error) => return documents.bad(1, SkipReason::Unreadable, error.to_string()),
@@ -43,12 +42,13 @@ pub(super) fn read(reader: impl Read, separator: u8, key: &str, documents: &mut 
     loop {
         let line = table.position().line();
         left.renew();
+        lines.row_ends(table.position().byte());
         match table.read_byte_record(&mut row) {
             Ok(false) => return Ok(ControlFlow::Continue(())),
             Ok(true) => {}
             Err(error) => return documents.bad(line, SkipReason::Unreadable, error.to_string()),
         }
-        let line = row.position().map_or(line, csv::Position::line);
+        let line = line + lines.before_row();
         let end = End::of(&row);
         if end == Some(End::Proper) {
             return Ok(ControlFlow::Continue(()));

@@ -7,6 +7,7 @@ mod limit;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod record;
+mod rows;
 mod text;
 mod zip;
 
