@@ -10,6 +10,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::Tokenizer;
+
 /// Which text a run reads, how it is split, tokenized and packed: the TOML table `[data]`.
 ///
 /// ```
@@ -134,8 +136,8 @@ impl DataConfig {
             }
         }
         if self.tokenizer.is_empty() {
-            return Err(Fault::usage("data.tokenizer: the path is empty")
-                .hint("name a tokenizer.json, or `bytes`, which needs no file"));
+            // It knows what to say, and is asked by others, too.
+            Tokenizer::open(&self.tokenizer)?;
         }
         if self.cache.as_ref().is_some_and(|cache| cache.as_os_str().is_empty()) {
             return Err(Fault::usage("data.cache: the path is empty")
@@ -393,8 +395,9 @@ mod tests {
         ];
         for (key, fault) in cases {
             assert!(fault.is_usage() && fault.to_string().starts_with(&format!("{key}: ")), "{fault}");
-            assert!(crate::testing::words(fault).ends_with(')'), "{key} has a hint");
+            assert!(fault.hint_text().is_some(), "{key} has a hint");
         }
+        assert!(Tokenizer::open("").unwrap_err().is_usage(), "also where nothing else was looked at");
     }
 
     #[test]
