@@ -10,6 +10,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::Tokenizer;
+
 /// Which text a run reads, how it is split, tokenized and packed: the TOML table `[data]`.
 ///
 /// ```
@@ -104,6 +106,7 @@ impl DataConfig {
             return Err(Fault::usage(format!("data.edition = {} does not exist", self.edition))
                 .hint(format!("{EDITION} is the newest; a newer version of Percept may know more")));
         }
+        self.no_empty_path()?;
         self.split.validate()?;
         let weighted = self.sources.iter().filter(|source| source.weight.is_some()).count();
         if weighted != 0 && weighted != self.sources.len() {
@@ -120,6 +123,25 @@ impl DataConfig {
                 return Err(Fault::usage(format!("data.sources: weight {weight} of `{}`", source.path))
                     .hint("a weight is a number above 0"));
             }
+        }
+        Ok(())
+    }
+
+    fn no_empty_path(&self) -> Result<()> {
+        let lists = [("data.sources", &self.sources), ("data.validation", &self.validation), ("data.test", &self.test)];
+        for (key, sources) in lists {
+            if sources.iter().any(|source| source.path.is_empty()) {
+                return Err(Fault::usage(format!("{key}: a path is empty"))
+                    .hint("name a file or a folder (`.` is the current one), or leave the path out"));
+            }
+        }
+        if self.tokenizer.is_empty() {
+            // It knows what to say, and is asked by others, too.
+            Tokenizer::open(&self.tokenizer)?;
+        }
+        if self.cache.as_ref().is_some_and(|cache| cache.as_os_str().is_empty()) {
+            return Err(Fault::usage("data.cache: the path is empty")
+                .hint("name a folder, or leave the key out: tokens are then kept in your cache folder"));
         }
         Ok(())
     }
@@ -354,6 +376,28 @@ mod tests {
         config.edition = 1;
         config.split.test = 0.96;
         assert!(config.validate().unwrap_err().to_string().contains("data.split"));
+    }
+
+    #[test]
+    fn an_empty_path_is_named_by_its_key() {
+        let empty = || vec![SourceConfig::default()];
+        let with = |change: &dyn Fn(&mut DataConfig)| {
+            let mut config = DataConfig::from_paths(["a"]);
+            change(&mut config);
+            config.validate().unwrap_err()
+        };
+        let cases = [
+            ("data.sources", with(&|config| config.sources = empty())),
+            ("data.validation", with(&|config| config.validation = empty())),
+            ("data.test", with(&|config| config.test = empty())),
+            ("data.tokenizer", with(&|config| config.tokenizer = String::new())),
+            ("data.cache", with(&|config| config.cache = Some(PathBuf::new()))),
+        ];
+        for (key, fault) in cases {
+            assert!(fault.is_usage() && fault.to_string().starts_with(&format!("{key}: ")), "{fault}");
+            assert!(fault.hint_text().is_some(), "{key} has a hint");
+        }
+        assert!(Tokenizer::open("").unwrap_err().is_usage(), "also where nothing else was looked at");
     }
 
     #[test]

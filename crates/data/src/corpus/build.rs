@@ -277,7 +277,7 @@ fn hint(reason: SkipReason) -> &'static str {
             "leave such files out (data.binary = \"skip\", or data.exclude), or use data.tokenizer = \"bytes\", which reads any file"
         }
         SkipReason::BrokenRecord => {
-            "mend the line, name the key of the text in data.text_key, leave the file out (data.exclude), or skip such records: data.on_error = \"skip\""
+            "mend the record, name the key of the text in data.text_key, leave the file out (data.exclude), or skip such records: data.on_error = \"skip\""
         }
         SkipReason::Unreadable | SkipReason::Empty | SkipReason::TooShort | SkipReason::LooksBinary => {
             "check the file and its permissions, or leave it out: data.exclude, or data.on_error = \"skip\""

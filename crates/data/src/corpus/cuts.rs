@@ -47,20 +47,24 @@ pub(crate) fn cuts(recipe: &Recipe<'_>, split: &SplitConfig) -> Result<Option<Cu
     Ok(cuts)
 }
 
-/// Where to cut those documents that are longer than a held-out part, so that together they give all held-out text; the others are
-/// for training.
+/// Where to cut the large documents, so that together they give all held-out text; the others are for training. Large are those that
+/// are longer than a held-out part, or shorter ones where these are too few.
 pub(crate) fn cuts_of_large(recipe: &Recipe<'_>, split: &SplitConfig) -> Result<Cuts> {
-    let purpose = format!("cuts of large {} {}", split.validation, split.test);
+    let purpose = format!("cuts of the large {} {}", split.validation, split.test);
     let listed = listing_key(&purpose, recipe);
     if let Some(cuts) = remembered(recipe.cache, &listed) {
         return Ok(cuts);
     }
     let lengths = lengths(recipe, usize::MAX)?;
     let total: u64 = lengths.iter().map(|length| length.bytes).sum();
-    let part = total as f64 * split.validation.max(split.test);
-    let is_large = |length: &Length| length.bytes as f64 > part;
-    let large: u64 = lengths.iter().filter(|length| is_large(length)).map(|length| length.bytes).sum();
     let held_out = split.validation + split.test;
+    let above = |least: f64| lengths.iter().map(|length| length.bytes).filter(move |&bytes| bytes as f64 > least);
+    let mut least = total as f64 * split.validation.max(split.test);
+    while least >= 1.0 && above(least).sum::<u64>() as f64 * MOST_CUT < total as f64 * held_out {
+        least /= 2.0;
+    }
+    let is_large = |length: &Length| length.bytes as f64 > least;
+    let large: u64 = above(least).sum();
     let more = (total as f64 / large.max(1) as f64).min(MOST_CUT / held_out).max(1.0);
     let of_large = SplitConfig { validation: split.validation * more, test: split.test * more, ..*split };
     let whole = SplitConfig { validation: 0.0, test: 0.0, ..*split };

@@ -95,9 +95,9 @@ impl<'a> Recipe<'a> {
         }
     }
 
-    /// What messages call a document: the file, with the line of a record.
+    /// What messages call a document: the file, with the line or number of a record.
     fn place(&self, input: usize, line: u64) -> String {
-        self.inputs[input].names().of(line)
+        self.inputs[input].names().place(line)
     }
 }
 

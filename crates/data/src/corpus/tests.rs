@@ -146,14 +146,21 @@ fn damaged_caches_are_built_again_with_a_note() {
 
 #[test]
 fn bad_documents_stop_the_work_and_are_named() {
-    let cases: [(&str, &[u8], &str, &str); 4] = [
+    let cases: [(&str, &[u8], &str, &str); 6] = [
         ("latin.txt", b"caf\xe9 au lait", "latin.txt: not valid UTF-8 at byte 3", "data.tokenizer = \"bytes\""),
         ("data.bin", b"ab\0cd", "data.bin: binary, not text: a NUL byte at byte 2", "data.binary = \"skip\""),
         (
             "r.jsonl",
             b"{\"text\": \"a\"}\n\n{\"text\" \"b\"}\n",
             "r.jsonl:3: not a JSON record: expected `:`",
-            "mend the line",
+            "mend the record",
+        ),
+        ("r.json", b"[\n{\"text\": \"a\"},\n{}]", "r.json, record 2: the record has no key `text`", "mend the record"),
+        (
+            "r.json",
+            b"[{\"text\": \"a\"},\n]",
+            "r.json, record 2: not JSON: trailing comma (line 2, column 1 of the file)",
+            "mend the record",
         ),
         ("r.jsonl", b"{\"title\": \"a\"}\n", "r.jsonl:1: the record has no key `text`", "data.text_key"),
     ];

@@ -26,19 +26,22 @@ pub(super) fn by_number(documents: usize, split: &SplitConfig) -> Choice {
 }
 
 /// A seeded choice by size, for documents of these bytes: the one by number where that holds out about the shares that are asked
-/// for, else documents that fit into them. `None` where whole documents don't give such shares.
+/// for, else documents that fit into them. `None` where whole documents don't give such shares, or leave less than half of its own
+/// share to train on.
 pub(super) fn by_size(sizes: &[u64], split: &SplitConfig) -> Option<Choice> {
     let choice = by_number(sizes.len(), split);
     let measure = Measure::new(sizes);
-    let is_good = |part: &[usize], share: f64| measure.is_near(part.iter().map(|&index| sizes[index]).sum(), share);
-    if is_good(&choice[1], split.validation) && is_good(&choice[2], split.test) {
+    let bytes = |part: &[usize]| part.iter().map(|&index| sizes[index]).sum::<u64>();
+    let is_near = |part: &[usize], share: f64| measure.is_near(bytes(part), share);
+    let trains = |train: &[usize]| bytes(train) as f64 >= measure.total * (1.0 - split.validation - split.test) / 2.0;
+    if is_near(&choice[1], split.validation) && is_near(&choice[2], split.test) && trains(&choice[0]) {
         return Some(choice);
     }
     let order = order(sizes.len(), split);
     let mut left: Vec<usize> = (0..sizes.len()).map(|rank| order.apply(rank as u64) as usize).collect();
     let test = measure.take(&mut left, split.test)?;
     let validation = measure.take(&mut left, split.validation)?;
-    (!left.is_empty()).then(|| [left, validation, test].map(ascending))
+    (!left.is_empty() && trains(&left)).then(|| [left, validation, test].map(ascending))
 }
 
 fn order(documents: usize, split: &SplitConfig) -> Permutation {
@@ -146,6 +149,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_held_out_leaves_half_of_the_training_share() {
+        // 300 short texts, and a novel of 77 % of the bytes, which is less than twice the share.
+        let mut sizes = vec![100; 300];
+        sizes.push(100_000);
+        for seed in 0..20 {
+            let split = SplitConfig { validation: 0.45, seed, ..SplitConfig::default() };
+            assert_eq!(by_size(&sizes, &split), None);
+        }
+    }
+
     proptest! {
         #[test]
         fn a_choice_holds_out_about_what_is_asked_for(
@@ -158,6 +172,7 @@ mod tests {
             all.sort_unstable();
             prop_assert_eq!(all, (0..sizes.len()).collect::<Vec<_>>(), "each document is in one part");
             let (total, count) = (sizes.iter().sum::<u64>() as f64, sizes.len() as f64);
+            prop_assert!(bytes(&sizes, &choice[0]) as f64 >= total * (1.0 - validation - test) / 2.0);
             for (part, share) in [(&choice[1], validation), (&choice[2], test)] {
                 let held_out = bytes(&sizes, part) as f64 / total;
                 prop_assert!(held_out >= share / 2.0 && held_out <= (2.0 * share).max(1.0 / count));

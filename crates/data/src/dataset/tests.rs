@@ -196,6 +196,32 @@ fn a_novel_among_lines_is_cut() {
 }
 
 #[test]
+fn large_shares_are_cut_where_no_document_is_larger_than_a_share() {
+    let novel = |name: &str| -> String { (0..4000).map(|line| format!("line {line} of {name}, a novel\n")).collect() };
+    let share = |folder: &Folder| {
+        let split = SplitConfig { validation: 0.45, ..Default::default() };
+        let mut warnings = Vec::new();
+        let dataset = Dataset::open(&DataConfig { split, ..folder.config() }, None, &mut |progress| {
+            if let Progress::Warning(warning) = progress {
+                warnings.push(warning);
+            }
+        })
+        .unwrap();
+        assert_eq!(warnings, [""; 0]);
+        let sizes = [Split::Train, Split::Validation, Split::Test].map(|split| dataset.size(split).bytes as f64);
+        sizes.map(|bytes| (100.0 * bytes / sizes.iter().sum::<f64>()).round() as u64)
+    };
+    let three = Folder::with(&[("x.txt", novel("x").as_bytes())]);
+    three.write("y.txt", novel("y").as_bytes());
+    three.write("z.txt", novel("z").as_bytes());
+    (0..7).for_each(|number| drop(three.write(&format!("{number}.txt"), b"a single line\n")));
+    assert_eq!(share(&three), [50, 45, 5]);
+    let one = Folder::with(&[("x.txt", novel("x").as_bytes())]);
+    (0..300).for_each(|number| drop(one.write(&format!("{number}.txt"), "one of three lines\n".repeat(3).as_bytes())));
+    assert_eq!(share(&one), [50, 45, 5]);
+}
+
+#[test]
 fn the_first_edition_splits_by_number_and_is_warned_of() {
     let folder = novel_and_lines();
     let mut warnings = 0;

@@ -137,8 +137,44 @@ fn single_files_are_known_by_what_they_begin_with() {
     assert_eq!(of("page.html", format!("<html><head>{PAGE_MARK}").as_bytes()), Some("a report"));
     assert_eq!(of("chart.svg", format!("<?xml?>\n{CHART_MARK}\n<svg>").as_bytes()), Some("a chart"));
     assert_eq!(of("page2.html", b"<html>written by Percept"), None);
-    for (name, content) in [("a.txt", &state[..]), ("README", b"text"), ("a.json", b"{\"text\": \"a\"}"), ("e", b"")] {
+    for (name, content) in
+        [("README", &b"text"[..]), ("a.json", b"{\"text\": \"a\"}"), ("e", b""), ("12.txt", b"12345678{\"")]
+    {
         assert_eq!(of(name, content), None, "{name}");
+    }
+}
+
+#[test]
+fn tensors_are_known_under_any_name() {
+    let folder = Folder::new();
+    let of = |name: &str, content: &[u8]| of_file(Path::new(&folder.write(name, content)));
+    let state = tensors(r#"{"position":"3","format":"percept-session-1"}"#);
+    let weights = tensors(r#"{"percept.config":"{}"}"#);
+    for name in ["book.state", "a.txt", "a.json", "a.html", "a.jsonl.bak", "b"] {
+        assert_eq!(of(name, &state), Some("a state"), "{name}");
+        assert_eq!(of(name, &weights), Some("weights"), "{name}");
+    }
+}
+
+#[test]
+fn moments_of_the_optimizer_are_known_by_their_pairs() {
+    let folder = Folder::new();
+    let of = |names: &[&str]| {
+        let entries =
+            names.iter().map(|name| format!(r#""{name}":{{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#));
+        let header = format!("{{{}}}  ", entries.collect::<Vec<_>>().join(","));
+        let content = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 4]].concat();
+        of_file(Path::new(&folder.write("moments.bak", &content)))
+    };
+    let many: Vec<String> = (0..2000).map(|number| format!("layers.{number}.feed_forward.weight")).collect();
+    let under = |prefix: &'static str| many.iter().map(move |path| format!("{prefix}{path}"));
+    let all: Vec<String> = under("first.").chain(under("second.")).chain(under("weight.")).collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    assert_eq!(of(&all), Some("moments of an optimizer"));
+    assert_eq!(of(&["first.a", "second.a"]), Some("moments of an optimizer"));
+    for others in [&["first.a"][..], &["first.a", "second.b"], &["first.a", "second.a", "third.a"], &["weight.a"], &[]]
+    {
+        assert_eq!(of(others), None, "{others:?}");
     }
 }
 

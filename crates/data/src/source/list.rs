@@ -39,6 +39,16 @@ impl<'a> Filter<'a> {
         self.include.as_ref().is_none_or(|include| include.is_match(path)) && !self.exclude.is_match(path)
     }
 
+    /// Whether a member of an archive is left out; `path` is the one within the archive. (`data.include` chooses archives, not members.)
+    pub(super) fn excludes(&self, path: &Path) -> bool {
+        self.exclude.is_match(path)
+    }
+
+    /// The rules of reading.
+    pub(super) fn edition(&self) -> u8 {
+        self.edition
+    }
+
     /// Whether a file's folder matters, beside its own name.
     pub(super) fn asks_for_folders(&self) -> bool {
         self.by_folder
@@ -117,7 +127,7 @@ fn input(source: &SourceConfig, path: &Path, filter: &Filter<'_>) -> Input {
         Err(fault) => return Input { name, kind: InputKind::Unreadable(fault.to_string()) },
     };
     let key = source.text_key.as_deref().unwrap_or(filter.text_key);
-    let kind = match Reader::of(path, source.format, key, filter.edition) {
+    let kind = match Reader::of(path, source.format, key, filter) {
         Ok(reader) => InputKind::File { file, reader },
         Err(cause) => InputKind::Unreadable(cause),
     };

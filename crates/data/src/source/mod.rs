@@ -130,12 +130,24 @@ impl Input {
             InputKind::File { reader: Reader { layout: Layout::Zip(members), .. }, .. } => members.clone(),
             _ => Arc::default(),
         };
-        Names { name: self.name.clone(), members }
+        let numbers = match &self.kind {
+            InputKind::File { reader, .. } => reader.layout.numbers(),
+            InputKind::Synthetic(_) => Numbers::Records,
+            InputKind::Unreadable(_) => Numbers::Lines,
+        };
+        Names { name: self.name.clone(), members, numbers }
     }
 }
 
 /// Bits of a document's place that number the lines within a member of an archive; those above number the members.
 const LINE_BITS: u32 = 40;
+
+/// What the numbers of a file's documents count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    Lines,
+    Records,
+}
 
 /// How messages and reports call the documents of an input.
 #[derive(Debug, Clone)]
@@ -143,18 +155,31 @@ pub(crate) struct Names {
     name: String,
     /// Of an archive, else empty.
     members: Arc<[Member]>,
+    numbers: Numbers,
 }
 
 impl Names {
     /// The name of the document at `place`, as [`Step::Begin`] has it.
     pub(crate) fn of(&self, place: u64) -> String {
-        let (member, line) = (place >> LINE_BITS, place & ((1 << LINE_BITS) - 1));
-        let member = member.checked_sub(1).and_then(|member| self.members.get(member as usize));
-        let file = match member {
-            Some(member) => format!("{}/{}", self.name, member.name),
-            None => self.name.clone(),
-        };
-        if line == 0 { file } else { format!("{file}:{line}") }
+        let (file, _, number) = self.parts(place);
+        if number == 0 { file } else { format!("{file}:{number}") }
+    }
+
+    /// What a fault in this document says of where it is: `a.jsonl:3`, a line, but `a.json, record 3`.
+    pub(crate) fn place(&self, place: u64) -> String {
+        match self.parts(place) {
+            (file, Numbers::Records, number) if number > 0 => format!("{file}, record {number}"),
+            _ => self.of(place),
+        }
+    }
+
+    /// The file, and the number of the document in it, 0 where it is the whole file.
+    fn parts(&self, place: u64) -> (String, Numbers, u64) {
+        let (member, number) = (place >> LINE_BITS, place & ((1 << LINE_BITS) - 1));
+        match member.checked_sub(1).and_then(|member| self.members.get(member as usize)) {
+            Some(member) => (format!("{}/{}", self.name, member.name), member.numbers(), number),
+            None => (self.name.clone(), self.numbers, number),
+        }
     }
 }
 

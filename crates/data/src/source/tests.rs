@@ -187,10 +187,10 @@ fn broken_records_and_tables_say_what_is_wrong() {
         (
             "a.json",
             b"[{\"text\": \"a\"},\n {\"text\": \"b\"",
-            &["a", "not JSON: EOF while parsing an object at line 2 column 13"],
+            &["a", "not JSON: EOF while parsing an object (line 2, column 13 of the file)"],
         ),
-        ("a.json", b"[{\"text\": \"a\"}] x", &["a", "not JSON: trailing characters at line 1 column 17"]),
-        ("a.json", b"just text", &["not JSON: expected value at line 1 column 1"]),
+        ("a.json", b"[{\"text\": \"a\"}] x", &["a", "not JSON: trailing characters (line 1, column 17 of the file)"]),
+        ("a.json", b"just text", &["not JSON: expected value (line 1, column 1 of the file)"]),
         ("a.json", b" \n", &[]),
         ("a.csv", b"id,txt\n1,a\n", &["the table has no column `text`; did you mean `txt`?"]),
         ("a.csv", b"id,body\n1,a\n", &["the table has no column `text`; its columns: id, body"]),
@@ -199,6 +199,58 @@ fn broken_records_and_tables_say_what_is_wrong() {
     for (name, content, expected) in cases {
         assert_eq!(documents(&Folder::with(&[(name, content)]).config_of(&[name])), expected, "{name}");
     }
+}
+
+#[test]
+fn a_quote_that_stays_open_is_a_broken_record() {
+    let open = |line: u64| format!("{line}: a quoted field of this row has no closing quote");
+    let cases: [(&str, &[u8], &[&str]); 9] = [
+        ("a.csv", b"id,text\n1,a\n2,\"b\n3,c\n4,d\n", &["2: a", &open(3)]),
+        ("a.tsv", b"id\ttext\n1\ta\n2\t\"b\n3\tc", &["2: a", &open(3)]),
+        ("a.csv", b"id,text\n1,\"a\n2\"\n3,\"b", &["2: a\n2", &open(4)]),
+        ("a.csv", b"text\n\"it says \"\"yes\"\"", &[&open(2)]),
+        ("a.csv", b"text,\"id\n1,2\n3,4\n", &[&open(1)]),
+        ("a.csv", b"text\n\"closed\"\n5\" disk\n\"\"\"\"", &["2: closed", "3: 5\" disk", "4: \""]),
+        ("a.csv", b"text\r\na\r\n\r\n\"b\nc\"\r\n\"d", &["2: a", "4: b\nc", &open(6)]),
+        ("a.csv", b"text\n", &[]),
+        ("a.csv", b"\n\n", &[]),
+    ];
+    for (name, content, expected) in cases {
+        let folder = Folder::with(&[(name, content)]);
+        let inputs = listed(&folder.config()).0;
+        let (mut found, mut text, mut at) = (Vec::new(), Vec::new(), 0);
+        let _ = reading(&inputs)
+            .run(&mut |step| {
+                match step {
+                    Step::Begin { line, .. } => (at, text) = (line, Vec::new()),
+                    Step::Piece(piece) => text.extend(piece),
+                    Step::End { .. } => found.push(format!("{at}: {}", String::from_utf8_lossy(&text))),
+                    Step::Bad(SkipReason::BrokenRecord, cause) => found.push(format!("{at}: {cause}")),
+                    other => found.push(format!("{other:?}")),
+                }
+                Ok(ControlFlow::Continue(()))
+            })
+            .unwrap();
+        assert_eq!(found, expected, "{}", String::from_utf8_lossy(content));
+    }
+}
+
+#[test]
+fn rows_are_named_by_their_lines_whatever_ends_a_line() {
+    let blank = "\r\n".repeat(70_000);
+    let rows: String = (0..20_000).map(|row| format!("row {row}\r\n")).collect();
+    let folder = Folder::with(&[("a.csv", format!("text\r\n{rows}{blank}last\n\n\nvery last").as_bytes())]);
+    let inputs = listed(&folder.config()).0;
+    let mut lines = Vec::new();
+    let _ = reading(&inputs)
+        .run(&mut |step| {
+            if let Step::Begin { line, .. } = step {
+                lines.push(line);
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+    assert_eq!(lines, (2..20_002).chain([90_002, 90_005]).collect::<Vec<u64>>());
 }
 
 /// A zip archive of these files.
@@ -247,6 +299,45 @@ fn members_of_archives_are_read_as_files_of_a_folder() {
     let damaged = [&archive[..60], &[0xff; 9], &archive[69..]].concat();
     let folder = Folder::with(&[("1.zip", &damaged)]);
     assert!(documents(&folder.config()).iter().any(|text| text != &long && text.ends_with(" ...")), "a broken member");
+}
+
+#[test]
+fn members_from_the_current_folder_are_read_and_links_are_not() {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    for (name, content) in [("./a.txt", "a"), ("././b/c.txt", "c"), ("./.hidden", "x"), ("./b/./d.txt", "d")] {
+        writer.start_file(name, options).unwrap();
+        writer.write_all(content.as_bytes()).unwrap();
+    }
+    writer.add_symlink("link.txt", "a.txt", options).unwrap();
+    writer.add_directory("./b", options).unwrap();
+    let archive = writer.finish().unwrap().into_inner();
+    let folder = Folder::with(&[("1.zip", &archive)]);
+    assert_eq!(documents(&folder.config()), ["a", "c", "d"]);
+    let names = listed(&folder.config()).0[0].names();
+    assert_eq!(names.of(2 << LINE_BITS).replace(&folder.path(""), ""), "1.zip/b/c.txt");
+}
+
+#[test]
+fn members_of_archives_can_be_excluded() {
+    let archive = zip(&[("a.txt", b"a"), ("b/c.txt", b"c"), ("b/d.zip", b"PK"), ("e.md", b"e")]);
+    let folder = Folder::with(&[("1.zip", &archive)]);
+    let without = |globs: &[&str]| {
+        let exclude: Vec<String> = globs.iter().map(|glob| glob.to_string()).collect();
+        let by_folder = documents(&DataConfig { exclude: exclude.clone(), ..folder.config() });
+        assert_eq!(by_folder, documents(&DataConfig { exclude, ..folder.config_of(&["1.zip"]) }));
+        by_folder
+    };
+    assert_eq!(without(&["d.zip"]), ["a", "c", "e"]);
+    assert_eq!(without(&["b/**", "*.md"]), ["a"]);
+    let include = DataConfig { include: vec!["*.zip".into()], exclude: vec!["d.zip".into()], ..folder.config() };
+    assert_eq!(documents(&include), ["a", "c", "e"], "`include` chooses among the files of the folder");
+    let bytes = |exclude: &[&str]| {
+        let exclude = exclude.iter().map(|glob| glob.to_string()).collect();
+        let config = DataConfig { exclude, ..folder.config() };
+        crate::testing::corpus(&config, &crate::Tokenizer::bytes()).unwrap().0.statistics().bytes
+    };
+    assert_eq!((bytes(&["d.zip"]), bytes(&["d.zip", "*.md"])), (3, 2), "the cache tells them apart");
 }
 
 #[test]

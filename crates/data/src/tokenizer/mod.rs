@@ -57,9 +57,14 @@ impl Tokenizer {
     /// The tokenizer that [`crate::DataConfig::tokenizer`] names: `bytes`, or a file.
     ///
     /// # Errors
-    /// As [`Tokenizer::from_file`].
+    /// As [`Tokenizer::from_file`]; a usage fault for an empty name.
     pub fn open(name: &str) -> Result<Self> {
-        if name == BYTES { Ok(Self::bytes()) } else { Self::from_file(name) }
+        match name {
+            BYTES => Ok(Self::bytes()),
+            "" => Err(Fault::usage("data.tokenizer: the path is empty")
+                .hint("name a tokenizer.json, or `bytes`, which needs no file")),
+            path => Self::from_file(path),
+        }
     }
 
     /// Reads a `tokenizer.json`: Hugging Face's format, or what [`Tokenizer::save`] wrote for bytes. The document token is the

@@ -223,3 +223,22 @@ fn values_out_of_range() {
     hint: there are: 1
     ");
 }
+
+#[test]
+fn an_empty_path_is_a_usage_fault() {
+    let work = Work::new();
+    for (arguments, key) in [
+        (&["--data", ""][..], "data.sources"),
+        (&["--validation", ""], "data.validation"),
+        (&["--set", "data.test=['']"], "data.test"),
+        (&["--tokenizer", ""], "data.tokenizer"),
+        (&["--set", "data.cache=''"], "data.cache"),
+    ] {
+        let refusal = work.train(&[arguments, &["--steps", "1"]].concat()).refusal();
+        assert!(refusal.starts_with(&format!("exit 2\nerror: {key}: ")) && refusal.contains("\nhint: "), "{refusal}");
+    }
+    for command in [&["data", "stats", ""][..], &["data", "inspect", ""], &["tokenizer", "train", ""]] {
+        let refusal = work.run(command).refusal();
+        assert!(refusal.starts_with("exit 2\nerror: data.sources: a path is empty\nhint: "), "{command:?} {refusal}");
+    }
+}

@@ -64,15 +64,15 @@ fn records_without_the_text_name_what_they_have() {
     work.write("texts/package.json", "{\"name\": \"x\", \"version\": \"1\"}");
     insta::assert_snapshot!(work.run(&["data", "stats", "texts"]).refusal(), @r#"
     exit 3
-    error: texts/package.json:1: the record has no key `text`; its keys: name, version
-    hint: mend the line, name the key of the text in data.text_key, leave the file out (data.exclude), or skip such records: data.on_error = "skip"
+    error: texts/package.json, record 1: the record has no key `text`; its keys: name, version
+    hint: mend the record, name the key of the text in data.text_key, leave the file out (data.exclude), or skip such records: data.on_error = "skip"
     "#);
     work.write("texts/package.json", "a,b\n1,2\n");
     std::fs::rename(work.path("texts/package.json"), work.path("texts/table.csv")).unwrap();
     insta::assert_snapshot!(work.run(&["train", "llp-tiny", "--data", "texts"]).refusal(), @r#"
     exit 3
     error: texts/table.csv:1: the table has no column `text`; its columns: a, b
-    hint: mend the line, name the key of the text in data.text_key, leave the file out (data.exclude), or skip such records: data.on_error = "skip"
+    hint: mend the record, name the key of the text in data.text_key, leave the file out (data.exclude), or skip such records: data.on_error = "skip"
     "#);
     let stats = work.run(&["data", "stats", "texts", "--text-key", "b", "--json"]).succeeds().json();
     assert_eq!((&stats["documents"], &stats["bytes"]), (&1.into(), &1.into()));

@@ -125,6 +125,24 @@ fn everything_that_percept_writes_may_lie_among_texts() {
 }
 
 #[test]
+fn tensors_may_have_any_name_among_texts() {
+    let work = texts();
+    let (documents, bytes, _) = counted(&work);
+    train_here(&work, &["--steps", "2", "--run", "here"]).succeeds();
+    work.run(&["state", "save", "here", "--prompt", "The", "--out", "book.state"]).succeeds();
+    for name in ["model", "optimizer"] {
+        let from = work.path("here/checkpoints/step-000002").join(format!("{name}.safetensors"));
+        std::fs::copy(from, work.path(&format!("more/{name}.txt"))).unwrap();
+    }
+    let (documents_now, bytes_now, found) = counted(&work);
+    assert_eq!((documents_now, bytes_now), (documents, bytes), "{found}");
+    let found = found["first"].to_string();
+    for what in ["book.state (a state)", "more/model.txt (weights)", "more/optimizer.txt (moments of an optimizer)"] {
+        assert!(found.contains(&format!("\"./{what}\"")), "{what}: {found}");
+    }
+}
+
+#[test]
 fn a_run_is_no_text_and_no_place_for_one() {
     let work = texts();
     train_here(&work, &["--steps", "1"]).succeeds();

@@ -63,7 +63,12 @@ fn first_byte(reader: &mut impl BufRead) -> std::io::Result<Option<u8>> {
 fn broken(error: &serde_json::Error) -> (SkipReason, String) {
     match error.is_io() {
         true => (SkipReason::Unreadable, error.to_string()),
-        false => (SkipReason::BrokenRecord, format!("not JSON: {error}")),
+        false => {
+            let text = error.to_string();
+            let cause = text.split(" at line ").next().unwrap_or(&text);
+            let place = format!("line {}, column {} of the file", error.line(), error.column());
+            (SkipReason::BrokenRecord, format!("not JSON: {cause} ({place})"))
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod limit;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod record;
+mod rows;
 mod text;
 mod zip;
 
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use super::Compression;
 use super::decompress::Unpacked;
 use super::read::{Documents, Flow};
-use super::{SkipReason, Stamp};
+use super::{Filter, Numbers, SkipReason, Stamp};
 use crate::Format;
 pub(crate) use zip::Member;
 
@@ -47,12 +48,23 @@ pub(crate) enum Layout {
     Zip(Arc<[Member]>),
 }
 
+impl Layout {
+    /// What the numbers of its documents count.
+    pub(crate) fn numbers(&self) -> Numbers {
+        match self {
+            Layout::Json | Layout::Parquet => Numbers::Records,
+            Layout::Text | Layout::Jsonl | Layout::Table(_) | Layout::Zip(_) => Numbers::Lines,
+        }
+    }
+}
+
 impl Reader {
     /// How a file of this name is read; the members of an archive are listed.
     ///
     /// # Errors
     /// Why it cannot be, in words.
-    pub(crate) fn of(path: &Path, format: Format, key: &str, edition: u8) -> Result<Self, String> {
+    pub(crate) fn of(path: &Path, format: Format, key: &str, filter: &Filter<'_>) -> Result<Self, String> {
+        let edition = filter.edition();
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         let (compression, inner) = Compression::of(&name, edition);
         let layout = match layout(inner, format, edition) {
@@ -60,7 +72,7 @@ impl Reader {
             Named::Zip | Named::Parquet if compression != Compression::None => {
                 return Err("it is compressed twice: decompress it first".into());
             }
-            Named::Zip => Layout::Zip(zip::members(path, format, key, edition)?),
+            Named::Zip => Layout::Zip(zip::members(path, format, key, filter)?),
             Named::Parquet if cfg!(feature = "parquet") => Layout::Parquet,
             Named::Parquet => {
                 return Err("this build does not read Parquet: build it with the Cargo feature `parquet`".into());
@@ -73,13 +85,17 @@ impl Reader {
     pub(crate) fn describe(&self, file: &Stamp) -> String {
         let ending = file.path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
         let key = &self.key;
-        let layout = match self.layout {
+        let layout = match &self.layout {
             Layout::Text => format!("text {ending}"),
             Layout::Jsonl => format!("records {ending} {key}"),
             Layout::Json => format!("json {ending} {key}"),
             Layout::Table(separator) => format!("table {separator} {ending} {key}"),
             Layout::Parquet => format!("parquet {key}"),
-            Layout::Zip(_) => format!("zip {key}"),
+            // The content says nothing about which of its members are read.
+            Layout::Zip(members) => {
+                let indices: Vec<_> = members.iter().map(|member| member.index.to_string()).collect();
+                format!("zip {key} members {}", indices.join(" "))
+            }
         };
         // What the first edition decompressed goes by the ending alone.
         match self.compression {
