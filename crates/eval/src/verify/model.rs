@@ -85,8 +85,7 @@ impl ModelSubject {
             None => (0, Rows::plain(tokens, 0)),
             Some(windows) => {
                 let window = windows.window(tokens);
-                let history = window.split - window.start;
-                (window.start, Rows { history, latents: tokens - window.split, start: 0 })
+                (window.start, window.rows(tokens))
             }
         }
     }
