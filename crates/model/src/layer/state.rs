@@ -88,11 +88,6 @@ pub struct LayerState {
 }
 
 impl LayerState {
-    /// True before anything was seen.
-    pub fn is_empty(&self) -> bool {
-        self.tensors.is_empty()
-    }
-
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.tensors.clear();
