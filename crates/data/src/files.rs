@@ -3,12 +3,15 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use percept_fault::{IoContext, Result};
 use tempfile::NamedTempFile;
 
 /// Suffix of files that are still being written; a crash leaves at most such a file behind, hidden, so that nobody reads it as text.
 pub(crate) const PARTIAL: &str = ".partial";
+/// Partial files older than this were left by a process that was killed.
+const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
 /// An empty file beside `path` under a temporary name, to be given to [`finish`].
 pub(crate) fn begin(path: &Path) -> Result<NamedTempFile> {
@@ -39,6 +42,19 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = begin(path)?;
     file.write_all(bytes).at("write", path)?;
     finish(file, path)
+}
+
+/// Removes what killed processes left beside `path`; where that fails, it is only space.
+pub(crate) fn remove_abandoned(path: &Path) {
+    let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+    for entry in entries.into_iter().flatten().flatten() {
+        let is_partial = entry.file_name().to_string_lossy().ends_with(PARTIAL);
+        let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok();
+        let age = modified.and_then(|time| time.elapsed().ok()).unwrap_or_default();
+        if is_partial && age > ABANDONED {
+            std::fs::remove_file(entry.path()).ok();
+        }
+    }
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -18,7 +18,7 @@ use percept_fault::{Fault, IoContext, Result};
 pub(crate) use file::of_file;
 pub use file::{CHART_MARK, PAGE_MARK};
 
-use crate::source::Identity;
+use crate::identity::Identity;
 use crate::{DataConfig, files};
 
 /// The hidden file that marks a folder.

@@ -9,9 +9,9 @@ use std::time::Duration;
 use percept_fault::{Fault, IoContext, Result, path_text};
 use sha2::{Digest, Sha256};
 
-use super::stream::Stream;
-use crate::corpus::remove_abandoned;
+use crate::files::remove_abandoned;
 use crate::mark::tagged_folder;
+use crate::stream::Stream;
 use crate::tokenizer::hex;
 use crate::{DataConfig, Format, Phase, Progress, SourceConfig, Watch, files};
 

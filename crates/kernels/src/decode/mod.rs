@@ -6,14 +6,14 @@
 
 mod codec;
 mod log_softmax;
-mod packed;
+mod packed_linear;
 mod pages;
 mod ring;
 mod team;
 
 pub use codec::WeightPrecision;
 pub use log_softmax::log_softmax;
-pub use packed::{Epilogue, PackedLinear, Source};
+pub use packed_linear::{Epilogue, PackedLinear, Source};
 pub use pages::Pages;
 pub use ring::RingAttention;
 pub use team::{Crew, Team};
