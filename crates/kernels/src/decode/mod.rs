@@ -5,10 +5,12 @@
 //! fixed order, so results depend neither on timing nor on the number of threads or streams.
 
 mod codec;
+mod global;
 mod log_softmax;
 mod packed_linear;
 mod pages;
 mod ring;
+mod sync;
 mod team;
 
 pub use codec::WeightPrecision;
