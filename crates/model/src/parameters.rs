@@ -124,7 +124,7 @@ pub(crate) fn fingerprint(model: &LanguageModel) -> String {
         hash.update(path.as_bytes());
         hash.update(tensor.data.into_data().as_bytes());
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    percept_files::hex(&hash.finalize())
 }
 
 fn without_autodiff<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {

@@ -7,6 +7,8 @@
 //!
 //! The crate prints nothing and knows no mixer by name.
 
+use percept_files as durable;
+
 mod checkpoint;
 mod claim;
 mod config;
@@ -15,13 +17,11 @@ mod copies;
 mod device;
 mod divergence;
 mod document;
-mod durable;
 mod environment;
 mod keys;
 mod layering;
 mod load;
 mod lock;
-pub mod lossy;
 mod memory;
 mod metrics;
 mod metrics_file;
@@ -56,7 +56,6 @@ pub use continuation::{Continuation, ScheduleChoice};
 pub use device::{DeviceChoice, DeviceKind};
 pub use divergence::Divergence;
 pub use document::Document;
-pub use durable::{write_file, write_folder};
 pub use environment::Environment;
 pub use layering::Override;
 pub use load::{LoadedRun, load_run, names_weights};

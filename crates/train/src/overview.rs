@@ -12,10 +12,10 @@ use serde::Serialize;
 
 use crate::config::RunConfig;
 use crate::lock;
-use crate::lossy;
 use crate::metrics::{Metrics, StepMetrics, ValidationMetrics};
 use crate::metrics_file::{MetricsFile, read_metrics};
 use crate::run_folder::RunFolder;
+use percept_files::json;
 
 /// How deep below a folder runs are looked for.
 const DEPTH: usize = 3;
@@ -80,7 +80,7 @@ impl RunStatus {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Overview {
     /// The run folder.
-    #[serde(serialize_with = "lossy::path")]
+    #[serde(serialize_with = "json::path")]
     pub run: PathBuf,
     /// How it stands.
     pub status: RunStatus,

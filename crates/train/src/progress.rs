@@ -159,7 +159,7 @@ impl Progress {
 
 /// Objects are kept sorted by key, so equal values have equal text.
 fn checksum(value: &Value) -> String {
-    Sha256::digest(value.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+    percept_files::hex(&Sha256::digest(value.to_string()))
 }
 
 /// The sampler's place as it is stored.
