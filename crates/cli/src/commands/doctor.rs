@@ -6,7 +6,7 @@ use percept::model::ops::Precision;
 use percept::train::{DeviceKind, Memory};
 use serde::Serialize;
 
-use crate::cli::Global;
+use crate::arguments::Global;
 use crate::human;
 use crate::machine;
 use crate::terminal::Style;

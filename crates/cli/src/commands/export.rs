@@ -11,8 +11,8 @@ use percept::model::{LanguageModel, weights};
 use percept::train::{RunConfig, RunFolder};
 use serde::Serialize;
 
-use super::run_args::RunArgs;
-use crate::cli::Global;
+use crate::arguments::Global;
+use crate::arguments::run::RunArgs;
 
 /// Arguments of `percept export`.
 #[derive(Debug, Args)]

@@ -13,9 +13,9 @@ use percept::model::properties::Properties;
 use percept::train::{LoadedRun, Memory};
 use serde::Serialize;
 
-use super::run_args::{PromptArgs, RunArgs};
-use super::weights::Weights;
-use crate::cli::Global;
+use crate::arguments::Global;
+use crate::arguments::Weights;
+use crate::arguments::run::{PromptArgs, RunArgs};
 use crate::human;
 use crate::terminal::{Format, Terminal, write_stdout};
 

@@ -10,9 +10,9 @@ use percept::train::{DeviceChoice, RunConfig, is_padded, resolve_model};
 use percept::{Fault, Result};
 use serde::Serialize;
 
-use super::config_args::{resolve_named, sets};
 use super::export::write_folder;
-use crate::cli::Global;
+use crate::arguments::Global;
+use crate::arguments::config::{resolve_named, sets};
 use crate::human;
 use crate::terminal::Terminal;
 

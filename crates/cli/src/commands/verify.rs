@@ -9,8 +9,8 @@ use percept::train::{DEFAULT_PRESET, Device, DeviceChoice, Memory, Which, load_r
 use percept::verify::{Check, Effort, ModelSubject, Report, parity, reduced, verify};
 use percept::{Fault, Result};
 
-use super::config_args::resolve_named;
-use crate::cli::Global;
+use crate::arguments::Global;
+use crate::arguments::config::resolve_named;
 use crate::terminal::{Style, Terminal};
 
 /// Tokens where the configuration leaves their number to a tokenizer.

@@ -14,8 +14,8 @@ use super::measured::Measure;
 use super::report::{Details, Report, Timed};
 use super::subject::{Subject, random_tokens};
 use super::timing::Times;
-use crate::cli::Global;
-use crate::commands::weights::Weights;
+use crate::arguments::Global;
+use crate::arguments::Weights;
 use crate::meter::Meter;
 
 /// Tokens at the end of the prompt that are fed one by one, to warm up what writing uses.

@@ -7,7 +7,7 @@ use percept::train::Override;
 use super::against::AgainstArgs;
 use super::report::Report;
 use super::subject::{ModelArgs, Subject};
-use crate::cli::Global;
+use crate::arguments::Global;
 
 /// A task that times a model.
 pub(super) trait Measure: Args {

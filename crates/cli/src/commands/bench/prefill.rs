@@ -12,7 +12,7 @@ use super::measured::Measure;
 use super::report::{Details, Report, Timed};
 use super::subject::{Subject, random_tokens};
 use super::timing::Times;
-use crate::cli::Global;
+use crate::arguments::Global;
 
 /// Arguments of `percept bench prefill`.
 #[derive(Debug, Args)]

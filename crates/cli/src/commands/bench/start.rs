@@ -18,7 +18,7 @@ use super::measured::Measure;
 use super::report::{Details, Report, Timed};
 use super::subject::Subject;
 use super::timing::{Times, WARM_UP};
-use crate::cli::Global;
+use crate::arguments::Global;
 use crate::commands::export::write_folder;
 use crate::meter::Meter;
 

@@ -18,10 +18,10 @@ use percept::{Fault, Result};
 use serde::Serialize;
 
 use self::corpus::{Corpus, Document};
-use super::config_args::sets;
-use super::run_args::unused_folder;
+use crate::arguments::Global;
+use crate::arguments::config::sets;
+use crate::arguments::run::unused_folder;
 use crate::chart::chart;
-use crate::cli::Global;
 use crate::fit::ForceArgs;
 use crate::terminal::{Style, Terminal, invocation};
 use crate::training::{Training, conclude};

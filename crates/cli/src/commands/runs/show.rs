@@ -8,7 +8,7 @@ use percept::train::{Metrics, Overview, RunFolder, metrics};
 use serde::Serialize;
 
 use super::view::{Curve, age, steps, with_unit};
-use crate::cli::Global;
+use crate::arguments::Global;
 use crate::human;
 use crate::screen;
 use crate::terminal::{Style, Terminal};

@@ -7,7 +7,7 @@ use percept::data::DataConfig;
 use percept::train::{DEFAULT_PRESET, NO_PRESET, Override, RunConfig, RunFolder, Sources, resolve};
 use percept::{Fault, Result};
 
-use crate::cli::Global;
+use crate::arguments::Global;
 
 /// A configuration: a preset or a file, with changes on top.
 #[derive(Debug, Clone, Args)]
@@ -69,7 +69,7 @@ fn is_file(name: &str) -> bool {
 ///
 /// # Errors
 /// A usage fault where the value of one is not UTF-8.
-pub(super) fn environment() -> Result<Vec<Override>> {
+pub(crate) fn environment() -> Result<Vec<Override>> {
     let mut variables = Vec::new();
     for (name, value) in std::env::vars_os() {
         let Some(name) = name.to_str().filter(|name| name.starts_with("PERCEPT_")) else { continue };

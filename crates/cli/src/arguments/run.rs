@@ -10,7 +10,7 @@ use percept::fault::IoContext;
 use percept::train::{DeviceChoice, LoadedRun, Which, load_run};
 use percept::{Fault, Result};
 
-use crate::cli::Global;
+use crate::arguments::Global;
 
 /// A trained run.
 #[derive(Debug, Clone, Args)]
