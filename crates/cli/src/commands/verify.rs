@@ -6,7 +6,7 @@ use clap::Args;
 use percept::model::ModelConfig;
 use percept::model::properties::Properties;
 use percept::train::{DEFAULT_PRESET, Device, DeviceChoice, Memory, Which, load_run, names_weights};
-use percept::verify::{Check, Effort, ModelSubject, Report, parity, reduced, verify};
+use percept::verify::{Check, Effort, ModelSubject, Verdict, parity, reduced, verify};
 use percept::{Fault, Result};
 
 use crate::arguments::Global;
@@ -103,7 +103,7 @@ fn print(terminal: &Terminal, check: &Check) -> Result<()> {
     ))
 }
 
-fn conclude(terminal: &Terminal, report: &Report) -> Result<()> {
+fn conclude(terminal: &Terminal, report: &Verdict) -> Result<()> {
     if report.passed {
         terminal.say(format!("{}: all checks hold", report.model));
         return Ok(());

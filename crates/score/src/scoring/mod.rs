@@ -370,7 +370,7 @@ impl Pass<'_> {
     }
 
     /// Adds a window as a row: input `i` is the token before target `i`.
-    fn append(&self, batch: &mut Batch, window: &protocol::Window) {
+    fn append(&self, batch: &mut Batch, window: &protocol::ScoringWindow) {
         let Range { start, end } = window.inputs;
         if start == 0 {
             batch.tokens.push(self.document_token);

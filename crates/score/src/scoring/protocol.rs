@@ -55,7 +55,7 @@ impl std::fmt::Display for Protocol {
 ///
 /// The inputs are the document token and the text's tokens but the last; input `i` predicts target `i`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Window {
+pub(crate) struct ScoringWindow {
     /// Inputs that the window holds.
     pub inputs: Range<usize>,
     /// Targets that it scores: the last ones of `inputs`.
@@ -71,7 +71,7 @@ pub(crate) fn windows(
     window: usize,
     stride: usize,
     scorable: usize,
-) -> impl Iterator<Item = Window> {
+) -> impl Iterator<Item = ScoringWindow> {
     let first = window.min(scorable).max(targets.start + stride);
     let mut from = targets.start;
     std::iter::from_fn(move || {
@@ -79,7 +79,7 @@ pub(crate) fn windows(
             return None;
         }
         let to = if from == targets.start { first } else { from + stride }.min(targets.end);
-        let window = Window { inputs: to.saturating_sub(window)..to, targets: from..to };
+        let window = ScoringWindow { inputs: to.saturating_sub(window)..to, targets: from..to };
         from = to;
         Some(window)
     })
@@ -95,22 +95,22 @@ mod tests {
     fn the_first_window_scores_all_and_the_rest_their_last_targets() {
         let all: Vec<_> = windows(0..11, 6, 2, usize::MAX).collect();
         let expected = [(0..6, 0..6), (2..8, 6..8), (4..10, 8..10), (5..11, 10..11)];
-        assert_eq!(all, expected.map(|(inputs, targets)| Window { inputs, targets }));
+        assert_eq!(all, expected.map(|(inputs, targets)| ScoringWindow { inputs, targets }));
     }
 
     #[test]
     fn a_model_that_scores_few_rows_gets_growing_windows_first() {
         let all: Vec<_> = windows(0..8, 6, 2, 3).collect();
         let expected = [(0..3, 0..3), (0..5, 3..5), (1..7, 5..7), (2..8, 7..8)];
-        assert_eq!(all, expected.map(|(inputs, targets)| Window { inputs, targets }));
+        assert_eq!(all, expected.map(|(inputs, targets)| ScoringWindow { inputs, targets }));
     }
 
     #[test]
     fn leading_context_is_not_scored() {
         // The published comparison of the bench: windows of 1024, the last 512 targets of each.
         let all: Vec<_> = windows(512..2048, 1024, 512, usize::MAX).collect();
-        assert_eq!(all[0], Window { inputs: 0..1024, targets: 512..1024 });
-        assert_eq!(all[2], Window { inputs: 1024..2048, targets: 1536..2048 });
+        assert_eq!(all[0], ScoringWindow { inputs: 0..1024, targets: 512..1024 });
+        assert_eq!(all[2], ScoringWindow { inputs: 1024..2048, targets: 1536..2048 });
     }
 
     proptest! {
