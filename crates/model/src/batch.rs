@@ -38,6 +38,13 @@ impl Batch {
         }
     }
 
+    /// How many targets of the last `latents` positions of every window are scored.
+    pub fn scored(&self, latents: usize) -> usize {
+        let skip = self.length - latents;
+        let last = self.targets.chunks(self.length).flat_map(|row| &row[skip..]);
+        last.filter(|&&target| target != IGNORED).count()
+    }
+
     /// Targets of the last `latents` positions of every window.
     pub fn last_targets(&self, latents: usize) -> Vec<u32> {
         let skip = self.length - latents;

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use percept_data::Tokenizer;
 use percept_fault::Result;
-use percept_model::{LanguageModel, Session};
+use percept_model::{InferenceModel, Session};
 
 use crate::config::SampleConfig;
 
 /// Prompt and continuation. The draws depend on `seed` alone, so samples of a run can be compared.
 pub(crate) fn sample(
-    model: Arc<LanguageModel>,
+    model: Arc<InferenceModel>,
     tokenizer: &Tokenizer,
     config: &SampleConfig,
     seed: u64,
