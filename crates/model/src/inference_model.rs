@@ -115,7 +115,7 @@ fn fingerprint(model: &LanguageModel) -> String {
         hash.update(path.as_bytes());
         hash.update(tensor.data.into_data().as_bytes());
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    percept_files::hex(&hash.finalize())
 }
 
 /// Flat weights rounded to what packing keeps of them.

@@ -12,8 +12,6 @@
 //! nothing and knows no mixer by name.
 
 mod config;
-mod durable;
-pub mod lossy;
 mod machine;
 mod run;
 mod sample;
@@ -29,7 +27,6 @@ pub use config::presets::{DEFAULT_PRESET, NO_PRESET, Preset, preset, presets};
 pub use config::resolve::{Sources, resolve, resolve_model, resolve_preset};
 pub use config::schedule::{Decay, Schedule};
 pub use config::{Recompute, RunConfig, SampleConfig, TrainConfig};
-pub use durable::{write_file, write_folder};
 pub use machine::device::{DeviceChoice, DeviceKind};
 pub use machine::memory::Memory;
 pub use machine::precision::{Bf16Support, PrecisionChoice};

@@ -17,11 +17,10 @@ use sha2::{Digest, Sha256};
 use super::cache_folder::{unwritable, writable};
 use super::format::Cache;
 use super::{Recipe, build};
-use crate::files;
 use crate::mark::tagged_folder;
 use crate::progress::go_on;
 use crate::source::{Input, InputKind, Stamp};
-use crate::tokenizer::{hex, sha256_hex};
+use crate::tokenizer::sha256_hex;
 use crate::{Phase, Progress, Watch};
 
 /// A file changed less than this ago may change again without another time stamp, so the index does not trust it yet.
@@ -143,7 +142,7 @@ fn content_key(recipe: &Recipe<'_>, watch: &mut dyn Watch<'_>) -> Result<String>
         }
         rest = others;
     }
-    Ok(hex(&hash.finalize()))
+    Ok(percept_files::hex(&hash.finalize()))
 }
 
 /// What an input is, apart from where it is and what it holds.
@@ -174,7 +173,7 @@ fn hash_file(input: &Input, stop: &AtomicBool, read_so_far: &mut dyn FnMut(u64))
         Ok(())
     };
     match hash_all() {
-        Ok(()) => hex(&hash.finalize()),
+        Ok(()) => percept_files::hex(&hash.finalize()),
         Err(error) => format!("unreadable: {error}"),
     }
 }
@@ -208,7 +207,7 @@ pub(super) fn remember<T: Serialize>(recipe: &Recipe<'_>, key: &str, value: &T) 
     }
     let json = serde_json::to_vec(value).map_err(|error| Fault::internal("index entry").because(error))?;
     tagged_folder(recipe.cache, INDEX)?;
-    files::write(&index_path(recipe.cache, key), &json)
+    percept_files::write_with_folder(&index_path(recipe.cache, key), &json)
 }
 
 fn index_path(folder: &Path, key: &str) -> PathBuf {
@@ -219,7 +218,7 @@ fn index_path(folder: &Path, key: &str) -> PathBuf {
 pub(crate) fn remove_abandoned(path: &Path) {
     let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
     for entry in entries.into_iter().flatten().flatten() {
-        let is_partial = entry.file_name().to_string_lossy().ends_with(files::PARTIAL);
+        let is_partial = entry.file_name().to_string_lossy().ends_with(percept_files::PARTIAL);
         let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok();
         let age = modified.and_then(|time| time.elapsed().ok()).unwrap_or_default();
         if is_partial && age > ABANDONED {

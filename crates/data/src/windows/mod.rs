@@ -15,8 +15,8 @@ pub(crate) use position::description;
 use position::{PartPosition, chain, fingerprint};
 use sequence::{Layout, Window};
 
-use crate::random::Permutation;
 use crate::{Packing, Part};
+use percept_random::Permutation;
 
 /// A target that is not trained or scored.
 pub const IGNORED: u32 = u32::MAX;
@@ -213,7 +213,7 @@ impl Windows {
 
     /// Hash of all windows returned so far, in order, as hexadecimal digits: equal for runs that saw equal data.
     pub fn order_hash(&self) -> String {
-        crate::tokenizer::hex(&self.order_hash)
+        percept_files::hex(&self.order_hash)
     }
 }
 
@@ -281,7 +281,7 @@ impl Sampler {
 }
 
 fn epoch_of(key: u64, part: &Part, epoch: u64, options: WindowOptions) -> (Layout, Permutation) {
-    let seed = crate::random::hash(&[options.seed, key]);
+    let seed = percept_random::hash(&[options.seed, key]);
     let layout = Layout::new(part, options.packing, options.window as u64, seed, epoch);
     let order = Permutation::new(layout.count(), &[SHUFFLE_KEY, seed, epoch]);
     (layout, order)

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::grid::Grid;
-use crate::random::Permutation;
 use crate::{Packing, Part};
+use percept_random::Permutation;
 
 /// Keep the uses of one seed apart.
 const PHASE_KEY: u64 = 0x7068_6173;
@@ -36,7 +36,7 @@ impl Layout {
         let count = part.documents.len() as u64;
         match packing {
             Packing::Document => {
-                let seed = crate::random::hash(&[PHASE_KEY, seed, epoch]);
+                let seed = percept_random::hash(&[PHASE_KEY, seed, epoch]);
                 let windows = (0..part.documents.len()).map(|at| document_grid(part, at, window, seed).count());
                 Layout::Documents { first_windows: sums(windows), seed }
             }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use percept_fault::{IoContext, Result};
 
-use crate::durable::{self, ASIDE, TEMPORARY};
 use crate::run::progress::{FileMark, Progress, Used};
+use percept_files::{ASIDE, TEMPORARY};
 
 /// The checkpoints of a run.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ impl Checkpoints {
                 continue;
             }
             if name.starts_with(TEMPORARY) {
-                durable::remove_folder(&self.folder.join(name))?;
+                percept_files::remove_folder(&self.folder.join(name))?;
             }
         }
         Ok(())
@@ -62,9 +62,9 @@ impl Checkpoints {
     /// Until the last rename nothing bears the checkpoint's name; a failure leaves no trace.
     pub(crate) fn save(&self, progress: &mut Progress, write: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let path = self.path(progress.step);
-        let staging = durable::temporary_beside(&path)?;
-        durable::remove_folder(&staging)?;
-        let saved = stage(&staging, progress, write).and_then(|()| durable::replace_folder(&staging, &path));
+        let staging = percept_files::temporary_beside(&path)?;
+        percept_files::remove_folder(&staging)?;
+        let saved = stage(&staging, progress, write).and_then(|()| percept_files::replace_folder(&staging, &path));
         if let Err(fault) = saved {
             let _ = fs::remove_dir_all(&staging);
             return Err(fault);
@@ -98,7 +98,7 @@ impl Checkpoints {
         let steps = self.steps()?;
         for &step in &steps[..steps.len().saturating_sub(keep)] {
             if Some(step) != best {
-                durable::remove_folder(&self.path(step))?;
+                percept_files::remove_folder(&self.path(step))?;
             }
         }
         Ok(())
@@ -142,7 +142,7 @@ fn stage(staging: &Path, progress: &mut Progress, write: impl FnOnce(&Path) -> R
     progress.files.clear();
     for entry in fs::read_dir(staging).at("read", staging)? {
         let path = entry.at("read", staging)?.path();
-        durable::sync_file(&path)?;
+        percept_files::sync_file(&path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         progress.files.insert(name, FileMark::of(&path)?);
     }
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn a_save_that_was_killed_leaves_the_last_checkpoint_and_is_swept_up() {
         let run = Run::with_steps(&[5]);
-        let staging = durable::temporary_beside(&run.checkpoints.path(10)).unwrap();
+        let staging = percept_files::temporary_beside(&run.checkpoints.path(10)).unwrap();
         fs::create_dir(&staging).unwrap();
         fs::write(staging.join("model"), "half").unwrap();
         assert_eq!(run.newest(), (Some(5), vec![]));

@@ -8,7 +8,6 @@ use std::fs;
 use percept_data::{Made, Marked, mark_folder};
 use percept_fault::{IoContext, Result};
 
-use crate::durable;
 use crate::run::lock::{self, Lock};
 use crate::run::run_folder::RunFolder;
 
@@ -50,11 +49,11 @@ impl<'a> Claim<'a> {
             return Ok(());
         };
         if self.marked.is_new {
-            return durable::remove_folder(self.folder.path());
+            return percept_files::remove_folder(self.folder.path());
         }
         // Only where it is empty; that it stays does no harm.
         let _ = fs::remove_dir(self.folder.samples_path());
-        durable::remove_file(&lock_path)?;
+        percept_files::remove_file(&lock_path)?;
         self.marked.unmark()
     }
 }

@@ -5,7 +5,6 @@ use std::path::Path;
 use percept_fault::{Fault, IoContext, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::durable;
 use crate::machine::precision::PrecisionChoice;
 
 /// The parts of the environment that the numbers of a run depend on.
@@ -48,7 +47,7 @@ impl Environment {
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         let json = serde_json::to_string_pretty(self)
             .map_err(|error| Fault::internal("cannot write the environment").because(error))?;
-        durable::write_file(path, json.as_bytes())
+        percept_files::write_file(path, json.as_bytes())
     }
 
     /// What differs from the environment in a file, in words; `None` where nothing does or nothing is known.

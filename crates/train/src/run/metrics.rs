@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use percept_fault::{Fault, IoContext, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::durable;
 use crate::run::metrics_file::{MetricsFile, Resumed};
 use crate::run::tensorboard::{EventLog, Others};
 
@@ -91,7 +90,7 @@ impl MetricsLog {
     pub(crate) fn open(path: &Path, step: u64) -> Result<(Self, Option<String>)> {
         let mut found = if path.exists() { MetricsFile::read(path)? } else { MetricsFile::default() };
         let file = OpenOptions::new().append(true).create(true).open(path).at("open", path)?;
-        durable::sync_folder(path.parent().unwrap_or(path))?;
+        percept_files::sync_folder(path.parent().unwrap_or(path))?;
         let was_empty = found.lines.is_empty();
         let mut log = Self { file, path: path.to_owned(), kept: Vec::new(), was_empty, events: None };
         if found.is_cut {

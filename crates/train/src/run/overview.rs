@@ -7,11 +7,11 @@ use std::time::SystemTime;
 
 use percept_data::Identity;
 use percept_fault::{Fault, IoContext, Result};
+use percept_files::json;
 use percept_model::properties::Properties;
 use serde::Serialize;
 
 use crate::config::RunConfig;
-use crate::lossy;
 use crate::run::lock;
 use crate::run::metrics::{Metrics, StepMetrics, ValidationMetrics};
 use crate::run::metrics_file::{MetricsFile, read_metrics};
@@ -80,7 +80,7 @@ impl RunStatus {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Overview {
     /// The run folder.
-    #[serde(serialize_with = "lossy::path")]
+    #[serde(serialize_with = "json::path")]
     pub run: PathBuf,
     /// How it stands.
     pub status: RunStatus,

@@ -9,8 +9,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::durable;
-
 /// What a run knows besides weights and moments.
 ///
 /// Dropout masks and samples depend on the seed and the step alone, so there is no other random state.
@@ -100,7 +98,7 @@ impl Used {
 impl FileMark {
     /// The mark of a file as it is on the disk.
     pub(crate) fn of(path: &Path) -> Result<Self> {
-        Ok(Self { bytes: fs::metadata(path).at("read", path)?.len(), sha256: durable::sha256(path)? })
+        Ok(Self { bytes: fs::metadata(path).at("read", path)?.len(), sha256: percept_files::sha256(path)? })
     }
 }
 
@@ -130,7 +128,7 @@ impl Progress {
             fields.insert("sha256".into(), checksum.into());
         }
         let text = serde_json::to_string_pretty(&value).map_err(internal)?;
-        durable::write_file(&folder.join(PROGRESS), text.as_bytes())
+        percept_files::write_file(&folder.join(PROGRESS), text.as_bytes())
     }
 
     /// Reads `progress.json` and compares the files of the folder with their marks: all lengths, and the contents of those
@@ -146,7 +144,7 @@ impl Progress {
             if bytes != mark.bytes {
                 return Err(broken(&path, &format!("has {bytes} bytes instead of {}", mark.bytes)));
             }
-            if used.includes(name) && durable::sha256(&path)? != mark.sha256 {
+            if used.includes(name) && percept_files::sha256(&path)? != mark.sha256 {
                 return Err(broken(&path, "has changed since it was written"));
             }
         }
@@ -175,7 +173,7 @@ impl Progress {
 
 /// Objects are kept sorted by key, so equal values have equal text.
 fn checksum(value: &Value) -> String {
-    Sha256::digest(value.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+    percept_files::hex(&Sha256::digest(value.to_string()))
 }
 
 fn broken(path: &Path, what: &str) -> Fault {

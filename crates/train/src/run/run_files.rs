@@ -10,7 +10,6 @@ use super::metrics::{Metrics, MetricsLog};
 use super::progress::Progress;
 use super::run_folder::RunFolder;
 use crate::config::TrainConfig;
-use crate::durable;
 
 /// What one process of a run writes.
 #[derive(Debug)]
@@ -42,7 +41,7 @@ impl RunFiles {
         if train.tensorboard {
             metrics = metrics.with_events(&folder.tensorboard_path(), progress.seconds)?;
         }
-        durable::remove_file(&folder.diverged_path())?;
+        percept_files::remove_file(&folder.diverged_path())?;
         let saved = (progress.step > 0).then_some(progress.step);
         folder.write_names(saved, progress.best.map(|best| best.step))?;
         let checkpoints = folder.checkpoints();
@@ -56,7 +55,7 @@ impl RunFiles {
 
     /// Keeps a sample.
     pub(crate) fn write_sample(&self, step: u64, text: &str) -> Result<()> {
-        durable::write_file(&self.folder.samples_path().join(format!("step-{step:06}.txt")), text.as_bytes())
+        percept_files::write_file(&self.folder.samples_path().join(format!("step-{step:06}.txt")), text.as_bytes())
     }
 
     /// Saves a checkpoint, moves the names to it and removes old ones; where it is.
@@ -83,6 +82,6 @@ impl RunFiles {
 
     /// Notes why the run diverged.
     pub(crate) fn mark_diverged(&self, fault: &Fault) -> Result<()> {
-        durable::write_file(&self.folder.diverged_path(), format!("{fault}\n").as_bytes())
+        percept_files::write_file(&self.folder.diverged_path(), format!("{fault}\n").as_bytes())
     }
 }

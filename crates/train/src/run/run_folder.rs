@@ -9,7 +9,6 @@ use percept_fault::{Fault, IoContext, Result};
 use crate::config::RunConfig;
 use crate::config::layering::Override;
 use crate::config::resolve::resolve_over;
-use crate::durable;
 use crate::run::checkpoint::{Broken, Checkpoint, Checkpoints};
 use crate::run::lock::Lock;
 use crate::run::progress::{Progress, Used};
@@ -209,7 +208,7 @@ impl RunFolder {
         let _lock = Lock::acquire(&self.lock_path())?;
         // The names first: what they name is there as long as they are.
         self.write_names(None, None)?;
-        durable::remove_folder(&folder)
+        percept_files::remove_folder(&folder)
     }
 
     pub(crate) fn checkpoints(&self) -> Checkpoints {
@@ -230,8 +229,8 @@ impl RunFolder {
         for (name, step) in [("latest", latest), ("best", best)] {
             let path = self.name_path(name);
             match step {
-                Some(step) => durable::write_file(&path, format!("step-{step:06}\n").as_bytes())?,
-                None => durable::remove_file(&path)?,
+                Some(step) => percept_files::write_file(&path, format!("step-{step:06}\n").as_bytes())?,
+                None => percept_files::remove_file(&path)?,
             }
         }
         Ok(())

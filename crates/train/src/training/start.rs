@@ -17,7 +17,6 @@ use super::state::State;
 use super::streams;
 use super::text_source::{TextSource, windows};
 use crate::config::RunConfig;
-use crate::durable;
 use crate::machine::device::DeviceChoice;
 use crate::machine::precision::Bf16Support;
 use crate::run::claim::Claim;
@@ -249,5 +248,5 @@ fn check_initial(initial: &LoadedRun, model: &ModelConfig, tokenizer: &Tokenizer
 
 /// Writes the configuration that the run folder keeps.
 pub(crate) fn write_config(folder: &RunFolder, config: &RunConfig) -> Result<()> {
-    durable::write_file(&folder.config_path(), config.to_run_file()?.as_bytes())
+    percept_files::write_file(&folder.config_path(), config.to_run_file()?.as_bytes())
 }

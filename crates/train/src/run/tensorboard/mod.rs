@@ -12,7 +12,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use percept_fault::{IoContext, Result};
 
-use crate::durable;
 use crate::run::metrics::Metrics;
 
 /// What becomes of the event files of earlier sessions.
@@ -79,7 +78,7 @@ impl EventLog {
             let path = entry.at("read", folder)?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if path != self.path && name.starts_with("events.out.tfevents.") {
-                durable::remove_file(&path)?;
+                percept_files::remove_file(&path)?;
             }
         }
         Ok(())
