@@ -6,6 +6,13 @@ use percept_fault::{Fault, Result};
 pub const IGNORED: u32 = u32::MAX;
 
 /// `rows` windows of `length` tokens, row-major.
+///
+/// ```
+/// use percept_model::{Batch, IGNORED};
+/// let batch = Batch { tokens: vec![1, 2, 3, 4], targets: vec![2, 3, 4, IGNORED], rows: 2, length: 2 };
+/// assert_eq!((batch.scored(2), batch.last_targets(1)), (3, vec![3, IGNORED]));
+/// assert!(batch.validate(4).unwrap_err().is_usage());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// `[rows * length]` input tokens.

@@ -34,6 +34,17 @@ pub struct OutputHead {
 
 /// A language model over tokens: weights, configuration, layers. To run it on streams of text, make it an
 /// [`InferenceModel`](crate::InferenceModel).
+///
+/// ```
+/// use percept_model::{LanguageModel, ModelConfig};
+/// # fn main() -> percept_fault::Result<()> {
+/// let config = ModelConfig { vocab: 257, dim: 16, depth: 2, heads: 2, context: 16, segment: 4, ..Default::default() };
+/// let model = LanguageModel::new(&config, 7, &Default::default())?;
+/// let tokens = [104, 101, 108, 108, 111, 32, 121, 111];
+/// let logits = model.forward(&tokens, 1, model.window_rows(tokens.len()))?;
+/// assert_eq!(logits.dims(), [1, 8, 257]);
+/// # Ok(()) }
+/// ```
 #[derive(Module, Debug)]
 pub struct LanguageModel {
     /// Token embedding.

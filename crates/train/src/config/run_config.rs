@@ -23,6 +23,12 @@ fn is_single(value: f64) -> bool {
 }
 
 /// Everything that a run needs; enough to repeat it.
+///
+/// ```
+/// use percept_train::{RunConfig, TrainConfig};
+/// let config = RunConfig { train: TrainConfig { steps: 0, ..Default::default() }, ..Default::default() };
+/// assert_eq!(config.validate().unwrap_err().to_string(), "train.steps is 0");
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunConfig {

@@ -20,6 +20,13 @@ pub enum Decay {
 }
 
 /// Learning rate as a function of the step.
+///
+/// ```
+/// let train = percept_train::TrainConfig { steps: 100, warmup: 10, learning_rate: 1e-3, ..Default::default() };
+/// let schedule = train.schedule();
+/// assert_eq!((schedule.learning_rate(5), schedule.learning_rate(10)), (5e-4, 1e-3));
+/// assert!(schedule.learning_rate(100) < 1.1e-4);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
     /// What follows the warm-up.

@@ -60,6 +60,15 @@ impl DeviceKind {
 }
 
 /// Which device to use, as the user wrote it.
+///
+/// ```
+/// use percept_train::DeviceChoice;
+/// # fn main() -> percept_fault::Result<()> {
+/// let (_device, name) = "cpu".parse::<DeviceChoice>()?.open()?;
+/// assert_eq!(name, "cpu");
+/// assert!("tpu".parse::<DeviceChoice>().is_err());
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// A GPU where one is compiled in and present, else the CPU.

@@ -40,6 +40,24 @@ pub struct LoadedRun {
 /// - a checkpoint's folder, in a run or alone: exactly that one, `which` is not used;
 /// - an exported folder (weights, configuration and tokenizer side by side): its weights, as step 0.
 ///
+/// ```
+/// use percept_train::{Which, load_run};
+/// # fn main() -> percept_fault::Result<()> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let mut config = percept_train::resolve_preset("llp-tiny")?;
+/// # config.data = percept_data::DataConfig::from_paths(["synthetic:copy?length=8"]);
+/// # config.data.cache = Some(folder.path().join("cache"));
+/// # (config.model.dim, config.model.depth, config.model.heads) = (16, 1, 2);
+/// # (config.model.context, config.model.segment) = (32, 8);
+/// # (config.train.steps, config.train.warmup, config.sample.tokens) = (3, 1, 4);
+/// # let run = folder.path().join("run");
+/// # percept_train::train(&config, &run, &std::sync::atomic::AtomicBool::new(false), &mut |_| ())?;
+/// let loaded = load_run(&run, Which::Best, &Default::default())?;
+/// assert_eq!((loaded.step, loaded.model.config().dim, loaded.tokenizer.vocab_size()), (3, 16, 257));
+/// assert!(loaded.warnings.is_empty());
+/// # Ok(()) }
+/// ```
+///
 /// # Errors
 /// An environment fault where there is no run, no checkpoint or none that is whole; a usage fault for a step of an exported
 /// folder, which has none; an environment fault where all memory is less than its weights.

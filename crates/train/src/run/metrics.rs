@@ -52,6 +52,23 @@ pub struct ValidationMetrics {
 }
 
 /// One line of `metrics.jsonl`.
+///
+/// ```
+/// use percept_train::{Metrics, RunFolder, read_metrics};
+/// # fn main() -> percept_fault::Result<()> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let mut config = percept_train::resolve_preset("llp-tiny")?;
+/// # config.data = percept_data::DataConfig::from_paths(["synthetic:copy?length=8"]);
+/// # config.data.cache = Some(folder.path().join("cache"));
+/// # (config.model.dim, config.model.depth, config.model.heads) = (16, 1, 2);
+/// # (config.model.context, config.model.segment) = (32, 8);
+/// # (config.train.steps, config.train.warmup, config.sample.tokens) = (3, 1, 4);
+/// # let run = folder.path().join("run");
+/// # percept_train::train(&config, &run, &std::sync::atomic::AtomicBool::new(false), &mut |_| ())?;
+/// let lines = read_metrics(&RunFolder::new(&run).metrics_path())?;
+/// assert!(matches!(&lines[0], Metrics::Train(metrics) if metrics.step == 3));
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Metrics {

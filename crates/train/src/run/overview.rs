@@ -77,6 +77,24 @@ impl RunStatus {
 }
 
 /// A run at a glance.
+///
+/// ```
+/// use percept_train::{Overview, RunStatus, find_runs};
+/// # fn main() -> percept_fault::Result<()> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let mut config = percept_train::resolve_preset("llp-tiny")?;
+/// # config.data = percept_data::DataConfig::from_paths(["synthetic:copy?length=8"]);
+/// # config.data.cache = Some(folder.path().join("cache"));
+/// # (config.model.dim, config.model.depth, config.model.heads) = (16, 1, 2);
+/// # (config.model.context, config.model.segment) = (32, 8);
+/// # (config.train.steps, config.train.warmup, config.sample.tokens) = (3, 1, 4);
+/// # let run = folder.path().join("run");
+/// # percept_train::train(&config, &run, &std::sync::atomic::AtomicBool::new(false), &mut |_| ())?;
+/// let runs = find_runs(folder.path())?;
+/// let overview = Overview::of(&runs[0]);
+/// assert_eq!((overview.status, overview.step, overview.steps), (RunStatus::Finished, 3, Some(3)));
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Overview {
     /// The run folder.

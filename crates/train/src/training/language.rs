@@ -17,6 +17,29 @@ use crate::run::copies::write_copies;
 use crate::sample::sample;
 
 /// What a language model is trained on, judged by, and writes.
+///
+/// ```
+/// use std::sync::atomic::AtomicBool;
+/// use percept_data::Dataset;
+/// use percept_train::{Alone, Control, LanguageTask, train_task, windows};
+/// # fn main() -> percept_fault::Result<()> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let mut config = percept_train::resolve_preset("llp-tiny")?;
+/// # config.data = percept_data::DataConfig::from_paths(["synthetic:copy?length=8"]);
+/// # config.data.cache = Some(folder.path().join("cache"));
+/// # (config.model.dim, config.model.depth, config.model.heads) = (16, 1, 2);
+/// # (config.model.context, config.model.segment) = (32, 8);
+/// # (config.train.steps, config.train.warmup, config.sample.tokens) = (3, 1, 4);
+/// // As `train`, for a program that brings its own ranks, dataset or folder.
+/// let dataset = Dataset::open(&config.data, None, &mut |_| {})?;
+/// config.model.vocab = dataset.tokenizer().vocab_size();
+/// let source = windows(&dataset, &config)?;
+/// let task = LanguageTask::new(config.clone(), dataset, source);
+/// let control = Control { stop: &AtomicBool::new(false), observer: &mut |_| (), ranks: &Alone };
+/// let outcome = train_task(task, &config.model, &config.train, &folder.path().join("run"), control)?;
+/// assert_eq!(outcome.summary().step, 3);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct LanguageTask {
     config: RunConfig,

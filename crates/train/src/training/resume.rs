@@ -33,6 +33,26 @@ use crate::run::run_folder::RunFolder;
 use crate::run::same_model::check_model;
 
 /// What changes in a run that goes on.
+///
+/// ```
+/// use std::sync::atomic::AtomicBool;
+/// use percept_train::{Changes, Override, resume};
+/// # fn main() -> percept_fault::Result<()> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let mut config = percept_train::resolve_preset("llp-tiny")?;
+/// # config.data = percept_data::DataConfig::from_paths(["synthetic:copy?length=8"]);
+/// # config.data.cache = Some(folder.path().join("cache"));
+/// # (config.model.dim, config.model.depth, config.model.heads) = (16, 1, 2);
+/// # (config.model.context, config.model.segment) = (32, 8);
+/// # (config.train.steps, config.train.warmup, config.sample.tokens) = (3, 1, 4);
+/// # let run = folder.path().join("run");
+/// # percept_train::train(&config, &run, &std::sync::atomic::AtomicBool::new(false), &mut |_| ())?;
+/// // `run` was trained for 3 steps.
+/// let changes = Changes { overrides: vec![Override::set("train.steps=5")?], schedule: None };
+/// let outcome = resume(&run, &changes, &AtomicBool::new(false), &mut |_| ())?;
+/// assert_eq!(outcome.summary().step, 5);
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
     /// Keys of `[train]` and `[sample]`, e.g. `train.steps` to train longer; the sources of `[data]`, where the same text has

@@ -31,6 +31,31 @@ use crate::run::same_model::check_model;
 ///
 /// `stop`: once true, the run finishes its step, saves and ends as [`Outcome::Interrupted`].
 ///
+/// ```
+/// use std::sync::atomic::AtomicBool;
+/// use percept_train::{Event, Which, load_run, train};
+/// # fn main() -> percept_fault::Result<()> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let mut config = percept_train::resolve_preset("llp-tiny")?;
+/// # config.data = percept_data::DataConfig::from_paths(["synthetic:copy?length=8"]);
+/// # config.data.cache = Some(folder.path().join("cache"));
+/// # (config.model.dim, config.model.depth, config.model.heads) = (16, 1, 2);
+/// # (config.model.context, config.model.segment) = (32, 8);
+/// # (config.train.steps, config.train.warmup, config.sample.tokens) = (3, 1, 4);
+/// // `config`: of `resolve`, here with a tiny model.
+/// let run = folder.path().join("run");
+/// let mut losses = Vec::new();
+/// let mut observer = |event: Event| {
+///     if let Event::Step(metrics) = event {
+///         losses.push(metrics.loss);
+///     }
+/// };
+/// let outcome = train(&config, &run, &AtomicBool::new(false), &mut observer)?;
+/// assert_eq!((outcome.summary().step, losses.len()), (3, 1));
+/// assert_eq!(load_run(&run, Which::Latest, &Default::default())?.step, 3);
+/// # Ok(()) }
+/// ```
+///
 /// # Errors
 /// Usage: a wrong configuration, a folder that holds a run. Environment: unreadable data, an unwritable folder, a
 /// missing device. Check: loss or gradient are no longer finite; the last checkpoint is from before that. Interrupted: `stop` became

@@ -9,6 +9,26 @@ use super::source::Source;
 use crate::config::RunConfig;
 
 /// Windows of text, and what is to be learned from them.
+///
+/// ```
+/// use percept_data::{Dataset, Share};
+/// use percept_train::{NextToken, Source, TextSource};
+/// # fn main() -> percept_fault::Result<()> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let mut config = percept_train::resolve_preset("llp-tiny")?;
+/// # config.data = percept_data::DataConfig::from_paths(["synthetic:copy?length=8"]);
+/// # config.data.cache = Some(folder.path().join("cache"));
+/// # (config.model.dim, config.model.depth, config.model.heads) = (16, 1, 2);
+/// # (config.model.context, config.model.segment) = (32, 8);
+/// # (config.train.steps, config.train.warmup, config.sample.tokens) = (3, 1, 4);
+/// let dataset = Dataset::open(&config.data, None, &mut |_| {})?;
+/// let mut source = TextSource::new(&dataset, &config, NextToken, Share::default())?;
+/// let place = source.position()?;
+/// let batch = source.next_batch()?;
+/// source.restore(&place)?;
+/// assert_eq!(source.next_batch()?, batch);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct TextSource<O> {
     windows: Windows,

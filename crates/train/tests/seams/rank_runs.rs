@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use percept_data::{Dataset, Share};
+use percept_data::{DataConfig, Dataset, Share};
 use percept_model::LanguageModel;
 use percept_train::{
-    Alone, Event, LanguageTask, Metrics, NextToken, Outcome, RunConfig, RunFolder, StepMetrics, TextSource,
+    Alone, Event, LanguageTask, Metrics, NextToken, Outcome, Ranks, RunConfig, RunFolder, StepMetrics, TextSource,
     TrainConfig, read_metrics,
 };
 
@@ -93,26 +93,25 @@ pub(crate) fn text_config(folder: &Path, batch: usize) -> RunConfig {
         let text = (0..3 + index).map(|line| format!("{} sheep and {index} more\n", line * index)).collect::<String>();
         std::fs::write(texts.join(format!("{index:02}.txt")), text).unwrap();
     }
-    let mut config = RunConfig::default();
-    config.data = percept_data::DataConfig::from_paths([texts.display().to_string()]);
+    let data = DataConfig::from_paths([texts.display().to_string()]);
+    let train = TrainConfig { batch, weight_decay: 0.1, learning_rate: 0.01, ..train_config() };
+    let mut config = RunConfig { data, train, ..RunConfig::default() };
     config.data.cache = Some(folder.join("cache"));
     config.data.split.validation = 0.2;
     let model = &mut config.model;
     (model.vocab, model.dim, model.depth, model.heads) = (257, 16, 2, 2);
     (model.context, model.segment) = (32, 8);
     (model.attention_dropout, model.feed_forward_dropout) = (0.0, 0.0);
-    config.train = TrainConfig { batch, weight_decay: 0.1, learning_rate: 0.01, ..train_config() };
     config.sample.tokens = 4;
     config
 }
 
-fn train_text(folder: &Path, config: &RunConfig, run_folder: &Path, (rank, ranks): (usize, &dyn percept_train::Ranks)) {
+fn train_text(config: &RunConfig, folder: &Path, ranks: &dyn Ranks) {
     let dataset = Dataset::open(&config.data, None, &mut |_| {}).unwrap();
-    let share = Share { rank, world: ranks.world() };
+    let share = Share { rank: ranks.rank(), world: ranks.world() };
     let source = TextSource::new(&dataset, config, NextToken, share).unwrap();
     let task = LanguageTask::new(config.clone(), dataset, source);
-    run(task, &config.model, &config.train, run_folder, (ranks, None)).unwrap();
-    assert!(folder.exists());
+    run(task, &config.model, &config.train, folder, (ranks, None)).unwrap();
 }
 
 fn steps(run: &Path) -> Vec<StepMetrics> {
@@ -124,9 +123,9 @@ fn steps(run: &Path) -> Vec<StepMetrics> {
 fn two_ranks_train_a_language_model_as_one_on_the_same_windows() {
     let folder = tempfile::tempdir().unwrap();
     let alone = folder.path().join("alone");
-    train_text(folder.path(), &text_config(folder.path(), 2), &alone, (0, &Alone));
+    train_text(&text_config(folder.path(), 2), &alone, &Alone);
     let halves = text_config(folder.path(), 1);
-    on_two_ranks(folder.path(), |rank, ranks, run| train_text(folder.path(), &halves, &run, (rank, ranks)));
+    on_two_ranks(folder.path(), |_, ranks, run| train_text(&halves, &run, ranks));
     let together = folder.path().join("rank-0");
     assert!(!folder.path().join("rank-1").exists());
     let (one, two) = (steps(&alone), steps(&together));
