@@ -1,15 +1,15 @@
 //! Loss and gradients of a batch, with or without recomputation of the blocks.
 
-use std::collections::BTreeMap;
-
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Gradients as Graph, Tensor};
+use burn::tensor::{Device, Gradients as Graph, Tensor};
 use percept_fault::{Fault, Result};
 
-use crate::batch::{Batch, Loss};
+use crate::batch::Batch;
+use crate::config::ModelConfig;
 use crate::language_model::{LanguageModel, number};
 use crate::layer::{BlockContext, Carry, Mode, Rows};
-use crate::parameters::Path;
+use crate::parameters::{Path, Tensors};
+use crate::trainable::{BatchSize, Learned, Role, Trainable};
 
 /// What the backward pass keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Recompute {
 
 /// Gradients by parameter path, flattened.
 #[derive(Debug, Clone, Default)]
-pub struct Gradients(pub BTreeMap<String, Tensor<1>>);
+pub struct Gradients(pub Tensors);
 
 impl Gradients {
     /// Adds another set, path by path.
@@ -65,35 +65,55 @@ impl ModuleVisitor for Collector<'_> {
 }
 
 impl Gradients {
-    fn collect(&mut self, module: &impl Module, prefix: &str, graph: &mut Graph) {
+    /// Takes the gradients of a module's weights out of a graph and adds them; `prefix`: the path of the module.
+    pub fn collect(&mut self, module: &impl Module, prefix: &str, graph: &mut Graph) {
         module.visit(&mut Collector { path: Path::under(prefix), graph, gradients: self });
     }
 }
 
-impl LanguageModel {
-    /// NLL of the batch's targets on the scorable rows, and the gradients of (sum of NLL) * `scale`
-    /// (z-loss included in the gradients only). The model must live on an autodiff device.
-    pub fn loss_and_gradients(
-        &self,
-        batch: &Batch,
-        mode: Mode,
-        recompute: Recompute,
-        scale: f32,
-    ) -> Result<(Loss, Gradients)> {
+/// The loss is the NLL of the batch's targets on the scorable rows; the z-loss is in the gradients only.
+impl Trainable for LanguageModel {
+    type Batch = Batch;
+    type Config = ModelConfig;
+
+    fn fresh(config: &ModelConfig, seed: u64, device: &Device) -> Result<Self> {
+        Self::new(config, seed, device)
+    }
+
+    fn blank(config: &ModelConfig, device: &Device) -> Result<Self> {
+        Self::zeros(config, device)
+    }
+
+    fn config(&self) -> &ModelConfig {
+        self.config()
+    }
+
+    fn size(&self, batch: &Batch) -> BatchSize {
+        let latents = self.window_rows(batch.length).latents;
+        BatchSize { inputs: batch.tokens.len(), targets: batch.scored(latents) }
+    }
+
+    fn loss_and_gradients(&self, batch: &Batch, mode: Mode, recompute: Recompute, scale: f32) -> Result<Learned> {
         batch.validate(self.config().vocab)?;
         if !self.device().is_autodiff() {
             return Err(Fault::internal("gradients need a model on an autodiff device"));
         }
         let rows = self.window_rows(batch.length);
         let targets = batch.last_targets(rows.latents);
-        let scored = targets.iter().filter(|&&target| target != crate::IGNORED).count();
-        let (nll, gradients) = match recompute {
+        let (loss, gradients) = match recompute {
             Recompute::Keep => self.backward_at_once(batch, &targets, rows, mode, scale),
             Recompute::Blocks => self.backward_by_block(batch, &targets, rows, mode, scale),
         };
-        Ok((Loss { nll, targets: scored }, gradients))
+        Ok(Learned { loss, gradients, buffers: Tensors::new() })
     }
 
+    /// The embedding is a table of vectors: no decay.
+    fn role(&self, path: &str, shape: &[usize]) -> Role {
+        if shape.len() >= 2 && !path.starts_with("embedding.") { Role::Decayed } else { Role::Undecayed }
+    }
+}
+
+impl LanguageModel {
     fn backward_at_once(&self, batch: &Batch, targets: &[u32], rows: Rows, mode: Mode, scale: f32) -> (f64, Gradients) {
         let x = self.run_blocks(self.embed(&batch.tokens, batch.rows), None, rows, mode);
         let (nll, loss) = self.loss_of(x, targets);
