@@ -9,7 +9,7 @@ use super::codec::{PANEL, ROWS, WeightPrecision, multiply};
 use super::{Crew, Pages};
 use crate::activation::{gelu_part, swiglu_part};
 use crate::linear::WeightOrder;
-use crate::matrix::Shared;
+use crate::matmul::Shared;
 use crate::simd;
 
 /// Weights to be packed: `inputs x outputs` numbers in some order.

@@ -6,19 +6,16 @@
 //! rounds and sleep soon after the last one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+
+use super::sync::*;
 
 /// Bits of a ticket for the next free tile, and as many above them for the number of tiles; the rest counts rounds.
 const TILE_BITS: u32 = 16;
 /// Most tiles of a round.
 const MOST_TILES: usize = (1 << TILE_BITS) - 1;
-/// How long a helper spins without work before it sleeps: longer than sampling takes between two tokens.
-const PATIENCE: Duration = Duration::from_micros(200);
-/// Turns of a spinning loop before it looks at the clock or lets other threads run.
-const TURNS: usize = 64;
+
+/// A call in [`Shared::bell`].
+const CALL: u64 = 1 << 16;
 
 /// A value that shares its cache line with no other.
 #[derive(Debug, Default)]
@@ -42,9 +39,9 @@ struct Shared {
     /// Tiles of this round that are done.
     done: Alone<AtomicUsize>,
     panicked: AtomicBool,
-    /// Changes when helpers should wake.
-    calls: AtomicU64,
-    sleepers: AtomicUsize,
+    /// How often helpers were called, and below [`CALL`] how many sleep. In one word, so that of a call and somebody who falls
+    /// asleep one is the first, and the other sees it.
+    bell: AtomicU64,
     sleep: Mutex<()>,
     wake: Condvar,
     quit: AtomicBool,
@@ -114,8 +111,8 @@ impl Shared {
     }
 
     fn help(&self) {
-        let mut calls = self.calls.load(Ordering::SeqCst);
-        let mut idle = Instant::now();
+        let mut calls = self.calls();
+        let mut patience = Patience::new();
         while !self.quit.load(Ordering::Relaxed) {
             let mut worked = false;
             for _ in 0..TURNS {
@@ -123,31 +120,35 @@ impl Shared {
                     self.perform(tile);
                     worked = true;
                 }
-                std::hint::spin_loop();
+                spin_loop();
             }
             if worked {
-                idle = Instant::now();
-            } else if idle.elapsed() > PATIENCE {
+                patience = Patience::new();
+            } else if patience.is_over() {
                 self.sleep(calls);
-                calls = self.calls.load(Ordering::SeqCst);
-                idle = Instant::now();
+                calls = self.calls();
+                patience = Patience::new();
             }
         }
+    }
+
+    fn calls(&self) -> u64 {
+        self.bell.load(Ordering::Acquire) / CALL
     }
 
     /// Sleeps until there was a call after `calls`.
     fn sleep(&self, calls: u64) {
         let mut guard = self.sleep.lock().unwrap_or_else(PoisonError::into_inner);
-        self.sleepers.fetch_add(1, Ordering::SeqCst);
-        while self.calls.load(Ordering::SeqCst) == calls {
+        self.bell.fetch_add(1, Ordering::AcqRel);
+        while self.calls() == calls {
             guard = self.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
         }
-        self.sleepers.fetch_sub(1, Ordering::SeqCst);
+        self.bell.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn call(&self) {
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        if self.sleepers.load(Ordering::SeqCst) > 0 {
+        let sleepers = self.bell.fetch_add(CALL, Ordering::AcqRel) % CALL;
+        if sleepers > 0 {
             let _guard = self.sleep.lock().unwrap_or_else(PoisonError::into_inner);
             self.wake.notify_all();
         }
@@ -169,19 +170,10 @@ impl Team {
         let shared = Arc::new(Shared::default());
         let start = |index: usize| {
             let shared = shared.clone();
-            std::thread::Builder::new().name(format!("decode-{index}")).spawn(move || shared.help()).ok()
+            Builder::new().name(format!("decode-{index}")).spawn(move || shared.help()).ok()
         };
         let helpers = (0..helpers).map_while(start).collect();
         Self { shared, lead: Mutex::new(0), helpers }
-    }
-
-    /// The team of this process: as many threads as the current rayon pool has, but no more than there are cores.
-    pub fn global() -> &'static Self {
-        static TEAM: OnceLock<Team> = OnceLock::new();
-        TEAM.get_or_init(|| {
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            Self::new(rayon::current_num_threads().min(cores) - 1)
-        })
     }
 
     /// The helpers, for as long as the crew lives; somebody else who asks meanwhile works alone.
@@ -252,129 +244,11 @@ impl Crew<'_> {
         while shared.done.0.load(Ordering::Acquire) < tiles {
             turns += 1;
             // A helper that has lost its core needs ours.
-            if turns % TURNS == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
+            if turns % TURNS == 0 { yield_now() } else { spin_loop() }
         }
         assert!(!shared.panicked.swap(false, Ordering::Relaxed), "a tile panicked");
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn squares(team: &Team, tiles: usize) {
-        let sums: Vec<AtomicUsize> = (0..tiles).map(|_| AtomicUsize::new(0)).collect();
-        let mut crew = team.crew();
-        for round in 1..=50 {
-            crew.each(tiles, |tile| {
-                sums[tile].fetch_add(tile * tile, Ordering::Relaxed);
-            });
-            assert!(sums.iter().enumerate().all(|(tile, sum)| sum.load(Ordering::Relaxed) == round * tile * tile));
-        }
-    }
-
-    #[test]
-    fn every_tile_runs_once_in_every_round() {
-        for helpers in [0, 1, 7] {
-            let team = Team::new(helpers);
-            for tiles in [0, 1, 2, 33] {
-                squares(&team, tiles);
-                std::thread::sleep(PATIENCE / 2 * tiles as u32);
-            }
-        }
-    }
-
-    #[test]
-    fn more_tiles_than_a_ticket_counts_take_several_rounds() {
-        let team = Team::new(1);
-        for tiles in [MOST_TILES, MOST_TILES + 1, 2 * MOST_TILES + 5] {
-            let counts: Vec<AtomicUsize> = (0..tiles).map(|_| AtomicUsize::new(0)).collect();
-            team.crew().each(tiles, |tile| {
-                counts[tile].fetch_add(1, Ordering::Relaxed);
-            });
-            assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1), "{tiles}");
-        }
-    }
-
-    /// Takes all that is left of a round.
-    fn exhaust(shared: &Shared) -> Vec<usize> {
-        std::iter::from_fn(|| shared.claim()).map(|tile| tile.index).collect()
-    }
-
-    /// A helper that loses its core at the worst moments, step by step: it must not take part of one round by the ticket
-    /// of another.
-    #[test]
-    fn an_old_ticket_claims_nothing() {
-        let (shared, mut works) = (Shared::default(), [0u8; 2]);
-        let [first, second] = works.each_mut().map(|work| (&raw mut *work).cast::<()>());
-        let round = &shared.round.0;
-        round.prepare(first, first);
-        round.open(1, 2);
-        let early = round.ticket();
-        let offered = round.offered(early).map(|tile| (tile.work, tile.index));
-        assert_eq!(offered, Some((first, 0)));
-        assert_eq!(exhaust(&shared), [0, 1]);
-        let late = round.ticket();
-        assert!(round.offered(late).is_none(), "the round is over");
-        // The next round is larger, and not open yet.
-        round.prepare(second, second);
-        assert!(round.offered(late).is_none(), "what is prepared is not open");
-        assert!(round.take(early).is_err(), "the tile is gone");
-        round.open(2, 5);
-        assert!(round.offered(late).is_none(), "the ticket's round is over, whatever round is open");
-        assert!(round.take(early).is_err() && round.take(late).is_err(), "the round is gone");
-        assert_eq!(exhaust(&shared), [0, 1, 2, 3, 4], "nobody took a tile by an old ticket");
-        // As large as the first: only the number of the round tells them apart.
-        round.open(3, 2);
-        assert!(round.take(early).is_err(), "another round of the same size");
-    }
-
-    /// The same with threads, which rarely meet at those moments.
-    #[test]
-    fn rounds_of_changing_sizes_keep_apart() {
-        let team = Team::new(1);
-        let mut crew = team.crew();
-        for round in 0..20_000 {
-            let (tiles, done) = (2 + round % 5, AtomicUsize::new(0));
-            crew.each(tiles, |tile| {
-                done.fetch_add(1 << (8 * tile), Ordering::Relaxed);
-            });
-            let expected = (0..tiles).map(|tile| 1 << (8 * tile)).sum::<usize>();
-            assert_eq!(done.load(Ordering::Relaxed), expected, "round {round} of {tiles} tiles");
-        }
-    }
-
-    #[test]
-    fn several_leaders_share_a_team() {
-        let team = Team::new(2);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| (0..50).for_each(|_| squares(&team, 9)));
-            }
-        });
-    }
-
-    #[test]
-    fn a_panic_reaches_the_leader_and_the_team_lives_on() {
-        let team = Team::new(1);
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            team.crew().each(8, |tile| assert!(tile != 5, "tile 5"));
-        }));
-        assert!(outcome.is_err());
-        squares(&team, 8);
-    }
-
-    #[test]
-    fn helpers_do_take_part() {
-        let team = Team::new(1);
-        let leader = std::thread::current().id();
-        let helped = AtomicBool::new(false);
-        let mut crew = team.crew();
-        while !helped.load(Ordering::Relaxed) {
-            crew.each(16, |_| {
-                std::thread::yield_now();
-                helped.fetch_or(std::thread::current().id() != leader, Ordering::Relaxed);
-            });
-        }
-    }
-}
+mod tests;

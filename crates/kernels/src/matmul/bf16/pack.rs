@@ -4,7 +4,7 @@
 //! other in depth lie next to each other, and a line of 64 bytes holds 16 pairs.
 
 use super::kernel::{COLUMNS, GROUP, LANES, Order, ROWS};
-use crate::matrix::View;
+use crate::matmul::View;
 use std::arch::x86_64::*;
 use std::mem::transmute;
 

@@ -1,8 +1,10 @@
 //! Linear maps: products, bias, and their gradients.
 
-use crate::matrix::{Output, View, product};
+mod few_rows;
+
+use crate::matmul::{Output, View, product};
 use crate::precision::Precision;
-use crate::{few_rows, simd};
+use crate::simd;
 use rayon::prelude::*;
 
 /// Rows per task of the sums over rows. Fixed, so that they have the same order on any number of threads.

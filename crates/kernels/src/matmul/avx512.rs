@@ -4,7 +4,7 @@
 //! while tiles of [`ROWS`] rows of `a`, copied into the first-level cache, pass over it. What is copied of `a` is small, so
 //! both `a` and its transpose are taken as they lie. Each output element is summed by one thread in one order.
 
-use crate::matrix::{Output, Shared, Threads, View};
+use crate::matmul::{Output, Shared, Threads, View};
 use rayon::prelude::*;
 use std::arch::x86_64::*;
 use std::cell::Cell;
@@ -45,7 +45,7 @@ pub(crate) fn takes(rows: usize, a: View<'_>, b: View<'_>) -> bool {
 /// `out [m, n] (+)= a [m, k] * b [k, n]`.
 ///
 /// # Safety
-/// As `matrix::multiply_raw`; and [`takes`] has said yes.
+/// As `matmul::multiply_raw`; and [`takes`] has said yes.
 pub(crate) unsafe fn multiply(
     (m, n, k): (usize, usize, usize),
     (out, stride, output): (Shared, usize, Output),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::matrix::product;
+use crate::matmul::product;
 use crate::precision::Precision;
 use crate::testing::random;
 use half::bf16;

@@ -1,7 +1,7 @@
 //! One tile of the output: [`ROWS`] rows times up to [`COLUMNS`] columns, in registers.
 
 use super::pack::Line;
-use crate::matrix::Output;
+use crate::matmul::Output;
 use std::arch::x86_64::*;
 use std::mem::transmute;
 

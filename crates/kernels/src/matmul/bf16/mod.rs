@@ -7,7 +7,7 @@
 mod kernel;
 mod pack;
 
-use crate::matrix::{Output, Shared, View};
+use crate::matmul::{Output, Shared, View};
 use kernel::{COLUMNS, GROUP, LANES, ROWS, Tile};
 use pack::{Block, Line};
 use rayon::prelude::*;

@@ -1,20 +1,20 @@
 //! Linear maps of a few rows, as in decoding: one pass over the weight, bound by memory, on all threads.
 
+use super::{Linear, WeightOrder};
 use crate::cost;
-use crate::linear::{Linear, WeightOrder};
-use crate::matrix::Shared;
+use crate::matmul::Shared;
 use crate::simd::{self, simd};
 use rayon::prelude::*;
 
 /// Most rows that are taken here.
-pub(crate) const LIMIT: usize = 4;
+pub(super) const LIMIT: usize = 4;
 /// Output channels per task.
 const TILE: usize = 128;
 /// Weights below which waking other threads costs more than it gains.
 const ALONE: usize = 1 << 16;
 
 /// `y = x * weight (+ bias)`; the sizes have been checked.
-pub(crate) fn forward(linear: &Linear, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+pub(super) fn forward(linear: &Linear, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
     let output = linear.output;
     cost::count(linear.rows, output, linear.input);
     let y = Shared::new(y);

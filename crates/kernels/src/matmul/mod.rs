@@ -1,5 +1,10 @@
-//! Matrix products over strided views: in f32 with AVX-512 in [`packed`](crate::packed), elsewhere on the `gemm` crate; in
-//! bfloat16 in [`bf16`](crate::bf16).
+//! Matrix products over strided views: in f32 with AVX-512 in [`avx512`], elsewhere on the `gemm` crate; in
+//! bfloat16 in [`bf16`].
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod bf16;
 
 use crate::cost;
 use crate::precision::Precision;
@@ -64,7 +69,7 @@ pub(crate) fn product(
     #[cfg(target_arch = "x86_64")]
     // SAFETY: the asserts found the instructions, and keep every access inside the three slices.
     unsafe {
-        crate::bf16::multiply((m, n, k), (out, stride, output), a, b);
+        bf16::multiply((m, n, k), (out, stride, output), a, b);
     }
 }
 
@@ -104,9 +109,9 @@ pub(crate) unsafe fn multiply_raw(
     debug_assert!(a.fits(m, k) && b.fits(k, n));
     cost::count(m, n, k);
     #[cfg(target_arch = "x86_64")]
-    if crate::packed::takes(m, a, b) {
+    if avx512::takes(m, a, b) {
         // SAFETY: forwarded to the caller.
-        return unsafe { crate::packed::multiply((m, n, k), (Shared(out), stride, output), a, b, threads) };
+        return unsafe { avx512::multiply((m, n, k), (Shared(out), stride, output), a, b, threads) };
     }
     let accumulate = output == Output::Accumulate;
     let parallelism = match threads {

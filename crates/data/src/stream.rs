@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use percept_fault::{Fault, Result};
 
-use super::Identity;
+use crate::identity::Identity;
 
 /// Something that can be read only once: a pipe, a device, or what the process was started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
