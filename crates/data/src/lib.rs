@@ -13,12 +13,10 @@ compile_error!("the token cache is little-endian and is mapped as it is");
 mod config;
 mod corpus;
 mod dataset;
-mod files;
 mod identity;
 mod mark;
 mod part;
 mod progress;
-pub mod random;
 mod source;
 mod stream;
 #[cfg(test)]
@@ -30,7 +28,7 @@ pub use config::{Binary, DataConfig, Format, OnError, Packing, SourceConfig, Spl
 pub use corpus::{Corpus, Document, DocumentTokens, Statistics};
 pub use dataset::{Dataset, Split, SplitSize};
 pub use identity::Identity;
-pub use mark::{CHART_MARK, Made, Marked, PAGE_MARK, check_apart, holds_others, mark_folder};
+pub use mark::{Made, Marked, check_apart, holds_others, mark_folder};
 pub use part::Part;
 pub use progress::{Phase, Progress, Watch};
 pub use source::{Answer, Exercise, Group, PassedOver, Remark, SkipReason, Task, keep_streams};

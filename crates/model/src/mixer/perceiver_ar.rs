@@ -9,11 +9,12 @@
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use percept_fault::Result;
+use percept_random::mix;
 
 use super::history;
 use super::projection::{Projection, latents};
 use crate::config::ModelConfig;
-use crate::layer::{Carry, Facts, LayerContext, LayerState, NoOptions, Place, Reach, Rows, Sublayer, Windowing, mix};
+use crate::layer::{Carry, Facts, LayerContext, LayerState, NoOptions, Place, Reach, Rows, Sublayer, Windowing};
 use crate::layers::Norm;
 use crate::ops::{self, Dropout};
 use crate::schedule::LayerSpec;

@@ -14,17 +14,7 @@ const ACCEPTED: &[(&str, &str, &[&str], &str)] = &[
     ("percept-model", "layer", &["channel", "mixer"], "a block holds a sublayer of any registered kind"),
     ("percept-model", "layer", &["decoder"], "a sublayer may make its step of the decoder"),
     ("percept-model", "decoder", &["channel", "mixer"], "a sublayer without a step runs as it is"),
-    ("percept-model", "decoder", &["language_model"], "to be undone: the decoder is built from a model"),
     ("percept-model", "init", &["language_model"], "to be undone: a model asks for its first weights"),
-    ("percept-model", "parameters", &["language_model"], "to be undone: a model's weights are visited by their paths"),
-    ("percept-train", "run_folder", &["trainer"], "to be undone: who writes a checkpoint knows its names"),
-    ("percept-train", "continuation", &["config"], "to be undone: a continuation changes a configuration"),
-    ("percept-train", "schedule", &["continuation"], "to be undone: a schedule goes on from a continuation"),
-    ("percept-train", "keys", &["layering"], "to be undone: keys know where they come from"),
-    ("percept-train", "metrics_file", &["metrics"], "to be undone: what is measured and where it is written"),
-    ("percept-train", "tensorboard", &["metrics"], "to be undone: what is measured and where it is written"),
-    ("percept-train", "streams", &["start"], "to be undone: both choose how the text is read"),
-    ("percept", "cli", &["commands"], "to be undone: the global arguments stand beside the list of commands"),
 ];
 
 type Uses = BTreeMap<(String, String), BTreeSet<String>>;
