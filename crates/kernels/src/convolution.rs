@@ -36,7 +36,7 @@ impl Convolution {
         let multiplied: usize = (0..self.rows).map(|row| (row + 1).min(self.width)).sum();
         Cost {
             macs: (self.batch * multiplied * self.channels) as u64,
-            numbers: (2 * self.len() + self.width * self.channels) as u64,
+            elements: (2 * self.len() + self.width * self.channels) as u64,
         }
     }
 

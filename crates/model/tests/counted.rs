@@ -19,7 +19,7 @@ fn executed(work: impl FnOnce()) -> Cost {
 
 fn check(what: &str, formula: Cost, counted: Cost) {
     for (unit, formula, counted) in
-        [("operations", formula.macs, counted.macs), ("bytes", formula.numbers, counted.numbers)]
+        [("operations", formula.macs, counted.macs), ("bytes", formula.elements, counted.elements)]
     {
         let error = formula as f64 / counted as f64 - 1.0;
         assert!(error.abs() <= LIMIT, "{what}: {unit} are off by {:.1} %: {formula}, counted {counted}", 100.0 * error);

@@ -101,7 +101,7 @@ pub fn plan(config: &RunConfig) -> Result<Plan> {
     let train = &config.train;
     let (context, batch) = (model.context, train.batch);
     let tokens = (batch as u64).saturating_mul(context as u64);
-    let bytes = |cost: Cost| (cost.numbers as f64) * NUMBER as f64 / tokens as f64;
+    let bytes = |cost: Cost| (cost.elements as f64) * NUMBER as f64 / tokens as f64;
     Ok(Plan {
         layers: model.layers.clone(),
         parameters: properties.parameters(),
