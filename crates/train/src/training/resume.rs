@@ -136,6 +136,15 @@ pub fn resume(folder: &Path, changes: &Changes, stop: &AtomicBool, observer: &mu
         dataset.tokenizer().save(folder.tokenizer_path())?;
     }
     environment.write(&folder.environment_path())?;
+    tell(told, observer);
+    let mut progress = newest.map(|checkpoint| checkpoint.progress);
+    if let Some(progress) = progress.as_mut().filter(|_| ends_elsewhere(&before.train, &config.train)) {
+        progress.planned = None;
+    }
+    Prepared { config, folder, dataset, source, device_name, lock, state, progress }.begin(stop, observer)
+}
+
+fn tell(told: Vec<Told>, observer: &mut dyn Observer) {
     for told in told {
         match told {
             Told::Nothing => {}
@@ -143,11 +152,6 @@ pub fn resume(folder: &Path, changes: &Changes, stop: &AtomicBool, observer: &mu
             Told::Warning(text) => observer.event(Event::Warning(text)),
         }
     }
-    let mut progress = newest.map(|checkpoint| checkpoint.progress);
-    if let Some(progress) = progress.as_mut().filter(|_| ends_elsewhere(&before.train, &config.train)) {
-        progress.planned = None;
-    }
-    Prepared { config, folder, dataset, source, device_name, lock, state, progress }.begin(stop, observer)
 }
 
 /// The run at a path.
