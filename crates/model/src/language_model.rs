@@ -319,10 +319,8 @@ pub fn block_facts(config: &ModelConfig, layers: &[LayerSpec], mut rows: Rows) -
 
 /// See [`LanguageModel::window_rows`]; from the configuration alone.
 pub fn window_rows(config: &ModelConfig, layers: &[LayerSpec], length: usize) -> Rows {
-    let history = match layers.iter().any(|layer| layer.has_history(config)) {
-        true => length.saturating_sub(config.latents),
-        false => 0,
-    };
+    let latents = layers.iter().find_map(|layer| layer.latents(config));
+    let history = latents.map_or(0, |latents| length.saturating_sub(latents));
     Rows { history, latents: length - history, start: 0 }
 }
 

@@ -74,10 +74,9 @@ pub(crate) fn check_model(path: &Path, found: &ModelConfig, wanted: &ModelConfig
 
 /// The first key whose value differs and matters to the weights: how they are first drawn and regularised does not.
 fn difference(found: &ModelConfig, wanted: &ModelConfig) -> Option<(String, String, String)> {
-    const FREE: [&str; 6] =
-        ["attention_dropout", "feed_forward_dropout", "cross_attend_dropout", "z_loss", "initialisation", "init_std"];
+    let free = |key: &str| key.ends_with("dropout") || ["z_loss", "initialisation", "init_std"].contains(&key);
     let (found, wanted) = (toml::Table::try_from(found).ok()?, toml::Table::try_from(wanted).ok()?);
-    let differs = |key: &&String| !FREE.contains(&key.as_str()) && found.get(*key) != wanted.get(*key);
+    let differs = |key: &&String| !free(key) && found.get(*key) != wanted.get(*key);
     let key = found.keys().chain(wanted.keys()).find(differs)?;
     let show = |table: &toml::Table| table.get(key).map_or("not set".to_owned(), toml::Value::to_string);
     Some((key.clone(), show(&found), show(&wanted)))
