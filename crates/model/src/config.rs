@@ -371,3 +371,59 @@ impl ModelConfig {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> std::result::Result<ModelConfig, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn flat_keys_are_other_names_of_the_tables_keys() {
+        let flat = read(r#"{"segment": 4, "fill": 3}"#).unwrap();
+        assert_eq!(
+            (flat.mixers.llp.segment, flat.mixers.transformer.segment, flat.mixers.perceiver_v1.fill),
+            (4, 4, 3)
+        );
+        let own = read(r#"{"llp": {"segment": 4}, "segment": 4}"#).unwrap();
+        assert_eq!(own, ModelConfig::default().with("segment", 4).unwrap());
+        let both = read(r#"{"llp": {"segment": 8}, "segment": 4}"#).unwrap_err();
+        assert!(both.contains("`segment` is 4 and `llp.segment` is 8: they are two names of one key"), "{both}");
+        assert!(read(r#"{"llp": {"segmnet": 8}}"#).unwrap_err().contains("unknown field `segmnet`"));
+        assert!(read(r#"{"segmnet": 8}"#).unwrap_err().contains("unknown field `segmnet`"));
+        assert!(read(r#"{"gelu": {"width": 8}}"#).unwrap_err().contains("unknown field `width`"));
+    }
+
+    #[test]
+    fn what_differs_between_tables_is_written_in_them() {
+        let alike = ModelConfig::default().with("segment", 32).unwrap();
+        let text = serde_json::to_string(&alike).unwrap();
+        assert!(text.contains(r#""context":1024,"segment":32,"latents":512"#) && !text.contains("llp\":{"), "{text}");
+        let differ = alike.with("longlora.segment", 16).unwrap().with("conv.width", 3).unwrap();
+        let text = serde_json::to_string(&differ).unwrap();
+        assert!(text.contains(r#""context":1024,"latents":512"#), "{text}");
+        assert!(text.ends_with(r#""longlora":{"segment":16},"conv":{"width":3}}"#), "{text}");
+        assert_eq!(read(&text).unwrap(), differ);
+    }
+
+    #[test]
+    fn layers_agree_on_the_latents() {
+        let config = |layers: &str| ModelConfig { layers: layers.into(), vocab: 9, ..ModelConfig::default() };
+        config("perceiver-ar(latents=64), perceiver-v2(latents=64), llp").validate().unwrap();
+        let fault = config("perceiver-ar(latents=64), llp, perceiver-v2").validate().unwrap_err();
+        let what = "the window is cut in two ways: `perceiver-ar` has 64 latents and `perceiver-v2` has 512";
+        assert_eq!(fault.to_string(), what);
+    }
+
+    #[test]
+    fn another_context_shortens_the_options_of_single_layers_too() {
+        let config = ModelConfig { layers: "llp(segment=64), llp*2, conv(width=3)".into(), ..ModelConfig::default() };
+        let short = config.at_context(16).unwrap();
+        assert_eq!(short.layers, "llp, llp, llp, conv(width=3)");
+        assert_eq!((short.mixers.llp.segment, short.mixers.perceiver_v3.compressed, short.context), (16, 8, 16));
+        assert_eq!(config.at_context(100).unwrap().layers, "llp(segment=64), llp, llp, conv(width=3)");
+        assert_eq!(ModelConfig::default().at_context(16).unwrap().layers, "llp");
+    }
+}

@@ -28,8 +28,7 @@ impl Keys {
 
     /// Whether flat keys stand for keys of this table.
     pub(crate) fn has_flat_in(&self, table: &str) -> bool {
-        let below = |name: &String| name.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));
-        self.flat.values().flatten().any(below)
+        self.flat.values().flatten().any(|name| name.rsplit_once('.').is_some_and(|(of, _)| of == table))
     }
 
     /// Refuses a path like `model.dim` or `data.sources[0].weight` that leads nowhere.

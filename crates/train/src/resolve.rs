@@ -218,12 +218,14 @@ mod tests {
     fn mixers_that_differ_are_written_and_read_back() {
         let set = [
             "model.layers=llp(segment=32), longlora, perceiver-v2",
+            "model.heads=4",
             "model.llp.segment=64",
             "model.longlora.segment=16",
         ];
         let config = resolve(&Sources { overrides: overrides(&set), ..Sources::default() }).unwrap();
         let text = config.to_toml().unwrap();
         assert!(!text.contains("\nsegment = 64\nlatents") && text.contains("[model.llp]\nsegment = 64\n"), "{text}");
+        assert!(text.contains("[model.transformer]\nsegment = 256\n") && text.contains("\nlatents = 512\n"), "{text}");
         let (_folder, path) = file(&text);
         assert_eq!(resolve(&Sources { file: Some(path), ..Sources::default() }).unwrap(), config);
         let carried = resolve_model(&config.model, "it", overrides(&["model.segment=8"])).unwrap().model;

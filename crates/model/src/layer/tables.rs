@@ -160,11 +160,13 @@ impl FlatValues {
         Ok(())
     }
 
-    /// Whether a table has values that are neither its defaults nor those of flat keys: then it is written.
+    /// Whether a table has values that flat keys do not tell, or others than its defaults: then it is written.
     pub(crate) fn lack(&self, table: &Table) -> bool {
-        let stands = |name: &str| self.keys.iter().any(|(flat, value)| flat.name == name && value.is_some());
-        let flat = |name: &str| table.flat.iter().any(|flat| flat.name == name) && stands(name);
-        table.values.iter().any(|(name, value)| table.defaults.get(name) != Some(value) && !flat(name))
+        let untold = |name: &str| self.keys.iter().any(|(flat, value)| flat.name == name && value.is_none());
+        table.values.iter().any(|(name, value)| match table.flat.iter().any(|flat| flat.name == name) {
+            true => untold(name),
+            false => table.defaults.get(name) != Some(value),
+        })
     }
 }
 

@@ -87,7 +87,7 @@ fn from_tensors(mut tensors: Tensors, config: &ModelConfig, device: &Device, pat
                 "{}: tensor `{name}` has shape {found_shape:?}; the configuration needs {stored:?}",
                 path.display()
             ))
-            .hint("check --tokenizer, and vocab, dim, heads, latents and compressed in --config"));
+            .hint("check --tokenizer, and vocab, dim, heads and the lengths in the mixer's table in --config"));
         }
         let values = values.map_err(|dtype| {
             Fault::usage(format!("{}: tensor `{name}` is {dtype}", path.display()))
