@@ -1,8 +1,10 @@
 //! Dropout masks as a pure function of a seed and an index, so that the same run can be repeated,
 //! resumed, and recomputed in the backward pass without storing a mask.
 
-use crate::simd::simd;
+use percept_random::{mix, scatter};
 use rayon::prelude::*;
+
+use crate::simd::simd;
 
 /// Elements per task, a power of two.
 const CHUNK: usize = 16_384;
@@ -47,7 +49,7 @@ impl Dropout {
 
     /// Keys for the indices whose upper half is `upper`.
     pub(crate) fn keys(&self, upper: u64) -> Keys {
-        let mixed = mix(self.seed ^ mix(upper.wrapping_add(0x9e37_79b9_7f4a_7c15)));
+        let mixed = scatter(self.seed ^ mix(upper));
         let threshold = (f64::from(self.rate) * 4_294_967_296.0).clamp(0.0, f64::from(u32::MAX)) as u32;
         Keys { first: mixed as u32, second: (mixed >> 32) as u32, threshold, scale: 1.0 / (1.0 - self.rate) }
     }
@@ -74,13 +76,6 @@ simd! {
             *x *= keys.factor(lower.wrapping_add(i as u32));
         }
     }
-}
-
-/// SplitMix64's finaliser.
-fn mix(mut x: u64) -> u64 {
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }
 
 #[cfg(test)]

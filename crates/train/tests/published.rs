@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use percept_model::properties::Properties;
-use percept_model::{LanguageModel, ModelConfig};
+use percept_model::{InferenceModel, LanguageModel, ModelConfig};
 use percept_train::{Override, RunConfig, Sources, presets, resolve};
 use serde::{Deserialize, Serialize};
 
@@ -39,8 +39,10 @@ fn resolved(config: &ModelConfig) -> Resolved {
         properties.reach(),
         properties.scored(context),
     );
-    let fingerprint = (properties.parameters() < SMALL)
-        .then(|| LanguageModel::new(&config, 7, &Default::default()).unwrap().fingerprint().to_owned());
+    let fingerprint = (properties.parameters() < SMALL).then(|| {
+        let model = LanguageModel::new(&config, 7, &Default::default()).unwrap();
+        InferenceModel::new(model).fingerprint().to_owned()
+    });
     Resolved {
         json: serde_json::to_string(&config).unwrap(),
         toml: toml::to_string(&config).unwrap(),

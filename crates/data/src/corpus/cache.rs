@@ -17,17 +17,15 @@ use sha2::{Digest, Sha256};
 use super::cache_folder::{unwritable, writable};
 use super::format::Cache;
 use super::{Recipe, build};
-use crate::files;
 use crate::mark::tagged_folder;
 use crate::progress::go_on;
 use crate::source::{Input, InputKind, Stamp};
-use crate::tokenizer::{hex, sha256_hex};
+use crate::tokenizer::sha256_hex;
 use crate::{Phase, Progress, Watch};
+use percept_files::remove_abandoned;
 
 /// A file changed less than this ago may change again without another time stamp, so the index does not trust it yet.
 const SETTLED: Duration = Duration::from_secs(2);
-/// Partial files older than this were left by a process that was killed.
-const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 /// Folders of a cache: token files, and what is remembered of inputs.
 const TOKENS: &str = "tokens";
 const INDEX: &str = "index";
@@ -143,7 +141,7 @@ fn content_key(recipe: &Recipe<'_>, watch: &mut dyn Watch<'_>) -> Result<String>
         }
         rest = others;
     }
-    Ok(hex(&hash.finalize()))
+    Ok(percept_files::hex(&hash.finalize()))
 }
 
 /// What an input is, apart from where it is and what it holds.
@@ -174,7 +172,7 @@ fn hash_file(input: &Input, stop: &AtomicBool, read_so_far: &mut dyn FnMut(u64))
         Ok(())
     };
     match hash_all() {
-        Ok(()) => hex(&hash.finalize()),
+        Ok(()) => percept_files::hex(&hash.finalize()),
         Err(error) => format!("unreadable: {error}"),
     }
 }
@@ -208,22 +206,9 @@ pub(super) fn remember<T: Serialize>(recipe: &Recipe<'_>, key: &str, value: &T) 
     }
     let json = serde_json::to_vec(value).map_err(|error| Fault::internal("index entry").because(error))?;
     tagged_folder(recipe.cache, INDEX)?;
-    files::write(&index_path(recipe.cache, key), &json)
+    percept_files::write_with_folder(&index_path(recipe.cache, key), &json)
 }
 
 fn index_path(folder: &Path, key: &str) -> PathBuf {
     folder.join(INDEX).join(format!("{key}.json"))
-}
-
-/// Removes what killed processes left beside `path`; where that fails, it is only space.
-pub(crate) fn remove_abandoned(path: &Path) {
-    let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
-    for entry in entries.into_iter().flatten().flatten() {
-        let is_partial = entry.file_name().to_string_lossy().ends_with(files::PARTIAL);
-        let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok();
-        let age = modified.and_then(|time| time.elapsed().ok()).unwrap_or_default();
-        if is_partial && age > ABANDONED {
-            std::fs::remove_file(entry.path()).ok();
-        }
-    }
 }

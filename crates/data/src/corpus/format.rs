@@ -23,8 +23,6 @@ use tempfile::NamedTempFile;
 
 use super::Statistics;
 use super::loss::Loss;
-use crate::files;
-
 const MAGIC: &[u8; 8] = b"PERCEPTK";
 /// Raised whenever the format or the meaning of its content changes.
 pub(super) const VERSION: u32 = 1;
@@ -87,7 +85,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(path: &Path, width: usize) -> Result<Self> {
-        let mut file = BufWriter::with_capacity(CHUNK, files::begin(path)?);
+        let mut file = BufWriter::with_capacity(CHUNK, percept_files::begin(path)?);
         let mut header = [0; HEADER];
         header[..8].copy_from_slice(MAGIC);
         header[8..12].copy_from_slice(&VERSION.to_le_bytes());
@@ -133,7 +131,7 @@ impl Writer {
     pub(super) fn finish(mut self, path: &Path, meta: &Meta) -> Result<()> {
         self.complete(meta).at("write", path)?;
         let file = self.file.into_inner().map_err(|error| error.into_error()).at("write", path)?;
-        files::finish(file, path)
+        percept_files::finish(file, path)
     }
 
     fn complete(&mut self, meta: &Meta) -> std::io::Result<()> {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::SplitConfig;
-use crate::random::Permutation;
+use percept_random::Permutation;
 
 /// Keeps the seed of the split apart from other uses of the same seed.
 const SPLIT_KEY: u64 = 0x73_70_6c_69_74;

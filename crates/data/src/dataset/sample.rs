@@ -5,7 +5,7 @@ use std::ops::Range;
 use percept_fault::Result;
 
 use super::{Dataset, Split};
-use crate::{Document, Tokenizer, random};
+use crate::{Document, Tokenizer};
 
 /// Text is drawn in blocks of this many tokens.
 const BLOCK: usize = 1 << 16;
@@ -24,7 +24,7 @@ impl Dataset {
         let share = ((limit as f64 / total as f64).min(1.0) * u32::MAX as f64) as u64;
         let seed = self.config.split.seed;
         let drawn = |document: u64, block: u64| {
-            random::below(u64::from(u32::MAX), &[SAMPLE_KEY, seed, document, block]) < share
+            percept_random::below(u64::from(u32::MAX), &[SAMPLE_KEY, seed, document, block]) < share
         };
         let documents = self.evaluation(Split::Train).zip(0_u64..);
         let texts = documents.flat_map(|(document, index)| {

@@ -15,11 +15,6 @@ const HEAD: u64 = 1 << 14;
 const FIRST: &[u8] = b"{\"first.";
 /// A longer header is not read whole.
 const LONGEST_HEADER: u64 = 1 << 24;
-/// The line in a page of ours that says so.
-pub const PAGE_MARK: &str = "<meta name=\"generator\" content=\"Percept\">";
-/// The line in a chart of ours (SVG) that says so.
-pub const CHART_MARK: &str = "<!-- written by Percept -->";
-
 /// What a file is, where Percept wrote it. A few bytes of each file are looked at: a state may have any name, and a copy of weights,
 /// too. Pages, charts and tokenizers are looked for under the endings that they have.
 pub(crate) fn of_file(path: &Path) -> Option<&'static str> {
@@ -108,7 +103,7 @@ fn tokenizer(head: &[u8]) -> Option<&'static str> {
 /// A report or a chart.
 fn page(head: &[u8]) -> Option<&'static str> {
     let text = String::from_utf8_lossy(head);
-    [(PAGE_MARK, "a report"), (CHART_MARK, "a chart")]
+    [(percept_files::PAGE_MARK, "a report"), (percept_files::CHART_MARK, "a chart")]
         .into_iter()
         .find_map(|(mark, what)| text.contains(mark).then_some(what))
 }

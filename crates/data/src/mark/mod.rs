@@ -16,10 +16,9 @@ use std::path::{Path, PathBuf};
 use percept_fault::{Fault, IoContext, Result};
 
 pub(crate) use file::of_file;
-pub use file::{CHART_MARK, PAGE_MARK};
 
-use crate::source::Identity;
-use crate::{DataConfig, files};
+use crate::DataConfig;
+use crate::identity::Identity;
 
 /// The hidden file that marks a folder.
 const MARKER: &str = ".percept";
@@ -98,7 +97,10 @@ pub fn mark_folder(folder: &Path, made: Made) -> Result<Marked> {
     if marker.exists() {
         return Ok(Marked { is_new, marker: None });
     }
-    files::write(&marker, format!("{BEGINNING}{}. It is not read as text.\n", made.label()).as_bytes())?;
+    percept_files::write_with_folder(
+        &marker,
+        format!("{BEGINNING}{}. It is not read as text.\n", made.label()).as_bytes(),
+    )?;
     Ok(Marked { is_new, marker: Some(marker) })
 }
 
@@ -118,7 +120,7 @@ pub(crate) fn tagged_folder(cache: &Path, name: &str) -> Result<PathBuf> {
 
 /// Tags a folder of ours as a cache.
 pub(crate) fn tag(cache: &Path) -> Result<()> {
-    files::write(&cache.join(TAG), [SIGNATURE, b"\n", OURS.as_bytes(), b"\n"].concat().as_slice())
+    percept_files::write_with_folder(&cache.join(TAG), [SIGNATURE, b"\n", OURS.as_bytes(), b"\n"].concat().as_slice())
 }
 
 /// What a folder is, where it is no text.

@@ -134,8 +134,8 @@ fn single_files_are_known_by_what_they_begin_with() {
     assert_eq!(of("model.safetensors", &tensors(r#"{"percept.config":"{}"}"#)), Some("weights"));
     assert_eq!(of("other.safetensors", &tensors(r#"{"format":"pt"}"#)), None);
     assert_eq!(of("events.out.tfevents.1.percept.2", b""), Some("TensorBoard events"));
-    assert_eq!(of("page.html", format!("<html><head>{PAGE_MARK}").as_bytes()), Some("a report"));
-    assert_eq!(of("chart.svg", format!("<?xml?>\n{CHART_MARK}\n<svg>").as_bytes()), Some("a chart"));
+    assert_eq!(of("page.html", format!("<html><head>{}", percept_files::PAGE_MARK).as_bytes()), Some("a report"));
+    assert_eq!(of("chart.svg", format!("<?xml?>\n{}\n<svg>", percept_files::CHART_MARK).as_bytes()), Some("a chart"));
     assert_eq!(of("page2.html", b"<html>written by Percept"), None);
     for (name, content) in
         [("README", &b"text"[..]), ("a.json", b"{\"text\": \"a\"}"), ("e", b""), ("12.txt", b"12345678{\"")]

@@ -9,11 +9,10 @@ use std::time::Duration;
 use percept_fault::{Fault, IoContext, Result, path_text};
 use sha2::{Digest, Sha256};
 
-use super::stream::Stream;
-use crate::corpus::remove_abandoned;
 use crate::mark::tagged_folder;
-use crate::tokenizer::hex;
-use crate::{DataConfig, Format, Phase, Progress, SourceConfig, Watch, files};
+use crate::stream::Stream;
+use crate::{DataConfig, Format, Phase, Progress, SourceConfig, Watch};
+use percept_files::remove_abandoned;
 
 /// Bytes read at a time: as much as a pipe holds.
 const CHUNK: usize = 1 << 16;
@@ -103,7 +102,7 @@ impl Spool<'_> {
         };
         let text = folder.join("text");
         remove_abandoned(&text);
-        let mut file = files::begin(&text)?;
+        let mut file = percept_files::begin(&text)?;
         let (mut hash, mut done) = (Sha256::new(), 0);
         while let Some(chunk) = self.next(name, chunks)? {
             hash.update(&chunk);
@@ -114,10 +113,10 @@ impl Spool<'_> {
         if done == 0 {
             return Err(Fault::usage(format!("{name} is empty")).hint("pipe text into the command, or name a file"));
         }
-        let path = folder.join(format!("{}.{ending}", &hex(&hash.finalize())[..32]));
+        let path = folder.join(format!("{}.{ending}", &percept_files::hex(&hash.finalize())[..32]));
         // An equal file keeps its time stamp, and so its place in the token cache's index.
         if !path.exists() {
-            files::finish(file, &path)?;
+            percept_files::finish(file, &path)?;
         }
         Ok(path)
     }

@@ -5,7 +5,6 @@ use std::ops::RangeInclusive;
 use percept_fault::{Fault, Result, nearest};
 
 use super::task::{Exercise, Task};
-use crate::random;
 
 /// Prefix of source paths that name a task.
 const PREFIX: &str = "synthetic:";
@@ -59,7 +58,7 @@ impl Synthetic {
     pub(crate) fn document(&self, index: u64) -> Exercise {
         let task = match self.task {
             Task::Recall { pairs, values, gap } => {
-                let draw = |most, what| random::below(most, &[self.seed, index, u64::MAX, what]);
+                let draw = |most, what| percept_random::below(most, &[self.seed, index, u64::MAX, what]);
                 Task::Recall { pairs: 1 + draw(pairs, 0), values, gap: draw(gap + 1, 1) }
             }
             copying => copying,

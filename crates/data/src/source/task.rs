@@ -8,7 +8,7 @@
 //! Recall is MQAR ("multi-query associative recall", arXiv 2312.04927): pairs of a key and a value, then the keys again in another
 //! order, each to be followed by its value. Keys are different letters, values are digits.
 
-use crate::random::{self, Permutation};
+use percept_random::Permutation;
 
 /// The symbols to copy, in the order in which a smaller alphabet takes them.
 const SYMBOLS: &[u8; 62] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
@@ -104,7 +104,7 @@ impl Task {
 }
 
 fn drawn(length: u64, symbols: u64, seed: u64, index: u64) -> Vec<u8> {
-    (0..length).map(|i| SYMBOLS[random::below(symbols, &[seed, index, i]) as usize]).collect()
+    (0..length).map(|i| SYMBOLS[percept_random::below(symbols, &[seed, index, i]) as usize]).collect()
 }
 
 /// `first`, and what `source` makes of it.
@@ -122,7 +122,7 @@ fn recall(pairs: u64, values: u64, gap: usize, key: &[u64; 2]) -> Exercise {
     let keys = Permutation::new(KEYS as u64, &[seed, index, 0]);
     let order = Permutation::new(pairs, &[seed, index, 1]);
     let pair = |i: u64| {
-        let value = KEYS + random::below(values, &[seed, index, 2, i]) as usize;
+        let value = KEYS + percept_random::below(values, &[seed, index, 2, i]) as usize;
         [SYMBOLS[keys.apply(i) as usize], SYMBOLS[value]]
     };
     let mut text: Vec<u8> = (0..pairs).flat_map(pair).collect();

@@ -22,7 +22,7 @@ pub(crate) use pieces::{LOOKAHEAD, cut, is_continuation};
 pub(crate) use text::BadText;
 use text::TextTokenizer;
 
-use crate::{files, source};
+use crate::stream;
 
 /// Content of a new document token in a text tokenizer.
 const DOCUMENT: &str = "<|document|>";
@@ -75,7 +75,7 @@ impl Tokenizer {
     /// The file cannot be read (environment), or is no tokenizer (usage).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let json = source::read_stream_or_file(path).at("read tokenizer", path)?;
+        let json = stream::read(path).at("read tokenizer", path)?;
         Self::from_json(&json).map_err(|fault| {
             Fault::usage(format!("{} is not a tokenizer", path.display()))
                 .because(fault)
@@ -118,7 +118,7 @@ impl Tokenizer {
             Kind::Bytes { .. } => format!("{:#}\n", json!({ "percept": BYTES, "version": 1 })),
             Kind::Text(text) => text.to_json(),
         };
-        files::write(path.as_ref(), json.as_bytes())
+        percept_files::write_with_folder(path.as_ref(), json.as_bytes())
     }
 
     /// Tokens of a text, without the document token. Long texts are encoded in pieces of at least 64 KiB that end before a
@@ -243,12 +243,7 @@ pub(crate) fn sha256_hex(parts: &[&[u8]]) -> String {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    hex(&hash.finalize())
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    percept_files::hex(&hash.finalize())
 }
 
 #[cfg(test)]

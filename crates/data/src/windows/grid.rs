@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use crate::random;
-
 /// Sequences of at least this many windows may get one more, so that their phase is free.
 const LONG: u64 = 16;
 
@@ -28,7 +26,7 @@ impl Grid {
             LONG.. => window,
             _ => least * window - targets + 1,
         };
-        Self { targets, window, phase: random::below(phases, keys) }
+        Self { targets, window, phase: percept_random::below(phases, keys) }
     }
 
     /// Number of spans; none is empty.

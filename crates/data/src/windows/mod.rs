@@ -13,10 +13,10 @@ use percept_fault::{Fault, Result};
 pub use position::SamplerPosition;
 pub(crate) use position::description;
 use position::{PartPosition, chain, fingerprint};
-use sequence::{Layout, Window};
+use sequence::{Layout, TrainingWindow};
 
-use crate::random::Permutation;
 use crate::{Packing, Part};
+use percept_random::Permutation;
 
 /// A target that is not trained or scored.
 pub const IGNORED: u32 = u32::MAX;
@@ -213,7 +213,7 @@ impl Windows {
 
     /// Hash of all windows returned so far, in order, as hexadecimal digits: equal for runs that saw equal data.
     pub fn order_hash(&self) -> String {
-        crate::tokenizer::hex(&self.order_hash)
+        percept_files::hex(&self.order_hash)
     }
 }
 
@@ -262,7 +262,7 @@ impl Sampler {
 
     /// Appends window `index` to a batch.
     fn read(&self, index: u64, options: WindowOptions, batch: &mut TokenBatch) -> Result<()> {
-        let Window { tokens, first } = self.layout.window(&self.part, index, options.window as u64);
+        let TrainingWindow { tokens, first } = self.layout.window(&self.part, index, options.window as u64);
         let vocabulary = self.part.corpus.vocab_size() as u32;
         if tokens.len() < 2 || tokens.iter().any(|(token, _)| *token >= vocabulary) {
             return Err(Fault::environment(format!("the token cache of {} is damaged", self.part.name))
@@ -281,7 +281,7 @@ impl Sampler {
 }
 
 fn epoch_of(key: u64, part: &Part, epoch: u64, options: WindowOptions) -> (Layout, Permutation) {
-    let seed = crate::random::hash(&[options.seed, key]);
+    let seed = percept_random::hash(&[options.seed, key]);
     let layout = Layout::new(part, options.packing, options.window as u64, seed, epoch);
     let order = Permutation::new(layout.count(), &[SHUFFLE_KEY, seed, epoch]);
     (layout, order)

@@ -5,7 +5,6 @@ use sha2::{Digest, Sha256};
 
 use super::WindowOptions;
 use crate::Part;
-use crate::random;
 use crate::tokenizer::sha256_hex;
 
 /// Where a sampler stands: enough to go on exactly.
@@ -59,7 +58,7 @@ pub(super) fn fingerprint(parts: &[Part], options: &WindowOptions) -> String {
 pub(crate) fn description(parts: &[Part]) -> String {
     let mut text = String::new();
     for Part { weight, corpus, documents, .. } in parts {
-        let chosen = documents.iter().fold(0, |hash, &document| random::hash(&[hash, document as u64]));
+        let chosen = documents.iter().fold(0, |hash, &document| percept_random::hash(&[hash, document as u64]));
         text += &format!("{weight:?} {} {} {chosen}\n", corpus.fingerprint(), documents.len());
     }
     text

@@ -1,5 +1,7 @@
 //! What the rows of an activation tensor stand for, and the state of a pass through the stack.
 
+use percept_random::mix;
+
 use crate::ops::Dropout;
 
 /// The rows of an activation `[B, history + latents, d]`.
@@ -97,14 +99,6 @@ impl LayerContext {
             _ => None,
         }
     }
-}
-
-/// SplitMix64's finaliser: a bijection that scatters every bit.
-pub(crate) fn mix(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }
 
 #[cfg(test)]

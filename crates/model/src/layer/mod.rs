@@ -17,7 +17,6 @@ use percept_fault::Result;
 
 pub use block::{Block, BlockContext, BlockFacts, BlockState};
 pub use carry::Carry;
-pub(crate) use context::mix;
 pub use context::{LayerContext, Mode, Place, Rows};
 pub use facts::{Activations, Direction, Facts, Reach, Windowing};
 pub use options::{FlatKey, NoOptions, Options, Scale};

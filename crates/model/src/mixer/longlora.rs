@@ -11,6 +11,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use percept_fault::{Fault, Result};
+use percept_random::mix;
 
 use super::attention_step;
 use super::projection::{Projection, extend};
@@ -18,7 +19,7 @@ use super::segment::Segment;
 use crate::config::ModelConfig;
 use crate::cost::{AttentionCall, Call};
 use crate::decoder::BuildStep;
-use crate::layer::{Carry, Facts, LayerContext, LayerState, Place, Reach, Rows, Sublayer, Windowing, mix};
+use crate::layer::{Carry, Facts, LayerContext, LayerState, Place, Reach, Rows, Sublayer, Windowing};
 use crate::layers::Norm;
 use crate::ops::{Dropout, Pattern, Visibility};
 use crate::schedule::LayerSpec;

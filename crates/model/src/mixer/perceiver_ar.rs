@@ -9,6 +9,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use percept_fault::Result;
+use percept_random::mix;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,7 @@ use super::history::{self, Latents};
 use super::projection::{Projection, latents};
 use crate::config::ModelConfig;
 use crate::layer::{
-    Carry, Facts, FlatKey, LayerContext, LayerState, Options, Place, Reach, Rows, Scale, Sublayer, Windowing, mix,
+    Carry, Facts, FlatKey, LayerContext, LayerState, Options, Place, Reach, Rows, Scale, Sublayer, Windowing,
 };
 use crate::layers::Norm;
 use crate::limits;

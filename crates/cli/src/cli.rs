@@ -1,0 +1,147 @@
+//! The command line: global flags, the list of commands, and usage errors in the house format.
+
+use std::ffi::OsString;
+use std::num::NonZero;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
+use percept::{Fault, Result};
+
+use crate::arguments::Global;
+use crate::commands::Command;
+use crate::terminal;
+
+/// No machine has more cores, and each thread takes memory of its own.
+const MOST_THREADS: usize = 4096;
+
+/// Train, evaluate and run language models with bounded memory, on your own text.
+#[derive(Debug, Parser)]
+#[command(name = "percept", version, propagate_version = true, disable_help_subcommand = true, max_term_width = 100)]
+#[command(after_help = "Start with `percept quickstart`: it needs no data and no network.\n\
+    Exit codes: 0 ok, 1 a check failed or training diverged, 2 usage or configuration,\n\
+    3 environment (device, memory, file), 4 internal fault, 130 interrupted.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: Global,
+}
+
+impl Cli {
+    pub(crate) fn start(self) -> Result<()> {
+        start_threads(self.global.threads.map(NonZero::get))?;
+        self.command.run(&self.global, Self::command())
+    }
+}
+
+/// Starts the threads that compute; by default one per core. Where they began with the first work, a failure would be a panic.
+fn start_threads(threads: Option<usize>) -> Result<()> {
+    if let Some(threads) = threads.filter(|threads| *threads > MOST_THREADS) {
+        return Err(Fault::usage(format!("--threads {threads} is more than {MOST_THREADS}"))
+            .hint("one per core is best, and the default"));
+    }
+    rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build_global().map_err(|error| {
+        let count = threads.map_or_else(|| "a thread per core".to_owned(), |threads| format!("{threads} threads"));
+        Fault::environment(format!("cannot start {count}")).because(error).hint("use fewer --threads")
+    })
+}
+
+/// Reads the arguments; `None` where help or the version was asked for and has been printed.
+pub(crate) fn parse() -> Result<Option<Cli>> {
+    match Cli::try_parse() {
+        Ok(cli) => Ok(Some(cli)),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            terminal::write_stdout(&error.render().to_string())?;
+            Ok(None)
+        }
+        Err(error) if error.kind() == ErrorKind::InvalidUtf8 => Err(not_text(std::env::args_os().skip(1))),
+        Err(error) => {
+            // Only commands are looked up among these: what is no text is none.
+            let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+            Err(usage_fault(&error, arguments))
+        }
+    }
+}
+
+/// Some argument must be text and is not. Clap does not say which: paths that only this command uses may be any bytes.
+fn not_text(arguments: impl Iterator<Item = OsString>) -> Fault {
+    let named: Vec<String> =
+        arguments.filter(|argument| argument.to_str().is_none()).map(|argument| format!("{argument:?}")).collect();
+    let what = match named.is_empty() {
+        true => "PERCEPT_DEVICE or PERCEPT_THREADS".to_owned(),
+        false => named.join(", "),
+    };
+    Fault::usage(format!("not UTF-8: {what}"))
+        .hint("names, texts and the paths of text and tokenizers must be UTF-8: rename the file or folder")
+}
+
+/// Clap's report, reduced to what went wrong and what to do.
+fn usage_fault(error: &clap::Error, arguments: impl Iterator<Item = String>) -> Fault {
+    let no_command = [ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, ErrorKind::MissingSubcommand];
+    let command = command_path(arguments);
+    if no_command.contains(&error.kind()) {
+        return Fault::usage("no command given").hint(match command.as_str() {
+            "percept" => "`percept --help` lists them; `percept quickstart` is a good start".to_string(),
+            command => format!("`{command} --help` lists them"),
+        });
+    }
+    let rendered = error.render().to_string();
+    let first = rendered.split("\n\n").next().unwrap_or_default();
+    let lines: Vec<&str> = first.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let message = lines.join(" ");
+    let message = message.strip_prefix("error: ").unwrap_or(&message).to_string();
+    Fault::usage(message).hint(match suggestion(error) {
+        Some(suggestion) => format!("did you mean `{suggestion}`?"),
+        None => format!("`{command} --help` shows what is accepted"),
+    })
+}
+
+fn suggestion(error: &clap::Error) -> Option<String> {
+    let kinds = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::SuggestedValue];
+    kinds.iter().find_map(|kind| match error.get(*kind)? {
+        ContextValue::String(text) => Some(text.clone()),
+        ContextValue::Strings(texts) => texts.first().cloned(),
+        _ => None,
+    })
+}
+
+/// `percept tokenizer train` for arguments that begin with these commands.
+fn command_path(arguments: impl Iterator<Item = String>) -> String {
+    let mut tree = &Cli::command();
+    let mut path = tree.get_name().to_string();
+    for argument in arguments {
+        if let Some(command) = tree.find_subcommand(&argument) {
+            path = format!("{path} {argument}");
+            tree = command;
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(arguments: &[&str]) -> (String, String) {
+        let error = Cli::try_parse_from(arguments).unwrap_err();
+        let fault = usage_fault(&error, arguments[1..].iter().map(|argument| argument.to_string()));
+        (fault.to_string(), fault.hint_text().unwrap_or_default().to_string())
+    }
+
+    #[test]
+    fn the_command_tree_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn usage_errors_say_what_and_what_to_do() {
+        let (message, hint) = fault(&["percept", "doctr"]);
+        assert_eq!((message.as_str(), hint.as_str()), ("unrecognized subcommand 'doctr'", "did you mean `doctor`?"));
+        let (message, hint) = fault(&["percept", "doctor", "--jsn"]);
+        assert_eq!((message.as_str(), hint.as_str()), ("unexpected argument '--jsn' found", "did you mean `--json`?"));
+        let (_, hint) = fault(&["percept", "doctor", "surplus"]);
+        assert_eq!(hint, "`percept doctor --help` shows what is accepted");
+        let (message, hint) = fault(&["percept", "--quiet", "tokenizer"]);
+        assert_eq!((message.as_str(), hint.as_str()), ("no command given", "`percept tokenizer --help` lists them"));
+    }
+}

@@ -1,0 +1,27 @@
+//! End-to-end tests of the real binary, as users start it.
+
+mod bad_input;
+mod bench;
+mod budget;
+mod compare;
+mod formats;
+mod help;
+#[cfg(target_os = "linux")]
+mod hostile;
+mod imports;
+mod interruption;
+#[cfg(target_os = "linux")]
+mod limits;
+#[cfg(target_os = "linux")]
+mod models;
+mod own_files;
+mod pipeline;
+mod quickstart;
+mod report;
+mod resume;
+mod runs;
+#[cfg(unix)]
+mod streams;
+mod suites;
+mod support;
+mod tokenizers;

@@ -1,0 +1,36 @@
+//! The comparison of several models under equal conditions: which of these should I train, at what cost?
+//!
+//! A way through it: [`Spec`] says what to compare; [`Lineup`] reads the text and configures every model equal in all that must
+//! be equal; [`Lineup::run`] trains, scores the test text once at the end, and assembles a [`Comparison`] from what the
+//! folder holds.
+
+mod assemble;
+mod budget;
+mod clock;
+mod contender;
+mod curve;
+mod engine;
+mod event;
+#[cfg(test)]
+mod fixtures;
+mod judge;
+mod lineup;
+mod matching;
+mod peak_memory;
+mod preview;
+mod result;
+mod runs;
+mod spec;
+mod speed;
+mod steps;
+mod task;
+mod test_text;
+
+pub use contender::Contender;
+pub use engine::{Ended, REPORT};
+pub use event::Event;
+pub use lineup::{Lineup, Purpose};
+pub use matching::{TOLERANCE, matched};
+pub use preview::{ModelPreview, Preview};
+pub use result::*;
+pub use spec::{Finalists, ModelSpec, Parameters, Spec, Sweep};

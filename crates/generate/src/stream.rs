@@ -1,0 +1,118 @@
+//! One text on its way.
+
+use std::borrow::BorrowMut;
+use std::time::Instant;
+
+use percept_data::{Detokenizer, Tokenizer};
+use percept_fault::Result;
+use percept_model::Session;
+
+use crate::gate::Gate;
+use crate::{Generation, GenerationConfig, Sampler};
+
+/// A text on its way: a session of its own (or borrowed), what of the prompt is still to be read, and how it goes on.
+/// A [`crate::Batch`] writes it.
+#[derive(Debug)]
+pub struct Stream<S = Session> {
+    session: S,
+    /// What of the prompt is still to be read.
+    unread: Vec<u32>,
+    sampler: Sampler,
+    detokenizer: Detokenizer,
+    gate: Gate,
+    limit: usize,
+    /// The token that was drawn last; it is fed when the next one is wanted.
+    token: u32,
+    tokens: usize,
+    text: String,
+    begin: Option<Instant>,
+}
+
+impl<S: BorrowMut<Session>> Stream<S> {
+    /// A text after `prompt`, which the batch reads. Where it is empty, the text goes on from what the session has seen.
+    ///
+    /// # Errors
+    /// Usage: a value of the configuration is out of range.
+    pub fn new(session: S, tokenizer: &Tokenizer, prompt: &[u32], config: &GenerationConfig) -> Result<Self> {
+        let mut stream = Self::after(session, tokenizer, prompt, config)?;
+        let seen = [stream.session.borrow().recent_tokens(), prompt].concat();
+        stream.detokenizer = tokenizer.detokenizer_after(&seen);
+        stream.unread = prompt.to_vec();
+        Ok(stream)
+    }
+
+    /// A text after a prompt that the session has read.
+    ///
+    /// # Errors
+    /// As [`Stream::new`].
+    pub fn after(session: S, tokenizer: &Tokenizer, prompt: &[u32], config: &GenerationConfig) -> Result<Self> {
+        config.validate()?;
+        let mut sampler = Sampler::new(config.sampling.clone(), &[tokenizer.document_token()])?;
+        prompt.iter().for_each(|&token| sampler.observe(token));
+        Ok(Self {
+            detokenizer: tokenizer.detokenizer_after(session.borrow().recent_tokens()),
+            session,
+            unread: Vec::new(),
+            sampler,
+            gate: Gate::new(&config.stop),
+            limit: config.tokens,
+            token: 0,
+            tokens: 0,
+            text: String::new(),
+            begin: None,
+        })
+    }
+
+    /// The session; it has not yet seen the token that was drawn last.
+    pub fn session(&self) -> &Session {
+        self.session.borrow()
+    }
+
+    /// Gives the session back.
+    pub fn into_session(self) -> S {
+        self.session
+    }
+
+    /// The session, and the token that it is to be fed next; `None` before the first one was drawn.
+    pub(crate) fn next(&mut self) -> Option<(&mut Session, u32)> {
+        self.begin.is_some().then(|| (self.session.borrow_mut(), self.token))
+    }
+
+    /// Reads at most `tokens` tokens of the prompt; ln p of every token after it once it was read.
+    pub(crate) fn read(&mut self, tokens: usize) -> Result<Option<Vec<f32>>> {
+        if self.unread.is_empty() {
+            return self.session.borrow().log_probabilities().map(Some);
+        }
+        let piece: Vec<u32> = self.unread.drain(..tokens.clamp(1, self.unread.len())).collect();
+        let after = self.session.borrow_mut().feed(&piece)?;
+        Ok(self.unread.is_empty().then_some(after))
+    }
+
+    /// Draws the next token, unless there are enough; returns what may be shown.
+    pub(crate) fn draw(&mut self, log_probabilities: &[f32]) -> Result<String> {
+        self.begin.get_or_insert_with(Instant::now);
+        if self.tokens == self.limit {
+            return Ok(String::new());
+        }
+        self.token = self.sampler.next(log_probabilities)?;
+        self.tokens += 1;
+        let new = self.gate.pass(&self.detokenizer.push(self.token));
+        self.text.push_str(&new);
+        Ok(new)
+    }
+
+    /// Whether no token comes any more.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.tokens == self.limit || self.gate.is_closed()
+    }
+
+    /// Ends the text; what was held back may be shown.
+    pub(crate) fn end(mut self) -> (S, String, Generation) {
+        let mut rest = self.gate.pass(&self.detokenizer.finish());
+        let stopped = self.gate.is_closed();
+        let seconds = self.begin.map_or(0.0, |begin| begin.elapsed().as_secs_f64());
+        rest.push_str(&self.gate.finish());
+        self.text.push_str(&rest);
+        (self.session, rest, Generation { tokens: self.tokens, text: self.text, stopped, seconds })
+    }
+}

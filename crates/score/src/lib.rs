@@ -1,0 +1,11 @@
+//! Scoring: what a model is worth, each target scored exactly once under a stated protocol.
+//!
+//! - [`score()`], [`Protocol`], [`Scorer`]: perplexities and bits per byte of a text
+//! - [`suites`]: what a model does with its context: loss by position, gain of context, recall, copying, needles
+//! - [`ngram`]: the baseline that a neural model has to beat, an interpolated Witten-Bell byte model
+
+pub mod ngram;
+mod scoring;
+pub mod suites;
+
+pub use scoring::*;
