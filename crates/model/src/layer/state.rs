@@ -105,6 +105,11 @@ impl LayerState {
         self.tensors.get(name).map(|kept| &kept.flat)
     }
 
+    /// Takes the elements of the tensor of that name out, in order.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Tensor<1>> {
+        self.tensors.remove(name).map(|kept| kept.flat)
+    }
+
     /// The dimensions of the tensor of that name.
     pub fn dims(&self, name: &str) -> Option<&[usize]> {
         self.tensors.get(name).map(|kept| kept.dims.as_slice())
