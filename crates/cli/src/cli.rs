@@ -4,11 +4,12 @@ use std::ffi::OsString;
 use std::num::NonZero;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, CommandFactory, Parser};
+use clap::{CommandFactory, Parser};
 use percept::{Fault, Result};
 
+use crate::arguments::Global;
 use crate::commands::Command;
-use crate::terminal::{self, Format, Talk, Terminal};
+use crate::terminal;
 
 /// No machine has more cores, and each thread takes memory of its own.
 const MOST_THREADS: usize = 4096;
@@ -26,37 +27,10 @@ pub(crate) struct Cli {
     global: Global,
 }
 
-/// Flags that every command takes.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Global options")]
-pub(crate) struct Global {
-    /// Print one JSON object on stdout instead of text (streams: one object per line)
-    #[arg(long, global = true)]
-    json: bool,
-    /// Say nothing on stderr but warnings and errors
-    #[arg(short, long, global = true)]
-    quiet: bool,
-    /// Where to compute: auto, cpu, cuda:0, vulkan, metal [default: auto, or what the configuration says]
-    #[arg(long, global = true, value_name = "DEVICE", env = "PERCEPT_DEVICE", hide_env = true)]
-    pub(crate) device: Option<String>,
-    /// CPU threads; by default one per core
-    #[arg(long, global = true, value_name = "N", env = "PERCEPT_THREADS", hide_env = true)]
-    threads: Option<NonZero<usize>>,
-}
-
-impl Global {
-    pub(crate) fn terminal(&self) -> Terminal {
-        Terminal {
-            format: if self.json { Format::Json } else { Format::Text },
-            talk: if self.quiet { Talk::Quiet } else { Talk::Normal },
-        }
-    }
-}
-
 impl Cli {
     pub(crate) fn start(self) -> Result<()> {
         start_threads(self.global.threads.map(NonZero::get))?;
-        self.command.run(&self.global)
+        self.command.run(&self.global, Self::command())
     }
 }
 
@@ -70,11 +44,6 @@ fn start_threads(threads: Option<usize>) -> Result<()> {
         let count = threads.map_or_else(|| "a thread per core".to_owned(), |threads| format!("{threads} threads"));
         Fault::environment(format!("cannot start {count}")).because(error).hint("use fewer --threads")
     })
-}
-
-/// The whole command tree, for completions.
-pub(crate) fn command() -> clap::Command {
-    Cli::command()
 }
 
 /// Reads the arguments; `None` where help or the version was asked for and has been printed.
@@ -138,7 +107,7 @@ fn suggestion(error: &clap::Error) -> Option<String> {
 
 /// `percept tokenizer train` for arguments that begin with these commands.
 fn command_path(arguments: impl Iterator<Item = String>) -> String {
-    let mut tree = &command();
+    let mut tree = &Cli::command();
     let mut path = tree.get_name().to_string();
     for argument in arguments {
         if let Some(command) = tree.find_subcommand(&argument) {
@@ -161,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_command_tree_is_consistent() {
-        command().debug_assert();
+        Cli::command().debug_assert();
     }
 
     #[test]

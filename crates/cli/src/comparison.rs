@@ -1,13 +1,13 @@
-//! What a user sees of a comparison: its progress, what it would run, and what it found.
+//! What a user sees of a comparison while it goes on, and of what it would run.
 
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use percept::Result;
-use percept::compare::{Axis, Comparison, Event, ModelResult, Preview, Spread};
+use percept::compare::{Event, Preview};
 use percept::train::StepMetrics;
 
 use crate::human;
 use crate::meter::{Meter, Parts};
-use crate::terminal::{Style, Terminal};
+use crate::terminal::Terminal;
 
 /// Units of the meter over all training.
 const PARTS: f64 = 10_000.0;
@@ -88,119 +88,6 @@ pub(crate) fn print_preview(terminal: &Terminal, preview: &Preview) -> Result<()
         human::plural(preview.runs as u64, "run"),
         human::duration(preview.seconds)
     ))
-}
-
-/// What was found.
-pub(crate) fn print_summary(terminal: &Terminal, comparison: &Comparison) -> Result<()> {
-    // Only a tokenizer that keeps every byte has a baseline.
-    let has_bits = !comparison.baselines.is_empty()
-        || comparison
-            .models
-            .iter()
-            .flat_map(|model| &model.runs)
-            .any(|run| run.best.is_some_and(|best| best.bits_per_byte.is_some()));
-    let unit = if has_bits { "bits/byte" } else { "nats/token" };
-    terminal.text(Style::Bold.out(&format!("{}: test text, {unit} (lower is better)", comparison.name)))?;
-    let mut table = table(&[
-        "",
-        "model",
-        "test",
-        "validation",
-        "parameters",
-        "FFN",
-        "FLOP/token",
-        "memory",
-        "state",
-        "state at 1M",
-        "tokens/s",
-        "targets/s",
-        "targets",
-        "time",
-    ]);
-    for model in &comparison.models {
-        table.add_row(summary_row(model));
-    }
-    for baseline in &comparison.baselines {
-        let bits = |bits: Option<f64>| bits.map_or_else(String::new, |bits| format!("{bits:.4}"));
-        table.add_row([
-            String::new(),
-            baseline.name.clone(),
-            bits(baseline.test_bits_per_byte),
-            bits(baseline.validation_bits_per_byte),
-        ]);
-    }
-    print_table(terminal, &mut table, 2)?;
-    for (model, failure) in comparison.failed() {
-        terminal.text(format!("{} {} and has no place: {}", model.name, failure.in_words(), failure.message))?;
-    }
-    for model in comparison.models.iter().filter(|model| model.under_trained == Some(true)) {
-        terminal.text(format!("{} is under-trained: it does not beat the order-2 byte model", model.name))?;
-    }
-    print_readings(terminal, comparison)?;
-    terminal.text(format!(
-        "\nbudget of every run: {}; {}, at least {} tokens of context for every target but the first ones of a document",
-        comparison.budget, comparison.protocol.text, comparison.protocol.guaranteed_context
-    ))?;
-    terminal.text(format!("seconds: {}", comparison.seconds_in_words()))?;
-    let spread = comparison.models.iter().filter_map(|model| model.test.or(model.validation)?.width()).reduce(f64::max);
-    terminal.text(match spread {
-        Some(spread) => {
-            format!("models with the same place tie: they differ by less than their seeds do (at most {spread:.4})")
-        }
-        None => "one seed each: small differences may be chance; --seeds 1,2,3 tells".to_owned(),
-    })
-}
-
-fn summary_row(model: &ModelResult) -> Vec<String> {
-    let (cost, usage) = (&model.cost, model.usage.as_ref());
-    let of_usage = |show: &dyn Fn(&percept::compare::Usage) -> String| usage.map_or_else(String::new, show);
-    vec![
-        model.rank.map_or_else(String::new, |rank| rank.to_string()),
-        model.name.clone(),
-        match &model.failure {
-            Some(failure) => failure.in_words(),
-            None => model.test.map_or_else(String::new, |test| spread(&test)),
-        },
-        model.validation.map_or_else(String::new, |validation| spread(&validation)),
-        human::grouped(cost.parameters),
-        cost.feed_forward_dim.to_string(),
-        human::short(cost.training_flops_per_token),
-        human::bytes(usage.and_then(|usage| usage.measured_peak_memory_bytes).unwrap_or(cost.peak_memory_bytes)),
-        human::bytes(cost.state_bytes),
-        human::bytes(cost.state_bytes_1m),
-        of_usage(&|usage| human::short(usage.tokens_per_second)),
-        of_usage(&|usage| human::short(usage.targets_per_second)),
-        of_usage(&|usage| human::short(usage.targets as f64)),
-        of_usage(&|usage| human::duration(usage.seconds)),
-    ]
-}
-
-/// `2.3014`, or with several seeds `2.3014 ±0.0120`: half of the range.
-fn spread(spread: &Spread) -> String {
-    match spread.width() {
-        Some(width) => format!("{:.4} ±{:.4}", spread.mean, width / 2.0),
-        None => format!("{:.4}", spread.mean),
-    }
-}
-
-/// The validation curves at equal cost.
-fn print_readings(terminal: &Terminal, comparison: &Comparison) -> Result<()> {
-    if comparison.readings.is_empty() {
-        return Ok(());
-    }
-    terminal.text(Style::Bold.out("\nvalidation at equal cost, before any learning rate decays"))?;
-    for reading in &comparison.readings {
-        let at = match reading.axis {
-            Axis::Tokens => format!("{} tokens", human::short(reading.at)),
-            Axis::Targets => format!("{} targets", human::short(reading.at)),
-            Axis::Flops => format!("{} FLOP", human::short(reading.at)),
-            Axis::Seconds => human::duration(reading.at),
-        };
-        let values: Vec<String> =
-            reading.values.iter().map(|value| format!("{} {:.3}", value.model, value.value)).collect();
-        terminal.text(format!("  {at:<16} {}", values.join("   ")))?;
-    }
-    Ok(())
 }
 
 fn table(head: &[&str]) -> Table {

@@ -1,5 +1,6 @@
 //! The command-line program. It parses, calls one command, and turns the outcome into an exit code.
 
+mod arguments;
 mod chart;
 mod cli;
 mod commands;

@@ -160,7 +160,7 @@ fn validation_line(validation: &ValidationMetrics) -> String {
 
 /// What `train` and `resume` print with `--json`.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct Trained {
     #[serde(serialize_with = "json::path")]
     run: PathBuf,
     step: u64,
@@ -205,9 +205,9 @@ fn finished_line(summary: &Summary) -> String {
     )
 }
 
-fn report(outcome: &Outcome) -> Report {
+fn report(outcome: &Outcome) -> Trained {
     let summary = outcome.summary();
-    Report {
+    Trained {
         run: summary.run.clone(),
         step: summary.step,
         finished: matches!(outcome, Outcome::Finished(_)),

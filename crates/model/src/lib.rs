@@ -26,6 +26,7 @@ pub mod properties;
 pub mod schedule;
 pub mod session;
 mod trainable;
+mod training;
 pub mod weights;
 
 pub use batch::{Batch, IGNORED, Loss};

@@ -74,7 +74,7 @@ pub struct Check {
 
 /// The outcome of all checks. Serialized, its keys are those of `percept verify --json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Report {
+pub struct Verdict {
     /// The model.
     pub model: String,
     /// Every check, in the order of the table.
@@ -83,7 +83,7 @@ pub struct Report {
     pub passed: bool,
 }
 
-impl Report {
+impl Verdict {
     fn new(model: String, checks: Vec<Check>) -> Self {
         let passed = checks.iter().all(|check| check.passed);
         Self { model, checks, passed }
@@ -104,7 +104,7 @@ impl Report {
 ///
 /// # Errors
 /// Whatever running the model meets; a check that does not hold is no error.
-pub fn verify(subject: &dyn Subject, effort: Effort, progress: &mut dyn FnMut(&Check)) -> Result<Report> {
+pub fn verify(subject: &dyn Subject, effort: Effort, progress: &mut dyn FnMut(&Check)) -> Result<Verdict> {
     let mut all = Vec::new();
     for run in checks::ALL {
         for check in run(subject, effort)? {
@@ -112,7 +112,7 @@ pub fn verify(subject: &dyn Subject, effort: Effort, progress: &mut dyn FnMut(&C
             all.push(check);
         }
     }
-    Ok(Report::new(subject.name(), all))
+    Ok(Verdict::new(subject.name(), all))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use percept_model::mixer::MixerKind;
 
 use super::*;
 
-fn check(name: &str, config: &ModelConfig) -> Report {
+fn check(name: &str, config: &ModelConfig) -> Verdict {
     let subject = ModelSubject::random(name, &reduced(config).unwrap(), 5, &Device::flex()).unwrap();
     verify(&subject, Effort::THOROUGH, &mut |_| ()).unwrap()
 }

@@ -8,11 +8,11 @@ use percept::compare::{Budget, Comparison, Ended, Lineup, ModelSpec, Parameters,
 use percept::train::Override;
 use percept::{Fault, Result};
 
-use super::config_args::{TrainingArgs, environment, sets};
-use crate::cli::Global;
-use crate::comparison::{Comparing, print_preview, print_summary};
+use crate::arguments::Global;
+use crate::arguments::config::{TrainingArgs, environment, sets};
+use crate::comparison::{Comparing, print_preview};
 use crate::fit::ForceArgs;
-use crate::terminal::{Terminal, invocation};
+use crate::terminal::{Style, Terminal, invocation};
 use crate::training::DataMeter;
 use crate::{human, interrupt, out_of_memory};
 
@@ -126,12 +126,14 @@ impl Compare {
 fn conclude(terminal: &Terminal, ended: &Ended, folder: &Path) -> Result<()> {
     let (Ended::Finished(comparison) | Ended::Interrupted(comparison)) = ended;
     terminal.json(comparison)?;
-    let files = report::write_views(folder, &report::read(folder)?)?;
+    let found = report::read(folder)?;
+    let files = report::write_views(folder, &found)?;
     if matches!(ended, Ended::Interrupted(_)) {
         return Err(Fault::interrupted("interrupted; what was trained is saved")
             .hint(format!("the same `{} compare` command goes on from there", invocation())));
     }
-    print_summary(terminal, comparison)?;
+    terminal.text(Style::Bold.out(&comparison.name))?;
+    terminal.text(report::terminal(&found).trim_end())?;
     warn_where_unequal(terminal, comparison);
     for file in [folder.join(REPORT)].iter().chain(&files) {
         terminal.say(format!("report: {}", human::path(file)));

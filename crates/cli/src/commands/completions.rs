@@ -4,7 +4,7 @@ use clap::Args;
 use clap_complete::Shell;
 use percept::Result;
 
-use crate::{cli, terminal};
+use crate::terminal;
 
 /// Arguments of `percept completions`.
 #[derive(Debug, Args)]
@@ -15,9 +15,9 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self, mut tree: clap::Command) -> Result<()> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut cli::command(), "percept", &mut script);
+        clap_complete::generate(self.shell, &mut tree, "percept", &mut script);
         terminal::write_stdout(&String::from_utf8_lossy(&script))
     }
 }

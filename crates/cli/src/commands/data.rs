@@ -5,8 +5,8 @@ use percept::Result;
 use percept::data::{Corpus, PassedOver, Statistics, Tokenizer};
 use serde::Serialize;
 
-use super::config_args::ReadingArgs;
-use crate::cli::Global;
+use crate::arguments::Global;
+use crate::arguments::config::ReadingArgs;
 use crate::human;
 use crate::terminal::Style;
 use crate::training::DataMeter;

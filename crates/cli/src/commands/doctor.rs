@@ -6,7 +6,7 @@ use percept::model::ops::Precision;
 use percept::train::{DeviceKind, Memory};
 use serde::Serialize;
 
-use crate::cli::Global;
+use crate::arguments::Global;
 use crate::human;
 use crate::machine;
 use crate::terminal::Style;
@@ -17,7 +17,7 @@ pub(crate) struct Doctor {}
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
-struct Report {
+struct Diagnosis {
     version: &'static str,
     system: String,
     cores: usize,
@@ -39,7 +39,7 @@ struct Devices {
 
 impl Doctor {
     pub(crate) fn run(&self, global: &Global) -> Result<()> {
-        let report = Report {
+        let report = Diagnosis {
             version: env!("CARGO_PKG_VERSION"),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             cores: machine::cores(),
@@ -71,7 +71,7 @@ impl Devices {
     }
 }
 
-impl Report {
+impl Diagnosis {
     fn rows(&self) -> Vec<(&'static str, String)> {
         let memory = match self.memory {
             Some(memory) => format!("{} free of {}", human::bytes(memory.available), human::bytes(memory.total)),

@@ -11,8 +11,8 @@ use percept::model::{LanguageModel, weights};
 use percept::train::{RunConfig, RunFolder};
 use serde::Serialize;
 
-use super::run_args::RunArgs;
-use crate::cli::Global;
+use crate::arguments::Global;
+use crate::arguments::run::RunArgs;
 
 /// Arguments of `percept export`.
 #[derive(Debug, Args)]
@@ -38,7 +38,7 @@ enum Names {
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
-struct Report<'a> {
+struct Exported<'a> {
     #[serde(serialize_with = "json::path")]
     out: &'a PathBuf,
     step: u64,
@@ -54,7 +54,7 @@ impl Export {
             Names::Paper => weights::Names::Paper,
         };
         write_folder(&self.out, &run.model, names, &run.config, &run.tokenizer)?;
-        let report = Report { out: &self.out, step: run.step, parameters: run.model.parameter_count() };
+        let report = Exported { out: &self.out, step: run.step, parameters: run.model.parameter_count() };
         terminal.text(format!(
             "{}: {WEIGHTS}, config.toml, tokenizer.json of step {}",
             self.out.display(),

@@ -13,9 +13,9 @@ use percept::model::properties::Properties;
 use percept::train::{LoadedRun, Memory};
 use serde::Serialize;
 
-use super::run_args::{PromptArgs, RunArgs};
-use super::weights::Weights;
-use crate::cli::Global;
+use crate::arguments::Global;
+use crate::arguments::Weights;
+use crate::arguments::run::{PromptArgs, RunArgs};
 use crate::human;
 use crate::terminal::{Format, Terminal, write_stdout};
 
@@ -75,7 +75,7 @@ struct SamplingArgs {
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
-struct Report {
+struct Generated {
     prompt_tokens: usize,
     #[serde(flatten)]
     text: Text,
@@ -93,7 +93,7 @@ struct Text {
 
 /// What `--json` prints of several texts.
 #[derive(Debug, Serialize)]
-struct StreamsReport {
+struct GeneratedStreams {
     prompt_tokens: usize,
     /// Of all texts together.
     tokens: usize,
@@ -183,7 +183,7 @@ fn one(
             false => terminal.say(""),
         }
     }
-    let report = Report { prompt_tokens: fed, text: Text::new(generation, &session) };
+    let report = Generated { prompt_tokens: fed, text: Text::new(generation, &session) };
     summarise(terminal, fed, report.text.tokens, report.text.ms_per_token, report.text.state_bytes);
     terminal.json(&report)
 }
@@ -213,7 +213,7 @@ fn several(
     let tokens = generations.iter().map(|generation| generation.tokens).sum::<usize>();
     let seconds = generations.iter().map(|generation| generation.seconds).fold(0.0, f64::max);
     let texts = generations.into_iter().zip(&sessions).map(|(generation, session)| Text::new(generation, session));
-    let report = StreamsReport {
+    let report = GeneratedStreams {
         prompt_tokens: fed,
         tokens,
         ms_per_token: seconds * 1e3 / tokens.max(1) as f64,

@@ -10,9 +10,9 @@ use percept::train::{DeviceChoice, RunConfig, is_padded, resolve_model};
 use percept::{Fault, Result};
 use serde::Serialize;
 
-use super::config_args::{resolve_named, sets};
 use super::export::write_folder;
-use crate::cli::Global;
+use crate::arguments::Global;
+use crate::arguments::config::{resolve_named, sets};
 use crate::human;
 use crate::terminal::Terminal;
 
@@ -40,7 +40,7 @@ pub(crate) struct Import {
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
-struct Report<'a> {
+struct Imported<'a> {
     #[serde(serialize_with = "json::path")]
     run: &'a PathBuf,
     parameters: usize,
@@ -57,7 +57,7 @@ impl Import {
         let imported = weights::import(&self.file, &config.model, &device)?;
         write_folder(&self.out, &imported.model, weights::Names::Percept, &config, &tokenizer)?;
         let report =
-            Report { run: &self.out, parameters: imported.model.parameter_count(), ignored: &imported.ignored };
+            Imported { run: &self.out, parameters: imported.model.parameter_count(), ignored: &imported.ignored };
         terminal.text(format!("{}: {} parameters", self.out.display(), human::grouped(report.parameters as u64)))?;
         if !report.ignored.is_empty() {
             terminal.say(format!("not used: {}", report.ignored.join(", ")));

@@ -3,7 +3,6 @@
 mod bench;
 mod compare;
 mod completions;
-mod config_args;
 mod data;
 mod doctor;
 mod eval;
@@ -15,18 +14,16 @@ mod presets;
 mod quickstart;
 mod report;
 mod resume;
-mod run_args;
 mod runs;
 mod state;
 mod tokenizer;
 mod train;
 mod verify;
-mod weights;
 
 use clap::Subcommand;
 use percept::Result;
 
-use crate::cli::Global;
+use crate::arguments::Global;
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -72,8 +69,8 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Runs the command.
-    pub(crate) fn run(&self, global: &Global) -> Result<()> {
+    /// Runs the command; `tree` is that of all commands.
+    pub(crate) fn run(&self, global: &Global, tree: clap::Command) -> Result<()> {
         match self {
             Command::Quickstart(command) => command.run(global),
             Command::Doctor(command) => command.run(global),
@@ -93,7 +90,7 @@ impl Command {
             Command::Verify(command) => command.run(global),
             Command::Import(command) => command.run(global),
             Command::Export(command) => command.run(global),
-            Command::Completions(command) => command.run(),
+            Command::Completions(command) => command.run(tree),
         }
     }
 }

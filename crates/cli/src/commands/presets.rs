@@ -5,7 +5,7 @@ use percept::Result;
 use percept::train::{RunConfig, preset, presets, resolve_preset};
 use serde::Serialize;
 
-use crate::cli::Global;
+use crate::arguments::Global;
 use crate::terminal::Style;
 
 /// Arguments of `percept presets`.

@@ -8,7 +8,7 @@ use percept::files::json;
 use percept::{Fault, Result};
 use serde::Serialize;
 
-use crate::cli::Global;
+use crate::arguments::Global;
 use crate::human;
 
 /// Arguments of `percept report`.

@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 use percept::Result;
 use percept::train::{Changes, Override, RunFolder, ScheduleChoice, resume};
 
-use super::config_args::{list, sets};
-use crate::cli::Global;
+use crate::arguments::Global;
+use crate::arguments::config::{list, sets};
 use crate::fit::ForceArgs;
 use crate::interrupt;
 use crate::training::{Training, conclude};

@@ -9,8 +9,8 @@ use percept::files::json;
 use percept::model::Session;
 use serde::Serialize;
 
-use super::run_args::{PromptArgs, RunArgs};
-use crate::cli::Global;
+use crate::arguments::Global;
+use crate::arguments::run::{PromptArgs, RunArgs};
 use crate::human;
 use crate::terminal::Style;
 

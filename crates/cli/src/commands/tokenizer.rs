@@ -7,8 +7,8 @@ use percept::Result;
 use percept::data::{Dataset, Split, Tokenizer};
 use serde::Serialize;
 
-use super::config_args::ReadingArgs;
-use crate::cli::Global;
+use crate::arguments::Global;
+use crate::arguments::config::ReadingArgs;
 use crate::human;
 use crate::terminal::{Style, invocation};
 use crate::training::DataMeter;

@@ -6,9 +6,9 @@ use clap::Args;
 use percept::Result;
 use percept::train::{Override, train};
 
-use super::config_args::{ConfigArgs, TrainingArgs};
-use super::run_args::unused_folder;
-use crate::cli::Global;
+use crate::arguments::Global;
+use crate::arguments::config::{ConfigArgs, TrainingArgs};
+use crate::arguments::run::unused_folder;
 use crate::fit::ForceArgs;
 use crate::interrupt;
 use crate::training::{Training, conclude};

@@ -6,11 +6,11 @@ use clap::Args;
 use percept::model::ModelConfig;
 use percept::model::properties::Properties;
 use percept::train::{DEFAULT_PRESET, Device, DeviceChoice, Memory, Which, load_run, names_weights};
-use percept::verify::{Check, Effort, ModelSubject, Report, parity, reduced, verify};
+use percept::verify::{Check, Effort, ModelSubject, Verdict, parity, reduced, verify};
 use percept::{Fault, Result};
 
-use super::config_args::resolve_named;
-use crate::cli::Global;
+use crate::arguments::Global;
+use crate::arguments::config::resolve_named;
 use crate::terminal::{Style, Terminal};
 
 /// Tokens where the configuration leaves their number to a tokenizer.
@@ -103,7 +103,7 @@ fn print(terminal: &Terminal, check: &Check) -> Result<()> {
     ))
 }
 
-fn conclude(terminal: &Terminal, report: &Report) -> Result<()> {
+fn conclude(terminal: &Terminal, report: &Verdict) -> Result<()> {
     if report.passed {
         terminal.say(format!("{}: all checks hold", report.model));
         return Ok(());

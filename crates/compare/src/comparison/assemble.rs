@@ -9,16 +9,16 @@ use percept_fault::{IoContext, Result};
 use percept_model::properties::Properties;
 use percept_train::{Decay, Metrics, RunConfig, RunFolder, TrainConfig};
 
+use super::clock::Clock;
 use super::contender::Contender;
 use super::curve::{best, curve};
-use super::engine::test_result;
 use super::judge::{rank, readings};
 use super::lineup::Lineup;
 use super::matching::TOLERANCE;
 use super::result::*;
 use super::spec::Parameters;
-use super::speed::Clock;
 use super::task::{Done, Task};
+use super::test_text::test_result;
 use percept_score::CorpusTexts;
 use percept_score::ngram::Ngram;
 

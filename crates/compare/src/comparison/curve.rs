@@ -2,8 +2,8 @@
 
 use percept_train::{Metrics, StepMetrics};
 
+use super::clock::Clock;
 use super::result::{BestPoint, CurvePoint, Phase};
-use super::speed::Clock;
 
 /// The points of a curve: one per validation. `flops_per_token`: operations of training.
 ///

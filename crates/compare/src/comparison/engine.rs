@@ -5,66 +5,19 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use percept_data::{Made, Split, mark_folder};
-use percept_fault::Result;
-use percept_train::{DeviceChoice, Event as TrainEvent, StepMetrics, ValidationMetrics, Which, load_run};
+use percept_fault::{Fault, Result};
+use percept_train::{DeviceChoice, Event as TrainEvent, Which, load_run};
 
 use super::assemble::{Baselines, assemble};
+use super::event::Event;
 use super::lineup::Lineup;
 use super::result::{Comparison, TestResult};
-use super::task::{Done, End, Task, read_json, write_json};
-use percept_score::{CorpusTexts, Limits, ModelScorer, score};
+use super::task::{Done, End, Task, write_json};
+use super::test_text::{TEST, limits, test_result};
+use percept_score::{CorpusTexts, ModelScorer, score};
 
 /// The report's name in the folder of a comparison.
 pub const REPORT: &str = "report.json";
-
-/// The score of the test text, in the folder of a run.
-const TEST: &str = "test.json";
-
-/// What a comparison tells while it goes on.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event {
-    /// A run begins or goes on.
-    Run {
-        /// Model and seed, or model and learning rate.
-        label: String,
-        /// Runs finished.
-        finished: usize,
-        /// Runs in all, as far as they are known.
-        total: usize,
-    },
-    /// A line of metrics of the run under way.
-    Step {
-        /// The line.
-        metrics: StepMetrics,
-        /// Share of this run, from 0 to 1.
-        run: f64,
-        /// Share of all training, from 0 to 1.
-        whole: f64,
-    },
-    /// A validation of the run under way.
-    Validation(ValidationMetrics),
-    /// Something that the user should know; the run goes on.
-    Warning(String),
-    /// Training steps of all models are being timed side by side.
-    Timing {
-        /// The model whose turn it is.
-        label: String,
-        /// Steps taken.
-        done: u64,
-        /// Steps in all.
-        total: u64,
-    },
-    /// The test text is being scored.
-    Scoring {
-        /// Model and seed.
-        label: String,
-        /// Targets scored.
-        done: u64,
-        /// Targets in all.
-        total: u64,
-    },
-}
 
 /// How a comparison ended.
 #[derive(Debug)]
@@ -75,8 +28,19 @@ pub enum Ended {
     Interrupted(Comparison),
 }
 
-/// Asked to stop.
-struct Stopped;
+/// Why the work ends before all is done.
+enum Halt {
+    /// It was asked to stop.
+    Asked,
+    /// Something failed.
+    Fault(Fault),
+}
+
+impl From<Fault> for Halt {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
 
 /// What is done so far, and where to tell it.
 struct Work<'a> {
@@ -106,9 +70,11 @@ impl Lineup {
         let (runs, total) = self.expected_work()?;
         let baselines = Baselines::fit(self)?;
         let mut work = Work { lineup: self, stop, observer, baselines, finished: 0, done: 0.0, total, runs };
-        let stopped = work.everything()?.is_err();
-        let comparison = work.report()?;
-        Ok(if stopped { Ended::Interrupted(comparison) } else { Ended::Finished(comparison) })
+        match work.everything() {
+            Ok(()) => Ok(Ended::Finished(work.report()?)),
+            Err(Halt::Asked) => Ok(Ended::Interrupted(work.report()?)),
+            Err(Halt::Fault(fault)) => Err(fault),
+        }
     }
 
     /// Number of runs and their work in all. Which models become finalists is not known yet: theirs counts as the mean.
@@ -120,7 +86,7 @@ impl Lineup {
             }
             for &seed in &self.spec.seeds {
                 let rate = self.contenders[index].config.train.learning_rate;
-                let task = self.task(index, seed, rate, super::lineup::Stage::Full)?;
+                let task = self.task(index, seed, rate, super::runs::Stage::Full)?;
                 (runs, total, of_one_seed) = (runs + 1, total + task.work, of_one_seed + task.work);
             }
         }
@@ -132,14 +98,12 @@ impl Lineup {
 }
 
 impl Work<'_> {
-    fn everything(&mut self) -> Result<Result<(), Stopped>> {
+    fn everything(&mut self) -> Result<(), Halt> {
         let models = 0..self.lineup.contenders.len();
         for index in models.clone() {
             let tasks = self.lineup.sweep_tasks(index)?;
             for task in &tasks {
-                if self.train(task)?.is_err() {
-                    return Ok(Err(Stopped));
-                }
+                self.train(task)?;
             }
             // The learning rate is chosen by what they logged; nobody uses their weights.
             for task in &tasks {
@@ -147,49 +111,42 @@ impl Work<'_> {
             }
         }
         for &seed in &self.lineup.spec.seeds {
-            if self.full_runs(models.clone(), seed)?.is_err() {
-                return Ok(Err(Stopped));
-            }
+            self.full_runs(models.clone(), seed)?;
         }
         let finalists = self.lineup.finalists()?;
         for seed in self.lineup.spec.finalists.iter().flat_map(|finalists| &finalists.seeds) {
-            if self.full_runs(finalists.iter().copied(), *seed)?.is_err() {
-                return Ok(Err(Stopped));
-            }
+            self.full_runs(finalists.iter().copied(), *seed)?;
         }
-        if self.time()?.is_err() {
-            return Ok(Err(Stopped));
-        }
+        self.time()?;
         // Every choice is made: only now is the test text read.
         for index in models {
             for seed in self.lineup.seeds(index, &finalists) {
-                if self.stop.load(Ordering::Relaxed) {
-                    return Ok(Err(Stopped));
-                }
+                self.go_on()?;
                 if let Some(task) = self.lineup.full_task(index, seed)? {
                     self.test(&task)?;
                 }
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
-    fn full_runs(&mut self, models: impl Iterator<Item = usize>, seed: u64) -> Result<Result<(), Stopped>> {
+    /// Whether nobody asked to stop.
+    fn go_on(&self) -> Result<(), Halt> {
+        if self.stop.load(Ordering::Relaxed) { Err(Halt::Asked) } else { Ok(()) }
+    }
+
+    fn full_runs(&mut self, models: impl Iterator<Item = usize>, seed: u64) -> Result<(), Halt> {
         for index in models {
             let Some(task) = self.lineup.full_task(index, seed)? else { continue };
-            if self.train(&task)?.is_err() {
-                return Ok(Err(Stopped));
-            }
+            self.train(&task)?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Brings a run to its end.
-    fn train(&mut self, task: &Task) -> Result<Result<(), Stopped>> {
+    fn train(&mut self, task: &Task) -> Result<(), Halt> {
         if task.done()?.is_none() {
-            if self.stop.load(Ordering::Relaxed) {
-                return Ok(Err(Stopped));
-            }
+            self.go_on()?;
             let (finished, total) = (self.finished, self.runs);
             (self.observer)(Event::Run { label: task.label.clone(), finished, total });
             let (done, all, observer) = (self.done, self.total, &mut *self.observer);
@@ -202,26 +159,24 @@ impl Work<'_> {
                 TrainEvent::Warning(warning) => observer(Event::Warning(warning)),
                 _ => {}
             })?;
-            let Some(ended) = ended else { return Ok(Err(Stopped)) };
+            let ended = ended.ok_or(Halt::Asked)?;
             self.warn_of(task, &ended);
             (self.finished, self.done) = (self.finished + 1, self.done + task.work);
             self.report()?;
-            return Ok(Ok(()));
+            return Ok(());
         }
         (self.finished, self.done) = (self.finished + 1, self.done + task.work);
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Times a training step of every model, unless that is done.
-    fn time(&mut self) -> Result<Result<(), Stopped>> {
+    fn time(&mut self) -> Result<(), Halt> {
         if self.lineup.timed()?.is_empty() || self.lineup.timing()?.is_some() {
-            return Ok(Ok(()));
+            return Ok(());
         }
-        if self.lineup.time(self.stop, self.observer)?.is_none() {
-            return Ok(Err(Stopped));
-        }
+        self.lineup.time(self.stop, self.observer)?.ok_or(Halt::Asked)?;
         self.report()?;
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Scores the test text with the best checkpoint, unless that is done.
@@ -282,15 +237,4 @@ impl Work<'_> {
         write_json(&self.lineup.folder.join(REPORT), &comparison)?;
         Ok(comparison)
     }
-}
-
-/// The score of a run on the test text, if there is one under the protocol of this comparison.
-pub(super) fn test_result(lineup: &Lineup, task: &Task) -> Result<Option<TestResult>> {
-    let result: Option<TestResult> = read_json(&task.folder.join(TEST))?;
-    let protocol = format!("{}{}", lineup.protocol(), limits(lineup));
-    Ok(result.filter(|result| result.protocol == protocol))
-}
-
-fn limits(lineup: &Lineup) -> Limits {
-    Limits { tokens: lineup.spec.test_limit, ..Limits::default() }
 }

@@ -6,9 +6,11 @@
 
 mod assemble;
 mod budget;
+mod clock;
 mod contender;
 mod curve;
 mod engine;
+mod event;
 #[cfg(test)]
 mod fixtures;
 mod judge;
@@ -17,13 +19,16 @@ mod matching;
 mod peak_memory;
 mod preview;
 mod result;
+mod runs;
 mod spec;
 mod speed;
 mod steps;
 mod task;
+mod test_text;
 
 pub use contender::Contender;
-pub use engine::{Ended, Event, REPORT};
+pub use engine::{Ended, REPORT};
+pub use event::Event;
 pub use lineup::{Lineup, Purpose};
 pub use matching::{TOLERANCE, matched};
 pub use preview::{ModelPreview, Preview};

@@ -34,6 +34,11 @@ pub fn terminal(report: &Report) -> String {
     for sentence in plain_words(report) {
         text.push_str(&wrapped(&sentence));
     }
+    let (budget, protocol) = (comparison.budget, &comparison.protocol);
+    text.push_str(&wrapped(&format!(
+        "Budget of every run: {budget}; scored by {}, at least {} tokens of context for every target but the first ones of a document.",
+        protocol.text, protocol.guaranteed_context
+    )));
     text.push_str(&wrapped(&format!("Seconds of training: {}.", comparison.seconds_in_words())));
     text
 }

@@ -13,7 +13,7 @@ use percept_fault::{Fault, Result};
 pub use position::SamplerPosition;
 pub(crate) use position::description;
 use position::{PartPosition, chain, fingerprint};
-use sequence::{Layout, Window};
+use sequence::{Layout, TrainingWindow};
 
 use crate::{Packing, Part};
 use percept_random::Permutation;
@@ -262,7 +262,7 @@ impl Sampler {
 
     /// Appends window `index` to a batch.
     fn read(&self, index: u64, options: WindowOptions, batch: &mut TokenBatch) -> Result<()> {
-        let Window { tokens, first } = self.layout.window(&self.part, index, options.window as u64);
+        let TrainingWindow { tokens, first } = self.layout.window(&self.part, index, options.window as u64);
         let vocabulary = self.part.corpus.vocab_size() as u32;
         if tokens.len() < 2 || tokens.iter().any(|(token, _)| *token >= vocabulary) {
             return Err(Fault::environment(format!("the token cache of {} is damaged", self.part.name))

@@ -15,7 +15,7 @@ pub(super) type Scored = (u32, bool);
 
 /// Tokens of a window, one more than its length: each is the target of the one before.
 #[derive(Debug, PartialEq)]
-pub(super) struct Window {
+pub(super) struct TrainingWindow {
     pub(super) tokens: Vec<Scored>,
     /// Index in `tokens` of the first target of this window; those before are targets of other windows.
     pub(super) first: usize,
@@ -59,8 +59,8 @@ impl Layout {
         }
     }
 
-    /// Window `index` of the epoch, of at most `window` targets. Where it has fewer, earlier tokens of the sequence fill it up.
-    pub(super) fn window(&self, part: &Part, index: u64, window: u64) -> Window {
+    /// TrainingWindow `index` of the epoch, of at most `window` targets. Where it has fewer, earlier tokens of the sequence fill it up.
+    pub(super) fn window(&self, part: &Part, index: u64, window: u64) -> TrainingWindow {
         match self {
             Layout::Documents { first_windows, seed } => {
                 let at = first_windows.partition_point(|&first| first <= index) - 1;
@@ -70,7 +70,7 @@ impl Layout {
                 let span = span.start + context..span.end + context;
                 let range = filled(&span, window);
                 let first = (span.start - range.start) as usize;
-                Window { tokens: read(part, part.documents[at], range), first }
+                TrainingWindow { tokens: read(part, part.documents[at], range), first }
             }
             Layout::Joined { starts, order, grid } => {
                 let span = grid.span(index);
@@ -83,7 +83,7 @@ impl Layout {
                     tokens.extend(read(part, part.documents[order.apply(rank as u64) as usize], from..to));
                     rank += 1;
                 }
-                Window { tokens, first: (span.start - range.start) as usize }
+                TrainingWindow { tokens, first: (span.start - range.start) as usize }
             }
         }
     }

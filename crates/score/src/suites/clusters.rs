@@ -8,7 +8,7 @@
 //! `sum of (y - mean m)^2 / (sum of m)^2` (the linearised ratio, Cochran 1977), corrected for the units having made the mean themselves
 //! as if each were as noisy as the others. With units of equal size that is the textbook standard error.
 
-use super::statistics::student;
+use super::student::student;
 
 /// Sums over units, in constant memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

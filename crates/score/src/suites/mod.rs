@@ -19,6 +19,7 @@ mod position;
 mod recall;
 mod result;
 mod statistics;
+mod student;
 mod table;
 
 use std::str::FromStr;

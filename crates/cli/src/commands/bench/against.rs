@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::child::{self, Object};
 use super::timing::Times;
-use crate::cli::Global;
+use crate::arguments::Global;
 use crate::meter::Meter;
 use crate::terminal::{Style, Terminal};
 

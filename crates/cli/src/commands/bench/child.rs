@@ -10,7 +10,7 @@ use percept::fault::IoContext;
 use percept::{Fault, Result};
 use serde_json::{Map, Value};
 
-use crate::cli::Global;
+use crate::arguments::Global;
 
 /// How often a child is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);

@@ -11,11 +11,11 @@ use percept::model::{InferenceModel, Session};
 use percept::train::{Memory, PrecisionChoice};
 
 use super::measured::Measure;
-use super::report::{Details, Report, Timed};
+use super::report::{Details, Measurement, Timed};
 use super::subject::{Subject, random_tokens};
 use super::timing::Times;
-use crate::cli::Global;
-use crate::commands::weights::Weights;
+use crate::arguments::Global;
+use crate::arguments::Weights;
 use crate::meter::Meter;
 
 /// Tokens at the end of the prompt that are fed one by one, to warm up what writing uses.
@@ -47,7 +47,7 @@ struct Writing {
 }
 
 impl Measure for Decode {
-    fn measure(&self, subject: &Subject, global: &Global) -> Result<Report> {
+    fn measure(&self, subject: &Subject, global: &Global) -> Result<Measurement> {
         let half = (subject.config.model.context / 2).max(1);
         let position = self.position.unwrap_or(half);
         let tokens = if self.position.is_some() { self.tokens } else { self.tokens.min(half) };
@@ -80,7 +80,7 @@ impl Measure for Decode {
             typical: times.mean(),
             times,
         };
-        Ok(Report::new(subject, timed, details))
+        Ok(Measurement::new(subject, timed, details))
     }
 }
 

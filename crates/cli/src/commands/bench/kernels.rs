@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::subject::{ModelArgs, Subject};
 use super::timing::Times;
-use crate::cli::Global;
+use crate::arguments::Global;
 use crate::meter::Meter;
 use crate::terminal::{Format, Talk, Terminal};
 

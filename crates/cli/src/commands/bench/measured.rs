@@ -5,9 +5,9 @@ use percept::Result;
 use percept::train::Override;
 
 use super::against::AgainstArgs;
-use super::report::Report;
+use super::report::Measurement;
 use super::subject::{ModelArgs, Subject};
-use crate::cli::Global;
+use crate::arguments::Global;
 
 /// A task that times a model.
 pub(super) trait Measure: Args {
@@ -17,7 +17,7 @@ pub(super) trait Measure: Args {
     }
 
     /// Measures it once, in this process.
-    fn measure(&self, subject: &Subject, global: &Global) -> Result<Report>;
+    fn measure(&self, subject: &Subject, global: &Global) -> Result<Measurement>;
 }
 
 /// Arguments of such a task.

@@ -18,7 +18,7 @@ use percept::Result;
 
 use measured::Measured;
 
-use crate::cli::Global;
+use crate::arguments::Global;
 
 /// Arguments of `percept bench`.
 #[derive(Debug, Args)]

@@ -9,10 +9,10 @@ use percept::plan::plan;
 use percept::train::PrecisionChoice;
 
 use super::measured::Measure;
-use super::report::{Details, Report, Timed};
+use super::report::{Details, Measurement, Timed};
 use super::subject::{Subject, random_tokens};
 use super::timing::Times;
-use crate::cli::Global;
+use crate::arguments::Global;
 
 /// Arguments of `percept bench prefill`.
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ pub(super) struct Prefill {
 }
 
 impl Measure for Prefill {
-    fn measure(&self, subject: &Subject, global: &Global) -> Result<Report> {
+    fn measure(&self, subject: &Subject, global: &Global) -> Result<Measurement> {
         let config = &subject.config;
         let (model, device) = subject.build()?;
         let model = Arc::new(InferenceModel::new(model));
@@ -55,6 +55,6 @@ impl Measure for Prefill {
             times,
             typical: median,
         };
-        Ok(Report::new(subject, timed, details))
+        Ok(Measurement::new(subject, timed, details))
     }
 }

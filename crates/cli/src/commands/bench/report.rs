@@ -11,7 +11,7 @@ use crate::{human, machine};
 
 /// The measurement of one task. Its keys are an interface.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct Measurement {
     pub(super) task: &'static str,
     /// `S`, `M`, `L`, a preset or a file.
     pub(super) config: String,
@@ -77,7 +77,7 @@ pub(super) struct Timed {
     pub(super) typical: f64,
 }
 
-impl Report {
+impl Measurement {
     pub(super) fn new(subject: &Subject, timed: Timed, details: Details) -> Self {
         Self {
             task: timed.task,
@@ -153,7 +153,7 @@ mod tests {
             times: Times::new(vec![9.0, 2.0, 1.0]),
             typical: 8.0,
         };
-        let report = Report::new(&subject, timed, Details::default());
+        let report = Measurement::new(&subject, timed, Details::default());
         assert_eq!((report.min_ms, report.median_ms), (1.0, 2.0));
         assert_eq!((report.ms_per_token, report.tokens_per_s), (2.0, 500.0));
         assert_eq!((report.precision.as_str(), report.machine.precision), ("int8", PrecisionChoice::Bf16));

@@ -15,10 +15,10 @@ use percept::{Fault, Result};
 
 use super::child;
 use super::measured::Measure;
-use super::report::{Details, Report, Timed};
+use super::report::{Details, Measurement, Timed};
 use super::subject::Subject;
 use super::timing::{Times, WARM_UP};
-use crate::cli::Global;
+use crate::arguments::Global;
 use crate::commands::export::write_folder;
 use crate::meter::Meter;
 
@@ -34,7 +34,7 @@ pub(super) struct Start {
 }
 
 impl Measure for Start {
-    fn measure(&self, subject: &Subject, global: &Global) -> Result<Report> {
+    fn measure(&self, subject: &Subject, global: &Global) -> Result<Measurement> {
         let (model, device) = subject.build()?;
         let parameters = model.parameter_count();
         let folder = Temporary::new()?;
@@ -53,7 +53,7 @@ impl Measure for Start {
             typical,
         };
         // The memory would be this process's, not that of the processes that were timed.
-        Ok(Report { peak_rss_mib: None, ..Report::new(subject, timed, Details::default()) })
+        Ok(Measurement { peak_rss_mib: None, ..Measurement::new(subject, timed, Details::default()) })
     }
 }
 

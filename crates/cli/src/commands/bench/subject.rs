@@ -8,8 +8,8 @@ use percept::random::split_mix;
 use percept::train::{DeviceChoice, Memory, Override, RunConfig, Sources, resolve};
 use percept::{Fault, Result};
 
-use crate::cli::Global;
-use crate::commands::config_args::{resolve_named, sets};
+use crate::arguments::Global;
+use crate::arguments::config::{resolve_named, sets};
 
 /// A model: one of three fixed shapes, a preset or a file, with changes on top.
 #[derive(Debug, Clone, Args)]

@@ -7,10 +7,10 @@ use percept::plan::plan;
 use percept::train::{Alone, Bf16Support, DeviceChoice, Override, PrecisionChoice, RunConfig, State};
 
 use super::measured::Measure;
-use super::report::{Details, Report, Timed};
+use super::report::{Details, Measurement, Timed};
 use super::subject::{Subject, random_tokens};
 use super::timing::Times;
-use crate::cli::Global;
+use crate::arguments::Global;
 use crate::fit::ForceArgs;
 
 /// Arguments of `percept bench train`.
@@ -32,7 +32,7 @@ impl Measure for Train {
         self.precision.as_deref().map(flag).into_iter().collect()
     }
 
-    fn measure(&self, subject: &Subject, global: &Global) -> Result<Report> {
+    fn measure(&self, subject: &Subject, global: &Global) -> Result<Measurement> {
         let config = &subject.config;
         self.force.check(&global.terminal(), config)?;
         let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
@@ -66,7 +66,7 @@ impl Measure for Train {
             times,
             typical: median,
         };
-        Ok(Report::new(subject, timed, details))
+        Ok(Measurement::new(subject, timed, details))
     }
 }
 

@@ -13,10 +13,10 @@ use percept::{Fault, Result};
 use serde::Serialize;
 
 use self::suites::{LeftOut, SuiteArgs, Suites};
-use super::config_args::DataArgs;
-use super::run_args::RunArgs;
-use super::weights::Weights;
-use crate::cli::Global;
+use crate::arguments::Global;
+use crate::arguments::Weights;
+use crate::arguments::config::DataArgs;
+use crate::arguments::run::RunArgs;
 use crate::human;
 use crate::meter::Meter;
 use crate::terminal::{Style, Terminal};

@@ -10,7 +10,7 @@ use percept::train::{Override, RunConfig, presets};
 use percept::{Fault, Result};
 
 use super::MEASURED_STEPS;
-use crate::commands::config_args::ConfigArgs;
+use crate::arguments::config::ConfigArgs;
 use crate::terminal::{Style, Terminal};
 use crate::{human, table};
 

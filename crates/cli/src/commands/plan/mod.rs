@@ -8,8 +8,8 @@ use percept::train::{Memory, Override};
 use percept::{Fault, Result};
 
 use self::contexts::{ContextArgs, Timing};
-use super::config_args::ConfigArgs;
-use crate::cli::Global;
+use crate::arguments::Global;
+use crate::arguments::config::ConfigArgs;
 use crate::fit::warn_if_too_large;
 use crate::human;
 use crate::terminal::{Style, Terminal};

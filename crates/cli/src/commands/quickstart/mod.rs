@@ -18,10 +18,10 @@ use percept::{Fault, Result};
 use serde::Serialize;
 
 use self::corpus::{Corpus, Document};
-use super::config_args::sets;
-use super::run_args::unused_folder;
+use crate::arguments::Global;
+use crate::arguments::config::sets;
+use crate::arguments::run::unused_folder;
 use crate::chart::chart;
-use crate::cli::Global;
 use crate::fit::ForceArgs;
 use crate::terminal::{Style, Terminal, invocation};
 use crate::training::{Training, conclude};
@@ -51,7 +51,7 @@ pub(crate) struct Quickstart {
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
-struct Report {
+struct Tried {
     #[serde(serialize_with = "json::path")]
     run: PathBuf,
     bits_per_byte: f64,
@@ -92,8 +92,8 @@ impl Quickstart {
         show_curve(&terminal, &curve, &config)?;
         let (device, _) = config.train.device.parse::<DeviceChoice>()?.open()?;
         let run = load_run(&folder, Which::Latest, &device)?;
-        let report = Report { sample: sample(&terminal, &run)?, ..measure(&corpus, &run, folder)? };
-        let report = Report { seconds: begin.elapsed().as_secs_f64(), ..report };
+        let report = Tried { sample: sample(&terminal, &run)?, ..measure(&corpus, &run, folder)? };
+        let report = Tried { seconds: begin.elapsed().as_secs_f64(), ..report };
         report.print(&terminal, &held_out)
     }
 
@@ -145,7 +145,7 @@ fn sample(terminal: &Terminal, run: &LoadedRun) -> Result<String> {
 }
 
 /// Scores the model and the baseline on the documents that neither has seen.
-fn measure(corpus: &Corpus, run: &LoadedRun, folder: PathBuf) -> Result<Report> {
+fn measure(corpus: &Corpus, run: &LoadedRun, folder: PathBuf) -> Result<Tried> {
     let texts = |documents: &[Document]| -> Vec<Vec<u8>> {
         documents.iter().map(|document| document.text.clone().into_bytes()).collect()
     };
@@ -156,7 +156,7 @@ fn measure(corpus: &Corpus, run: &LoadedRun, folder: PathBuf) -> Result<Report> 
     let memory = MemoryTexts::new(run.tokenizer.clone(), held_out);
     let score = score(&scorer, &memory, protocol, &Limits::default(), &mut |_| {})?;
     let bits_per_byte = score.bits_per_byte.ok_or_else(|| Fault::internal("the byte tokenizer is lossless"))?;
-    Ok(Report {
+    Ok(Tried {
         run: folder,
         bits_per_byte,
         order2_bits_per_byte,
@@ -169,7 +169,7 @@ fn measure(corpus: &Corpus, run: &LoadedRun, folder: PathBuf) -> Result<Report> 
     })
 }
 
-impl Report {
+impl Tried {
     fn print(&self, terminal: &Terminal, held_out: &Path) -> Result<()> {
         terminal.text(Style::Bold.out("\nheld-out documents, bits per byte (lower is better)"))?;
         terminal.text(format!("  {:<44} {:.3}", "this model", self.bits_per_byte))?;

@@ -10,7 +10,7 @@ use percept::{Fault, Result};
 use serde_json::Value;
 
 use super::view::{loss, steps};
-use crate::cli::Global;
+use crate::arguments::Global;
 use crate::terminal::Style;
 use crate::{human, table};
 

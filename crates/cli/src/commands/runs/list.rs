@@ -8,7 +8,7 @@ use percept::Result;
 use percept::train::{Overview, find_runs};
 
 use super::view::{age, loss, steps};
-use crate::cli::Global;
+use crate::arguments::Global;
 use crate::terminal::Style;
 use crate::{human, table};
 

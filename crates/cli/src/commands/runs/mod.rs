@@ -9,7 +9,7 @@ mod watch;
 use clap::{Args, Subcommand};
 use percept::Result;
 
-use crate::cli::Global;
+use crate::arguments::Global;
 
 /// Arguments of `percept runs`.
 #[derive(Debug, Args)]

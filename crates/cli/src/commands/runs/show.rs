@@ -8,7 +8,7 @@ use percept::train::{Metrics, Overview, RunFolder, metrics};
 use serde::Serialize;
 
 use super::view::{Curve, age, steps, with_unit};
-use crate::cli::Global;
+use crate::arguments::Global;
 use crate::human;
 use crate::screen;
 use crate::terminal::{Style, Terminal};
@@ -22,7 +22,7 @@ pub(crate) struct Show {
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
-struct Report {
+struct Shown {
     #[serde(flatten)]
     overview: Overview,
     checkpoints: Vec<u64>,
@@ -32,7 +32,7 @@ struct Report {
 impl Show {
     pub(crate) fn run(&self, global: &Global) -> Result<()> {
         let folder = RunFolder::existing(&self.run)?;
-        let report = Report {
+        let report = Shown {
             overview: Overview::of(folder.path()),
             checkpoints: folder.checkpoint_steps()?,
             metrics: metrics(&folder)?,
@@ -41,7 +41,7 @@ impl Show {
     }
 }
 
-impl Report {
+impl Shown {
     fn print(&self, terminal: &Terminal) -> Result<()> {
         let run = &self.overview;
         let row =

@@ -9,7 +9,7 @@ use percept::train::{Metrics, MetricsLine, MetricsTail, RunFolder, RunStatus, St
 use serde_json::json;
 
 use super::view::{Curve, with_unit};
-use crate::cli::Global;
+use crate::arguments::Global;
 use crate::human;
 use crate::screen::{self, Frame};
 use crate::terminal::{Terminal, is_screen, write_stdout};

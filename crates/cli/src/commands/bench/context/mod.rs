@@ -17,7 +17,7 @@ use percept::{Fault, Result};
 use point::{Kind, Limits, Point, Setting};
 use report::ContextReport;
 
-use crate::cli::Global;
+use crate::arguments::Global;
 use crate::human;
 use crate::meter::Meter;
 

@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::super::child::{self, Object};
 use super::super::timing::{Times, WARM_UP};
-use crate::cli::Global;
-use crate::commands::config_args::resolve_named;
+use crate::arguments::Global;
+use crate::arguments::config::resolve_named;
 use crate::human;
 
 /// What is measured.

@@ -1,0 +1,9 @@
+//! Arguments that several commands share.
+
+pub(crate) mod config;
+mod global;
+pub(crate) mod run;
+mod weights;
+
+pub(crate) use global::Global;
+pub(crate) use weights::Weights;
