@@ -140,7 +140,7 @@ impl<'a> Fixture<'a> {
     }
 
     fn gradient_distance(&self, path: &str, shape: &[usize], gradients: &Gradients) -> Result<f64> {
-        let (names, layout) = paper::names(path).ok_or_else(|| self.lacks(path))?;
+        let (names, layout) = paper::names(path, &self.config.layer_specs()?).ok_or_else(|| self.lacks(path))?;
         let theirs = names.iter().find_map(|name| self.floats(&format!("grad.{name}")).ok());
         let theirs = theirs.ok_or_else(|| self.lacks(&format!("grad.{}", names.join("` or `grad."))))?;
         let theirs = match (layout, shape) {
@@ -163,20 +163,23 @@ fn config(path: &Path, metadata: &HashMap<String, String>) -> Result<ModelConfig
     let required = |key: &str| number(key).ok_or_else(|| lacks(path, key));
     let context = required("sequence")?;
     let segments = number("segments").unwrap_or(1).max(1);
-    Ok(ModelConfig {
+    let config = ModelConfig {
         layers: metadata.get("model").ok_or_else(|| lacks(path, "model"))?.clone(),
         vocab: required("vocab")?,
         dim: required("dim")?,
         depth: required("layers")?,
         heads: required("heads")?,
         context,
-        segment: context / segments,
-        latents: number("latents").unwrap_or(context),
-        history_segments: segments,
-        compressed: number("compressed").unwrap_or(1),
         ..ModelConfig::default()
-    }
-    .with_paper_options())
+    };
+    let lengths = [
+        ("segment", context / segments),
+        ("latents", number("latents").unwrap_or(context)),
+        ("history_segments", segments),
+        ("compressed", number("compressed").unwrap_or(1)),
+    ];
+    let config = lengths.into_iter().try_fold(config, |config, (key, length)| config.with(key, length))?;
+    Ok(config.with_paper_options())
 }
 
 /// ||a - b|| / ||b||.

@@ -209,8 +209,14 @@ mod tests {
 
     #[test]
     fn a_state_tells_the_last_tokens_and_an_older_one_still_loads() {
-        let config =
-            ModelConfig { vocab: 40, dim: 8, depth: 1, heads: 2, context: 16, segment: 4, ..Default::default() };
+        let config = ModelConfig {
+            vocab: 40,
+            dim: 8,
+            depth: 1,
+            heads: 2,
+            context: 16,
+            ..ModelConfig::default().with("segment", 4).unwrap()
+        };
         let model = Arc::new(InferenceModel::new(LanguageModel::new(&config, 7, &Default::default()).unwrap()));
         let mut session = Session::new(model.clone());
         session.feed(&(0..30).collect::<Vec<_>>()).unwrap();

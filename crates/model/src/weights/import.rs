@@ -65,10 +65,11 @@ pub fn import(path: &Path, config: &ModelConfig, device: &Device) -> Result<Impo
 }
 
 fn from_tensors(mut tensors: Tensors, config: &ModelConfig, device: &Device, path: &Path) -> Result<Imported> {
+    let layers = config.layer_specs()?;
     let model = native::fill(LanguageModel::zeros(config, device)?, |ours, shape| {
         let (mut names, mut layout) = (vec![ours.to_string()], Layout::Same);
         if !tensors.contains_key(ours)
-            && let Some(theirs) = paper::names(ours)
+            && let Some(theirs) = paper::names(ours, &layers)
         {
             (names, layout) = theirs;
         }
@@ -86,7 +87,7 @@ fn from_tensors(mut tensors: Tensors, config: &ModelConfig, device: &Device, pat
                 "{}: tensor `{name}` has shape {found_shape:?}; the configuration needs {stored:?}",
                 path.display()
             ))
-            .hint("check --tokenizer, and vocab, dim, heads, latents and compressed in --config"));
+            .hint("check --tokenizer, and vocab, dim, heads and the lengths in the mixer's table in --config"));
         }
         let values = values.map_err(|dtype| {
             Fault::usage(format!("{}: tensor `{name}` is {dtype}", path.display()))
@@ -115,7 +116,7 @@ pub fn export(model: &LanguageModel, path: &Path, names: Names) -> Result<()> {
     }
     let mut tensors = Vec::new();
     for (ours, tensor) in parameters::collect(model) {
-        let Some((theirs, layout)) = paper::names(&ours) else {
+        let Some((theirs, layout)) = paper::names(&ours, model.layers()) else {
             return Err(Fault::usage(format!("`{ours}` has no name in the authors' code"))
                 .hint("only models of the paper preset can be exported under the authors' names"));
         };
@@ -126,11 +127,8 @@ pub fn export(model: &LanguageModel, path: &Path, names: Names) -> Result<()> {
             }
             _ => (tensor.shape, values),
         };
-        // The Perceiver models call it w_out, LLP and V1 to_out.
-        let w_out = ["perceiver-ar", "perceiver-v2", "perceiver-v3"].contains(&model.config().layers.as_str());
-        let name = if w_out { theirs.last() } else { theirs.first() };
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        tensors.push((name.cloned().unwrap_or(ours), shape, bytes));
+        tensors.push((theirs.into_iter().next().unwrap_or(ours), shape, bytes));
     }
     let views = tensors
         .iter()

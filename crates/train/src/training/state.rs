@@ -24,7 +24,7 @@ const WEIGHT: &str = "weight.";
 /// use percept_model::{Batch, LanguageModel, ModelConfig, Trainable};
 /// use percept_train::{Alone, Device, State, TrainConfig};
 /// # fn main() -> percept_fault::Result<()> {
-/// let config = ModelConfig { vocab: 11, dim: 8, depth: 1, heads: 2, context: 4, segment: 2, ..Default::default() };
+/// let config = ModelConfig { vocab: 11, dim: 8, depth: 1, heads: 2, context: 4, ..Default::default() }.with("segment", 2)?;
 /// let batch = Batch { tokens: vec![1, 2, 3, 4], targets: vec![2, 3, 4, 5], rows: 1, length: 4 };
 /// let train = TrainConfig::default();
 /// let mut state = State::new(LanguageModel::fresh(&config, 1, &Device::flex().autodiff())?, &train);
