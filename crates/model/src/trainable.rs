@@ -89,8 +89,7 @@ pub trait Trainable: Module {
     fn loss_and_gradients(&self, batch: &Self::Batch, mode: Mode, recompute: Recompute, scale: f32) -> Result<Learned>;
 
     /// What happens to the tensor at a path. Decay is for matrices, unless a model knows better.
-    fn role(&self, path: &str, shape: &[usize]) -> Role {
-        let _ = path;
+    fn role(&self, _path: &str, shape: &[usize]) -> Role {
         if shape.len() >= 2 { Role::Decayed } else { Role::Undecayed }
     }
 }

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use burn::tensor::Device;
-use percept_fault::{Fault, IoContext, Result};
-use safetensors::{Dtype, tensor::TensorView};
+use percept_fault::{Fault, Result};
 
 use super::foreign::{self, Foreign, Kind, Tensors};
 use super::native;
@@ -13,6 +12,7 @@ use super::paper::{self, Layout};
 use crate::config::ModelConfig;
 use crate::language_model::LanguageModel;
 use crate::parameters;
+use crate::tensor_file::{self, Elements, Entry};
 
 /// A model from elsewhere.
 #[derive(Debug)]
@@ -114,7 +114,7 @@ pub fn export(model: &LanguageModel, path: &Path, names: Names) -> Result<()> {
     if names == Names::Percept {
         return native::save(model, path, HashMap::new());
     }
-    let mut tensors = Vec::new();
+    let mut entries = Vec::new();
     for (ours, tensor) in parameters::collect(model) {
         let Some((theirs, layout)) = paper::names(&ours, model.layers()) else {
             return Err(Fault::usage(format!("`{ours}` has no name in the authors' code"))
@@ -127,15 +127,8 @@ pub fn export(model: &LanguageModel, path: &Path, names: Names) -> Result<()> {
             }
             _ => (tensor.shape, values),
         };
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        tensors.push((theirs.into_iter().next().unwrap_or(ours), shape, bytes));
+        let name = theirs.into_iter().next().unwrap_or(ours);
+        entries.push(Entry::new(name, shape, Elements::Floats(values)));
     }
-    let views = tensors
-        .iter()
-        .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
-        .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>();
-    let bytes = views
-        .and_then(|views| safetensors::serialize(views, None))
-        .map_err(|error| Fault::internal("weights can't be serialised").because(error))?;
-    std::fs::write(path, bytes).at("write", path)
+    tensor_file::write(path, &entries, None)
 }

@@ -143,7 +143,7 @@ fn add(x: &mut Rows, more: Rows) {
 
 fn score_of(protocol: Protocol) -> Score {
     let texts = MemoryTexts::new(Tokenizer::bytes(), vec![TEXT.into()]);
-    let scorer = ModelScorer::new("tiny", &model());
+    let scorer = ModelScorer::new("tiny", model());
     score(&scorer, &texts, protocol, &Limits::default(), &mut |_| ()).unwrap()
 }
 
