@@ -18,6 +18,7 @@ mod protocol;
 mod scorer;
 mod text;
 mod units;
+mod windows;
 
 use std::ops::Range;
 use std::time::Instant;
@@ -29,11 +30,11 @@ use serde::Serialize;
 use letters::Letters;
 pub use model::{ModelScorer, is_bounded};
 pub use protocol::Protocol;
-pub(crate) use protocol::windows;
 pub use scorer::{Scorer, Stream};
 pub use text::{CorpusTexts, Document, MemoryTexts, Texts, Tokens};
 pub use units::{Tally, Units};
 use units::{finite, per_word};
+pub use windows::{Cut, LastWindow, ScoringWindow};
 
 /// Tokens before some, from which a tokenizer can tell their text.
 const CONTEXT: usize = 16;
@@ -349,14 +350,14 @@ impl Pass<'_> {
     fn slide(&self, targets: Range<usize>, window: usize, stride: usize, visit: &mut Visit<'_>) -> Result<()> {
         let scorable = self.scorer.scorable(window);
         let mut at = targets.start;
-        let mut windows = protocol::windows(targets, window, stride, scorable).peekable();
+        let mut windows = Cut::sliding(window, stride, scorable).windows(targets).peekable();
         while let Some(first) = windows.next() {
             let length = first.inputs.len();
             let mut batch = Batch { tokens: Vec::new(), targets: Vec::new(), rows: 0, length };
-            self.append(&mut batch, &first);
+            first.append_to(&mut batch, self.tokens, self.document_token);
             while (batch.rows + 1) * length <= self.scorer.tokens_per_call() {
                 let Some(next) = windows.next_if(|next| next.inputs.len() == length) else { break };
-                self.append(&mut batch, &next);
+                next.append_to(&mut batch, self.tokens, self.document_token);
             }
             let wanted = batch.targets.iter().filter(|&&target| target != IGNORED).count();
             let nll = self.scorer.score_windows(&batch)?;
@@ -367,18 +368,6 @@ impl Pass<'_> {
             at += wanted;
         }
         Ok(())
-    }
-
-    /// Adds a window as a row: input `i` is the token before target `i`.
-    fn append(&self, batch: &mut Batch, window: &protocol::ScoringWindow) {
-        let Range { start, end } = window.inputs;
-        if start == 0 {
-            batch.tokens.push(self.document_token);
-        }
-        batch.tokens.extend(self.tokens.range(start.max(1) - 1..end - 1));
-        batch.targets.extend(std::iter::repeat_n(IGNORED, window.targets.start - start));
-        batch.targets.extend(self.tokens.range(window.targets.clone()));
-        batch.rows += 1;
     }
 }
 

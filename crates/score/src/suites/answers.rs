@@ -7,7 +7,7 @@ use percept_data::{Exercise, Task, Tokenizer};
 use percept_fault::{Fault, Result};
 use percept_model::{Batch, IGNORED};
 
-use crate::windows;
+use crate::Cut;
 
 use super::statistics::chosen;
 use super::table::{Answered, TaskTally};
@@ -104,7 +104,7 @@ fn distributions(
     let window = length.min(scorer.longest());
     let scorable = scorer.scorable(window);
     let stride = if window == length { scorable } else { scorable.min(window.div_ceil(2)) };
-    for window in windows(from..length, window, stride, scorable) {
+    for window in Cut::sliding(window, stride, scorable).windows(from..length) {
         let asked: Vec<(usize, usize)> = (0..)
             .zip(answers)
             .flat_map(|(document, answers)| {
