@@ -13,9 +13,12 @@ compile_error!("the token cache is little-endian and is mapped as it is");
 mod config;
 mod corpus;
 mod dataset;
+mod identity;
 mod mark;
+mod part;
 mod progress;
 mod source;
+mod stream;
 #[cfg(test)]
 mod testing;
 mod tokenizer;
@@ -23,9 +26,12 @@ mod windows;
 
 pub use config::{Binary, DataConfig, Format, OnError, Packing, SourceConfig, SplitConfig};
 pub use corpus::{Corpus, Document, DocumentTokens, Statistics};
-pub use dataset::{Dataset, Part, Split, SplitSize};
+pub use dataset::{Dataset, Split, SplitSize};
+pub use identity::Identity;
 pub use mark::{Made, Marked, check_apart, holds_others, mark_folder};
+pub use part::Part;
 pub use progress::{Phase, Progress, Watch};
-pub use source::{Answer, Exercise, Group, Identity, PassedOver, Remark, SkipReason, Task, is_stream, keep_streams};
+pub use source::{Answer, Exercise, Group, PassedOver, Remark, SkipReason, Task, keep_streams};
+pub use stream::is_stream;
 pub use tokenizer::{Detokenizer, Tokenizer};
 pub use windows::{IGNORED, SamplerPosition, Share, TokenBatch, WindowOptions, Windows};

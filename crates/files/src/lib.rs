@@ -16,11 +16,14 @@ pub mod json;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use percept_fault::{Fault, IoContext, Result};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
+/// Partial files older than this were left by a process that was killed.
+const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 /// Prefix of temporary names; whatever bears it after a crash is rubbish.
 pub const TEMPORARY: &str = ".tmp-";
 /// Prefix of the name under which an old folder waits until the new one is in its place.
@@ -205,6 +208,19 @@ pub fn replace_folder(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).at("write", to)?;
     sync_folder(parent(to))?;
     remove_folder(&aside)
+}
+
+/// Removes the partial files that killed processes left beside `path` a day ago or longer; where that fails, it is only space.
+pub fn remove_abandoned(path: &Path) {
+    let entries = fs::read_dir(parent(path)).ok();
+    for entry in entries.into_iter().flatten().flatten() {
+        let is_partial = entry.file_name().to_string_lossy().ends_with(PARTIAL);
+        let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok();
+        let age = modified.and_then(|time| time.elapsed().ok()).unwrap_or_default();
+        if is_partial && age > ABANDONED {
+            fs::remove_file(entry.path()).ok();
+        }
+    }
 }
 
 /// Removes a folder if it is there.

@@ -94,7 +94,7 @@ pub struct Generation {
 /// # use percept_generate::{GenerationConfig, generate};
 /// # use percept_model::{LanguageModel, ModelConfig, Session};
 /// # let config = ModelConfig { vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, segment: 8, ..Default::default() };
-/// # let model = Arc::new(LanguageModel::new(&config, 7, &Default::default())?);
+/// # let model = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
 /// let tokenizer = Tokenizer::bytes();
 /// let mut session = Session::new(model);
 /// let prompt = [tokenizer.document_token(), 72, 105];

@@ -2,18 +2,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use percept_model::config::KeyValue;
-use percept_model::{LanguageModel, ModelConfig};
+use percept_model::{InferenceModel, LanguageModel, ModelConfig};
 
 use super::*;
 
 /// A model whose state goes on for ever, one whose window is run again, and one without a decoder.
-fn models() -> [Arc<LanguageModel>; 3] {
+fn models() -> [Arc<InferenceModel>; 3] {
     let base = ModelConfig { vocab: 257, dim: 16, depth: 2, heads: 2, context: 24, segment: 6, ..Default::default() };
     let rotated = ModelConfig { key_value: KeyValue::Shared, ..base.clone() };
     let history = ModelConfig { layers: "perceiver-ar".into(), latents: 8, ..base.clone() };
     [base, rotated, history].map(|config| {
         let config = ModelConfig { init_std: 0.3, ..config };
-        Arc::new(LanguageModel::new(&config, 3, &Default::default()).unwrap())
+        Arc::new(LanguageModel::new(&config, 3, &Default::default()).unwrap().into())
     })
 }
 

@@ -1,6 +1,6 @@
 //! Rows of a table by index.
 
-use crate::matrix::Shared;
+use crate::matmul::Shared;
 use crate::simd;
 use rayon::prelude::*;
 

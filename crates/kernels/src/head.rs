@@ -1,7 +1,7 @@
 //! The output head fused with softmax cross-entropy, in chunks of rows: logits of all rows are never held.
 
 use crate::Cost;
-use crate::matrix::{Output, View, product};
+use crate::matmul::{Output, View, product};
 use crate::precision::Precision;
 use crate::simd::{LANES, exp, lanes_sum, simd};
 use rayon::prelude::*;

@@ -8,20 +8,15 @@ mod activation;
 mod adamw;
 mod attention;
 pub mod bench;
-#[cfg(target_arch = "x86_64")]
-mod bf16;
 mod convolution;
 mod cost;
 pub mod decode;
 mod dropout;
 pub mod embedding;
-mod few_rows;
 mod head;
 mod linear;
-mod matrix;
+mod matmul;
 mod norm;
-#[cfg(target_arch = "x86_64")]
-mod packed;
 mod precision;
 mod rotary;
 mod scratch;

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use percept_model::session::step_all;
-use percept_model::{LanguageModel, ModelConfig, Session, WeightPrecision};
+use percept_model::{InferenceModel, LanguageModel, ModelConfig, Session, WeightPrecision};
 
 fn main() -> percept_fault::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -27,7 +27,8 @@ fn main() -> percept_fault::Result<()> {
     let segment = context / 8;
     let config = ModelConfig { vocab, dim, depth, heads, context, segment, ..ModelConfig::default() };
     let config = config.with_paper_options();
-    let model = LanguageModel::new(&config, 1, &Device::default())?.with_weight_precision(precision)?;
+    let model = LanguageModel::new(&config, 1, &Device::default())?;
+    let model = InferenceModel::new(model).with_weight_precision(precision)?;
     let model = Arc::new(model);
     let prompt: Vec<u32> = (0..context as u32 / 2).map(|i| i * 7919 % vocab as u32).collect();
     let start = Instant::now();

@@ -6,6 +6,13 @@ use percept_fault::{Fault, Result};
 pub const IGNORED: u32 = u32::MAX;
 
 /// `rows` windows of `length` tokens, row-major.
+///
+/// ```
+/// use percept_model::{Batch, IGNORED};
+/// let batch = Batch { tokens: vec![1, 2, 3, 4], targets: vec![2, 3, 4, IGNORED], rows: 2, length: 2 };
+/// assert_eq!((batch.scored(2), batch.last_targets(1)), (3, vec![3, IGNORED]));
+/// assert!(batch.validate(4).unwrap_err().is_usage());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// `[rows * length]` input tokens.
@@ -36,6 +43,13 @@ impl Batch {
             Some(target) => Err(outside(*target, vocab)),
             None => Ok(()),
         }
+    }
+
+    /// How many targets of the last `latents` positions of every window are scored.
+    pub fn scored(&self, latents: usize) -> usize {
+        let skip = self.length - latents;
+        let last = self.targets.chunks(self.length).flat_map(|row| &row[skip..]);
+        last.filter(|&&target| target != IGNORED).count()
     }
 
     /// Targets of the last `latents` positions of every window.

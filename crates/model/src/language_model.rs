@@ -1,17 +1,14 @@
 //! The language model: embedding, blocks, norm, head.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation::log_softmax};
-use percept_fault::{Fault, Result};
-use percept_kernels::WeightOrder;
-use percept_kernels::decode::WeightPrecision;
+use percept_fault::Result;
 
 use crate::batch::{Batch, Loss, check_tokens};
 use crate::config::{Biases, Head, ModelConfig};
-use crate::decoder::{Decoder, HEAD_ORDER, is_exact};
-use crate::layer::{Block, BlockFacts, BlockState, Carry, Mode, Rows, elements};
+use crate::layer::{Block, BlockFacts, BlockState, Carry, Mode, Rows};
 use crate::layers::Norm;
 use crate::schedule::LayerSpec;
 use crate::{init, ops, parameters};
@@ -35,7 +32,19 @@ pub struct OutputHead {
     pub bias: Option<Param<Tensor<1>>>,
 }
 
-/// A language model over tokens.
+/// A language model over tokens: weights, configuration, layers. To run it on streams of text, make it an
+/// [`InferenceModel`](crate::InferenceModel).
+///
+/// ```
+/// use percept_model::{LanguageModel, ModelConfig};
+/// # fn main() -> percept_fault::Result<()> {
+/// let config = ModelConfig { vocab: 257, dim: 16, depth: 2, heads: 2, context: 16, segment: 4, ..Default::default() };
+/// let model = LanguageModel::new(&config, 7, &Default::default())?;
+/// let tokens = [104, 101, 108, 108, 111, 32, 121, 111];
+/// let logits = model.forward(&tokens, 1, model.window_rows(tokens.len()))?;
+/// assert_eq!(logits.dims(), [1, 8, 257]);
+/// # Ok(()) }
+/// ```
 #[derive(Module, Debug)]
 pub struct LanguageModel {
     /// Token embedding.
@@ -50,12 +59,6 @@ pub struct LanguageModel {
     config: Arc<ModelConfig>,
     #[module(skip)]
     layers: Arc<Vec<LayerSpec>>,
-    #[module(skip)]
-    fingerprint: Arc<OnceLock<String>>,
-    #[module(skip)]
-    precision: WeightPrecision,
-    #[module(skip)]
-    decoder: Arc<OnceLock<Option<Arc<Decoder>>>>,
 }
 
 impl LanguageModel {
@@ -80,9 +83,6 @@ impl LanguageModel {
             },
             config: Arc::new(config.clone()),
             layers: Arc::new(layers),
-            fingerprint: Arc::default(),
-            precision: WeightPrecision::F32,
-            decoder: Arc::default(),
         })
     }
 
@@ -114,53 +114,6 @@ impl LanguageModel {
     /// The same model with weights of another floating-point type; f64 for exact checks.
     pub fn with_dtype(self, dtype: DType) -> Self {
         parameters::map(self, |_, _, tensor| tensor.cast(dtype))
-    }
-
-    /// SHA-256 over configuration and weights; two models with the same one compute the same.
-    pub fn fingerprint(&self) -> &str {
-        self.fingerprint.get_or_init(|| parameters::fingerprint(self))
-    }
-
-    /// The precision that the linear maps are rounded to.
-    pub fn weight_precision(&self) -> WeightPrecision {
-        self.precision
-    }
-
-    /// The same model with its linear maps rounded to `precision`, in which a session then packs them. Norms and biases
-    /// stay as they are, and so does the embedding, unless the head is tied to it: then it is one weight, rounded as a head.
-    ///
-    /// # Errors
-    /// A usage fault where the model has no packed decoder ([`Decoder::supports`]).
-    pub fn with_weight_precision(self, precision: WeightPrecision) -> Result<Self> {
-        if precision == self.precision {
-            return Ok(self);
-        }
-        if !Decoder::supports(&self) && precision != WeightPrecision::F32 {
-            return Err(Fault::usage(
-                "only models whose mixers decode position by position on the CPU have packed weights",
-            )
-            .hint("use f32 weights"));
-        }
-        let head = if self.head.weight.is_some() { "head.weight" } else { "embedding.weight" };
-        let mut model = parameters::map(self, |path, shape, tensor| match (path, shape) {
-            (path, [_, dim]) if path == head => round(tensor, precision, *dim, HEAD_ORDER),
-            ("embedding.weight", _) => tensor,
-            (_, [inputs, _]) => round(tensor, precision, *inputs, WeightOrder::InputOutput),
-            _ => tensor,
-        });
-        model.precision = precision;
-        Ok(model)
-    }
-
-    /// The packed weights, made at the first call; `None` where the model is not supported ([`Decoder::supports`]) or
-    /// memory is too short for them.
-    pub fn decoder(&self) -> Option<&Arc<Decoder>> {
-        self.decoder.get_or_init(|| Decoder::new(self, self.precision).ok().flatten().map(Arc::new)).as_ref()
-    }
-
-    /// Forgets what was derived from the weights; [`parameters::map`] calls it.
-    pub(crate) fn forget_derived(&mut self) {
-        (self.fingerprint, self.decoder, self.precision) = (Arc::default(), Arc::default(), WeightPrecision::F32);
     }
 
     /// The rows of a training window of `length` tokens: the last l are latents where the model has a
@@ -293,18 +246,6 @@ impl LanguageModel {
         }
         nll
     }
-}
-
-/// Flat weights rounded to what packing keeps of them.
-fn round(tensor: Tensor<1>, precision: WeightPrecision, inputs: usize, order: WeightOrder) -> Tensor<1> {
-    if is_exact(precision) {
-        return tensor;
-    }
-    let device = tensor.device();
-    let mut elements = elements(tensor);
-    precision.round(&mut elements, inputs, order);
-    let size = elements.len();
-    Tensor::from_data(TensorData::new(elements, [size]), &device)
 }
 
 /// See [`LanguageModel::facts`]; from the configuration alone.

@@ -5,7 +5,7 @@
 //! same blocks token by token on a state.
 //!
 //! The crate knows nothing of files but weights, nothing of text, and nothing of training beyond
-//! gradients.
+//! [`Trainable`]: gradients, and what happens to each weight.
 
 pub mod batch;
 pub mod channel;
@@ -13,6 +13,7 @@ pub mod config;
 pub mod cost;
 pub mod decoder;
 pub mod gradients;
+mod inference_model;
 pub mod init;
 pub mod language_model;
 pub mod layer;
@@ -24,12 +25,16 @@ pub mod parameters;
 pub mod properties;
 pub mod schedule;
 pub mod session;
+mod trainable;
+mod training;
 pub mod weights;
 
 pub use batch::{Batch, IGNORED, Loss};
 pub use config::ModelConfig;
 pub use gradients::{Gradients, Recompute};
+pub use inference_model::InferenceModel;
 pub use language_model::LanguageModel;
 pub use layer::{Mode, Rows};
 pub use percept_kernels::decode::WeightPrecision;
 pub use session::{Session, WindowSchedule};
+pub use trainable::{BatchSize, Learned, Role, Trainable};

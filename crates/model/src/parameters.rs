@@ -6,9 +6,6 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::Tensor;
-use sha2::{Digest, Sha256};
-
-use crate::language_model::LanguageModel;
 
 /// One weight tensor, flattened.
 #[derive(Debug, Clone)]
@@ -18,6 +15,9 @@ pub struct NamedTensor {
     /// `[product of the shape]`, without autodiff.
     pub data: Tensor<1>,
 }
+
+/// Flat tensors by the path of their parameter.
+pub type Tensors = BTreeMap<String, Tensor<1>>;
 
 /// A path while walking through a module.
 #[derive(Default)]
@@ -63,11 +63,16 @@ impl ModuleVisitor for Collector {
     }
 }
 
-/// Every weight of the model, by path.
-pub fn collect(model: &LanguageModel) -> BTreeMap<String, NamedTensor> {
+/// Every weight of a model, by path.
+pub fn collect(model: &impl Module) -> BTreeMap<String, NamedTensor> {
     let mut collector = Collector { path: Path::default(), tensors: BTreeMap::new() };
     model.visit(&mut collector);
     collector.tensors
+}
+
+/// The model with the given tensors where there are any.
+pub fn replace<M: Module>(model: M, tensors: &Tensors) -> M {
+    map(model, |path, _, old| tensors.get(path).cloned().unwrap_or(old))
 }
 
 struct Shapes(Vec<Vec<usize>>);
@@ -79,7 +84,7 @@ impl ModuleVisitor for Shapes {
 }
 
 /// The shape of every weight.
-pub(crate) fn shapes(model: &LanguageModel) -> Vec<Vec<usize>> {
+pub(crate) fn shapes(model: &impl Module) -> Vec<Vec<usize>> {
     let mut shapes = Shapes(Vec::new());
     model.visit(&mut shapes);
     shapes.0
@@ -110,21 +115,8 @@ impl<F: FnMut(&str, &[usize], Tensor<1>) -> Tensor<1>> ModuleMapper for Mapper<F
 }
 
 /// Replaces every weight: `change(path, shape, flattened)` returns the new one, of the same length.
-pub fn map(model: LanguageModel, change: impl FnMut(&str, &[usize], Tensor<1>) -> Tensor<1>) -> LanguageModel {
-    let mut model = model.map(&mut Mapper { path: Path::default(), change });
-    model.forget_derived();
-    model
-}
-
-/// SHA-256 over the configuration and every weight in the order of their paths, in hexadecimal.
-pub(crate) fn fingerprint(model: &LanguageModel) -> String {
-    let mut hash = Sha256::new();
-    hash.update(serde_json::to_vec(model.config()).unwrap_or_default());
-    for (path, tensor) in collect(model) {
-        hash.update(path.as_bytes());
-        hash.update(tensor.data.into_data().as_bytes());
-    }
-    percept_files::hex(&hash.finalize())
+pub fn map<M: Module>(model: M, change: impl FnMut(&str, &[usize], Tensor<1>) -> Tensor<1>) -> M {
+    model.map(&mut Mapper { path: Path::default(), change })
 }
 
 fn without_autodiff<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {

@@ -8,7 +8,9 @@ use burn::tensor::{DType, Device, Tensor};
 use percept_model::mixer::MixerKind;
 use percept_model::properties::Properties;
 use percept_model::session::WindowSchedule;
-use percept_model::{Batch, IGNORED, LanguageModel, Mode, ModelConfig, Recompute, Rows, Session};
+use percept_model::{
+    Batch, IGNORED, InferenceModel, LanguageModel, Learned, Mode, ModelConfig, Recompute, Rows, Session, Trainable,
+};
 use proptest::prelude::*;
 
 const VOCAB: usize = 13;
@@ -76,7 +78,8 @@ fn reference(model: &LanguageModel, text: &[u32]) -> Vec<f32> {
 }
 
 fn check_session(config: &ModelConfig, length: usize, cuts: &[usize]) -> Result<(), TestCaseError> {
-    let model = Arc::new(LanguageModel::new(config, 3, &Device::default()).expect("a model"));
+    let model = LanguageModel::new(config, 3, &Device::default()).expect("a model");
+    let model = Arc::new(InferenceModel::new(model));
     let properties = Properties::of(config).expect("a valid configuration");
     prop_assert_eq!(model.parameter_count() as u64, properties.parameters());
     let text = tokens(length, 5);
@@ -162,9 +165,9 @@ fn batch(length: usize) -> Batch {
 
 fn gradients(model: &LanguageModel, recompute: Recompute) -> (f64, Vec<(String, Vec<f32>)>) {
     let mode = Mode::Training { seed: 4, step: 2 };
-    let (loss, gradients) =
+    let Learned { loss, gradients, .. } =
         model.loss_and_gradients(&batch(model.config().context), mode, recompute, 0.1).expect("gradients");
-    (loss.nll, gradients.0.into_iter().map(|(path, gradient)| (path, values(gradient))).collect())
+    (loss, gradients.0.into_iter().map(|(path, gradient)| (path, values(gradient))).collect())
 }
 
 #[test]
@@ -207,7 +210,7 @@ fn gradients_equal_finite_differences_in_f64() {
         let model =
             LanguageModel::new(&config, 3, &Device::default().autodiff()).expect("a model").with_dtype(DType::F64);
         let batch = batch(config.context);
-        let (_, gradients) =
+        let Learned { gradients, .. } =
             model.loss_and_gradients(&batch, Mode::Evaluation, Recompute::Keep, 1.0).expect("gradients");
         for path in [
             "embedding.weight",
@@ -272,8 +275,8 @@ fn the_paper_model_has_the_papers_size() {
 #[test]
 fn score_agrees_with_log_probabilities() {
     for layers in schedules() {
-        let model =
-            Arc::new(LanguageModel::new(&config(&layers, 2, 4, 6, false), 3, &Device::default()).expect("a model"));
+        let model = LanguageModel::new(&config(&layers, 2, 4, 6, false), 3, &Device::default()).expect("a model");
+        let model = Arc::new(InferenceModel::new(model));
         let text = tokens(40, 3);
         let mut scored = Session::new(model.clone());
         scored.feed(&text[..1]).expect("fed");
@@ -288,8 +291,8 @@ fn score_agrees_with_log_probabilities() {
 
 #[test]
 fn a_state_of_another_model_is_refused() {
-    let model =
-        |seed| Arc::new(LanguageModel::new(&config("llp", 1, 4, 8, false), seed, &Device::default()).expect("a model"));
+    let model = |seed| LanguageModel::new(&config("llp", 1, 4, 8, false), seed, &Device::default()).expect("a model");
+    let model = |seed| Arc::new(InferenceModel::new(model(seed)));
     let mut session = Session::new(model(1));
     session.feed(&[1, 2, 3]).expect("fed");
     let bytes = session.to_bytes().expect("bytes");
@@ -300,7 +303,8 @@ fn a_state_of_another_model_is_refused() {
 
 #[test]
 fn mistaken_input_is_a_fault() {
-    let model = Arc::new(LanguageModel::new(&config("llp", 1, 4, 8, false), 1, &Device::default()).expect("a model"));
+    let model = LanguageModel::new(&config("llp", 1, 4, 8, false), 1, &Device::default()).expect("a model");
+    let model = Arc::new(InferenceModel::new(model));
     let mut session = Session::new(model);
     assert!(session.feed(&[]).expect_err("empty").to_string().contains("no token"));
     assert!(session.feed(&[13]).expect_err("outside").to_string().contains("token 13 is outside"));

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use percept_model::cost::Cost;
 use percept_model::mixer::MixerKind;
 use percept_model::properties::Properties;
-use percept_model::{Batch, LanguageModel, Mode, ModelConfig, Recompute};
+use percept_model::{Batch, LanguageModel, Mode, ModelConfig, Recompute, Trainable};
 
 /// Relative error that is allowed.
 const LIMIT: f64 = 0.05;

@@ -8,7 +8,7 @@ use percept_model::channel::ChannelKind;
 use percept_model::config::{Biases, Head, KeyValue, NormKind, RotaryLayers, RotaryLayout};
 use percept_model::decoder::Decoder;
 use percept_model::session::{WindowSchedule, step_all};
-use percept_model::{LanguageModel, ModelConfig, Rows, Session, WeightPrecision};
+use percept_model::{InferenceModel, LanguageModel, ModelConfig, Rows, Session, WeightPrecision};
 use proptest::prelude::*;
 
 const VOCAB: usize = 70;
@@ -53,7 +53,7 @@ fn config(schedule: usize, segment: usize, options: u32) -> ModelConfig {
     }
 }
 
-fn model(config: &ModelConfig) -> Arc<LanguageModel> {
+fn model(config: &ModelConfig) -> Arc<InferenceModel> {
     let model = LanguageModel::new(config, 3, &Device::default()).expect("a model");
     // Zero biases and unit norms would hide a decoder that forgets them.
     let model = percept_model::parameters::map(model, |path, _, tensor| {
@@ -61,7 +61,7 @@ fn model(config: &ModelConfig) -> Arc<LanguageModel> {
         let factor = if path.ends_with("gamma") { 1.3 } else { 1.0 };
         tensor * factor + shift
     });
-    Arc::new(model)
+    Arc::new(InferenceModel::new(model))
 }
 
 fn tokens(length: usize, seed: u64) -> Vec<u32> {
@@ -158,7 +158,8 @@ fn rounded_weights_are_close_and_agree_with_their_own_tensors() {
     for head in [Head::Untied, Head::Tied] {
         let exact = model(&ModelConfig { head, ..config(3, 4, 0) });
         for (precision, limit) in [(WeightPrecision::Bf16, 0.05), (WeightPrecision::Int8, 0.1)] {
-            let rounded = (*exact).clone().with_weight_precision(precision).expect("rounded").with_dtype(DType::F64);
+            let rounded = (*exact).clone().with_weight_precision(precision).expect("rounded");
+            let rounded = LanguageModel::clone(&rounded).with_dtype(DType::F64);
             let text = tokens(60, 9);
             let mut session = Session::new(exact.clone()).with_weight_precision(precision).expect("rounded");
             // A window by tensors, then single tokens by the decoder.
@@ -192,7 +193,8 @@ fn rounded_weights_score_alike_at_once_and_token_by_token() {
 #[test]
 fn models_without_a_decoder_refuse_rounded_weights() {
     let config = ModelConfig { layers: "perceiver-ar".into(), latents: 8, ..config(0, 4, 0) };
-    let session = Session::new(Arc::new(LanguageModel::new(&config, 3, &Device::default()).expect("a model")));
+    let model = LanguageModel::new(&config, 3, &Device::default()).expect("a model");
+    let session = Session::new(Arc::new(model.into()));
     let fault = session.with_weight_precision(WeightPrecision::Int8).expect_err("no decoder");
     assert!(fault.is_usage() && fault.to_string().contains("packed weights"));
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use percept_fault::Result;
 use percept_model::ops::in_precision;
 use percept_model::properties::Properties;
-use percept_model::{Batch, LanguageModel, Mode, ModelConfig};
+use percept_model::{Batch, LanguageModel, Mode, ModelConfig, Trainable};
 use percept_train::{Bf16Support, DeviceChoice, PrecisionChoice, RunConfig};
 use serde::Serialize;
 
@@ -50,9 +50,9 @@ pub fn measure_speed(config: &RunConfig, steps: usize) -> Result<Speed> {
         let begin = Instant::now();
         let mode = Mode::Training { seed: config.train.seed, step };
         let recompute = config.train.recompute.into();
-        let (_, gradients) = in_precision(precision, || model.loss_and_gradients(&batch, mode, recompute, 1.0))?;
+        let learned = in_precision(precision, || model.loss_and_gradients(&batch, mode, recompute, 1.0))?;
         // Reading a number waits for devices that work behind the program's back.
-        if let Some(gradient) = gradients.0.into_values().next() {
+        if let Some(gradient) = learned.gradients.0.into_values().next() {
             let _ = gradient.into_data();
         }
         if step > 0 {

@@ -5,75 +5,50 @@
 //! (accumulated gradients -> clipping -> AdamW), reports to an [`Observer`] and saves checkpoints;
 //! [`resume`] goes on exactly where a checkpoint stands; [`load_run`] hands out the result.
 //!
-//! The crate prints nothing and knows no mixer by name.
+//! The loop knows no kind of model: [`train_task`] trains whatever a [`Task`] says, among [`Ranks`] that share the work;
+//! [`LanguageTask`] is the one that [`train`] runs.
+//!
+//! Four folders, each of which uses those before it: `machine`, `config`, `run` (what lies on the disk), `training`. The crate prints
+//! nothing and knows no mixer by name.
 
-use percept_files as durable;
-
-mod checkpoint;
-mod claim;
 mod config;
-mod continuation;
-mod copies;
-mod device;
-mod divergence;
-mod document;
-mod environment;
-mod keys;
-mod layering;
-mod load;
-mod lock;
-mod memory;
-mod metrics;
-mod metrics_file;
-mod observer;
-mod optimizer;
-mod overview;
-mod precision;
-mod presets;
-mod progress;
-mod resolve;
-mod resume;
-mod run_folder;
+mod machine;
+mod run;
 mod sample;
-mod schedule;
-mod start;
-mod state;
-mod step;
-mod streams;
-mod tail;
-mod tensorboard;
 mod tensors;
-mod time_limit;
-mod trainer;
-mod validation;
-mod vocabulary;
-mod windows;
+mod training;
 
 /// What [`DeviceChoice::open`] gives.
 pub use burn::tensor::Device;
+pub use config::continuation::{Continuation, ScheduleChoice};
+pub use config::document::Document;
+pub use config::layering::Override;
+pub use config::presets::{DEFAULT_PRESET, NO_PRESET, Preset, preset, presets};
+pub use config::resolve::{Sources, resolve, resolve_model, resolve_preset};
+pub use config::schedule::{Decay, Schedule};
 pub use config::{Recompute, RunConfig, SampleConfig, TrainConfig};
-pub use continuation::{Continuation, ScheduleChoice};
-pub use device::{DeviceChoice, DeviceKind};
-pub use divergence::Divergence;
-pub use document::Document;
-pub use environment::Environment;
-pub use layering::Override;
-pub use load::{LoadedRun, load_run, names_weights};
-pub use memory::Memory;
-pub use metrics::{Metrics, StepMetrics, ValidationMetrics};
-pub use metrics_file::{MetricsFile, MetricsLine, read_metrics};
-pub use observer::{Event, Observer, Outcome, Started, Summary};
-pub use overview::{Overview, RunStatus, find_runs, metrics};
-pub use precision::{Bf16Support, PrecisionChoice};
-pub use presets::{DEFAULT_PRESET, NO_PRESET, Preset, preset, presets};
-pub use resolve::{Sources, resolve, resolve_model, resolve_preset};
-pub use resume::{Changes, resume};
-pub use run_folder::{RunFolder, Which};
-pub use schedule::{Decay, Schedule};
-pub use start::train;
-pub use state::State;
-pub use step::StepResult;
-pub use streams::KEPT_TEXT;
-pub use tail::{MetricsTail, Tailed};
-pub use vocabulary::is_padded;
-pub use windows::{next_batches, windows};
+pub use machine::device::{DeviceChoice, DeviceKind};
+pub use machine::memory::Memory;
+pub use machine::precision::{Bf16Support, PrecisionChoice};
+pub use run::environment::Environment;
+pub use run::load::{LoadedRun, load_run, names_weights};
+pub use run::metrics::{Metrics, StepMetrics, ValidationMetrics};
+pub use run::metrics_file::{MetricsFile, MetricsLine, read_metrics};
+pub use run::overview::{Overview, RunStatus, find_runs, metrics};
+pub use run::run_folder::{RunFolder, Which};
+pub use run::tail::{MetricsTail, Tailed};
+pub use run::vocabulary::is_padded;
+pub use training::begin::{Control, train_task};
+pub use training::divergence::Divergence;
+pub use training::language::LanguageTask;
+pub use training::objective::{NextToken, Objective};
+pub use training::observer::{Event, Observer, Outcome, Started, Summary};
+pub use training::ranks::{Alone, Ranks};
+pub use training::resume::{Changes, resume};
+pub use training::source::{Source, next_batches};
+pub use training::start::train;
+pub use training::state::State;
+pub use training::step::StepResult;
+pub use training::streams::KEPT_TEXT;
+pub use training::task::{BatchOf, Extent, Measured, Task};
+pub use training::text_source::{TextSource, windows};

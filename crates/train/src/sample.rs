@@ -5,14 +5,14 @@ use std::sync::Arc;
 use percept_data::Tokenizer;
 use percept_fault::Result;
 use percept_generate::{GenerationConfig, SamplingConfig, generate};
-use percept_model::{LanguageModel, Session};
+use percept_model::{InferenceModel, Session};
 
 use crate::config::SampleConfig;
 
 /// Prompt and continuation: what `percept generate` writes with the same seed and temperature. The draws depend on `seed`
 /// alone, so samples of a run can be compared.
 pub(crate) fn sample(
-    model: Arc<LanguageModel>,
+    model: Arc<InferenceModel>,
     tokenizer: &Tokenizer,
     config: &SampleConfig,
     seed: u64,

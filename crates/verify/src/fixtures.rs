@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use percept_fault::{Fault, IoContext, Result};
 use percept_model::weights::{self, paper};
-use percept_model::{Batch, Gradients, IGNORED, Mode, ModelConfig, Recompute, parameters};
+use percept_model::{Batch, Gradients, IGNORED, Learned, Mode, ModelConfig, Recompute, Trainable, parameters};
 use safetensors::SafeTensors;
 
 use super::Check;
@@ -74,8 +74,8 @@ fn compare(path: &Path, device: &Device) -> Result<[(f64, String); 3]> {
     let expected = fixture.floats("loss")?.first().copied().map_or(f64::NAN, f64::from);
     for recompute in [Recompute::Keep, Recompute::Blocks] {
         let scale = 1.0 / (batch.rows * rows.latents) as f32;
-        let (loss, gradients) = model.loss_and_gradients(&batch, Mode::Evaluation, recompute, scale)?;
-        by_loss.0 = f64::max(by_loss.0, ((loss.mean() - expected) / expected).abs());
+        let Learned { loss, gradients, .. } = model.loss_and_gradients(&batch, Mode::Evaluation, recompute, scale)?;
+        by_loss.0 = f64::max(by_loss.0, ((loss / model.size(&batch).targets as f64 - expected) / expected).abs());
         let shapes = parameters::collect(&model).into_iter().map(|(path, tensor)| (path, tensor.shape));
         for (path, shape) in shapes {
             let error = fixture.gradient_distance(&path, &shape, &gradients)?;

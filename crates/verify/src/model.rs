@@ -7,7 +7,9 @@ use burn::tensor::{DType, Device, Tensor};
 use percept_fault::{Fault, Result};
 use percept_model::properties::Properties;
 use percept_model::session::WindowSchedule;
-use percept_model::{Batch, LanguageModel, Mode, ModelConfig, Recompute, Rows, Session, parameters};
+use percept_model::{
+    Batch, InferenceModel, LanguageModel, Mode, ModelConfig, Recompute, Rows, Session, Trainable, parameters,
+};
 
 use super::{Row, Subject, SubjectStream};
 use percept_score::is_bounded;
@@ -17,7 +19,7 @@ use percept_score::is_bounded;
 pub struct ModelSubject {
     name: String,
     trained: LanguageModel,
-    model: Arc<LanguageModel>,
+    model: Arc<InferenceModel>,
     properties: Properties,
     windows: Option<WindowSchedule>,
     /// Longest window that is tried.
@@ -54,7 +56,7 @@ impl ModelSubject {
         let windows = WindowSchedule::of(model.config(), model.layers());
         Ok(Self {
             name,
-            model: Arc::new(trained.for_inference()),
+            model: Arc::new(InferenceModel::from(&trained)),
             properties: Properties::of(model.config())?,
             window: window(&trained, windows.as_ref()),
             windows,
@@ -202,8 +204,8 @@ impl Subject for ModelSubject {
         Ok(vec![
             ("the output rows".into(), by_rows),
             ("evaluation".into(), self.model.evaluate(&batch)?.nll),
-            ("training".into(), train(Recompute::Keep)?.0.nll),
-            ("training with recomputation".into(), train(Recompute::Blocks)?.0.nll),
+            ("training".into(), train(Recompute::Keep)?.loss),
+            ("training with recomputation".into(), train(Recompute::Blocks)?.loss),
         ])
     }
 

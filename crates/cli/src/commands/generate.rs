@@ -152,7 +152,7 @@ impl Generate {
 
     /// The session and what is to be fed to it. A fresh session begins with the document token, so that no prompt is needed.
     fn begin(&self, run: &LoadedRun) -> Result<(Session, Vec<u32>)> {
-        let model = Arc::new(run.model.clone());
+        let model = Arc::new((&run.model).into());
         match &self.from_state {
             Some(path) => {
                 let session = Session::load(path, model)?;

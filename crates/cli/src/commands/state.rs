@@ -83,7 +83,7 @@ impl Save {
         let terminal = global.terminal();
         let run = self.run.load(global)?;
         let tokens = self.prompt.some_tokens(&run.tokenizer)?;
-        let model = Arc::new(run.model);
+        let model = Arc::new(run.model.into());
         let mut session = match &self.from_state {
             Some(path) => Session::load(path, model)?,
             None => {
@@ -141,7 +141,7 @@ impl Load {
     fn run(&self, global: &Global) -> Result<()> {
         let terminal = global.terminal();
         let run = self.run.load(global)?;
-        let session = Session::load(&self.file, Arc::new(run.model))?;
+        let session = Session::load(&self.file, Arc::new(run.model.into()))?;
         let log_probabilities = session.log_probabilities()?;
         let mut order: Vec<u32> = (0u32..).take(log_probabilities.len()).collect();
         order.sort_by(|&a, &b| log_probabilities[b as usize].total_cmp(&log_probabilities[a as usize]));

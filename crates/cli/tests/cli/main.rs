@@ -13,7 +13,6 @@ mod interruption;
 #[cfg(target_os = "linux")]
 mod limits;
 #[cfg(target_os = "linux")]
-mod memory;
 mod models;
 mod own_files;
 mod pipeline;

@@ -9,7 +9,7 @@ use std::time::Instant;
 use percept_data::DataConfig;
 use percept_fault::{Fault, Result};
 use percept_model::LanguageModel;
-use percept_train::{DeviceChoice, RunConfig, State, next_batches, windows};
+use percept_train::{Alone, DeviceChoice, RunConfig, State, next_batches, windows};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -116,7 +116,7 @@ impl Lineup {
             let begin = Instant::now();
             let batches = next_batches(&mut windows, train)?;
             // The time of a step does not depend on its learning rate; at 0 no model can diverge here.
-            (state, _) = state.step(&batches, train, 0.0, step as u64)?;
+            (state, _) = state.step(&batches, train, 0.0, step as u64, &Alone)?;
             if step > WARM_UP {
                 seconds.push(begin.elapsed().as_secs_f64());
             }

@@ -1,9 +1,9 @@
 //! From a budget to optimizer steps: as many as fit, at least one.
 
-use percept_data::{Dataset, Windows};
+use percept_data::Dataset;
 use percept_fault::{Fault, Result};
-use percept_model::{Batch, IGNORED};
-use percept_train::{RunConfig, next_batches, windows};
+use percept_model::Batch;
+use percept_train::{RunConfig, Source, next_batches, windows};
 
 use super::result::{Axis, Budget};
 use percept_plan::Plan;
@@ -74,9 +74,8 @@ fn steps_for_targets(budget: f64, config: &RunConfig, latents: usize, dataset: &
 }
 
 /// Targets of the next step.
-fn targets_of_step(windows: &mut Windows, config: &RunConfig, latents: usize) -> Result<usize> {
-    let scored = |batch: &Batch| batch.last_targets(latents).iter().filter(|&&target| target != IGNORED).count();
-    Ok(next_batches(windows, &config.train)?.iter().map(scored).sum())
+fn targets_of_step(windows: &mut impl Source<Batch = Batch>, config: &RunConfig, latents: usize) -> Result<usize> {
+    Ok(next_batches(windows, &config.train)?.iter().map(|batch| batch.scored(latents)).sum())
 }
 
 /// When every run of a comparison validates and logs: powers of two, so that any two runs share steps.

@@ -22,11 +22,10 @@ use crate::progress::go_on;
 use crate::source::{Input, InputKind, Stamp};
 use crate::tokenizer::sha256_hex;
 use crate::{Phase, Progress, Watch};
+use percept_files::remove_abandoned;
 
 /// A file changed less than this ago may change again without another time stamp, so the index does not trust it yet.
 const SETTLED: Duration = Duration::from_secs(2);
-/// Partial files older than this were left by a process that was killed.
-const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 /// Folders of a cache: token files, and what is remembered of inputs.
 const TOKENS: &str = "tokens";
 const INDEX: &str = "index";
@@ -212,17 +211,4 @@ pub(super) fn remember<T: Serialize>(recipe: &Recipe<'_>, key: &str, value: &T) 
 
 fn index_path(folder: &Path, key: &str) -> PathBuf {
     folder.join(INDEX).join(format!("{key}.json"))
-}
-
-/// Removes what killed processes left beside `path`; where that fails, it is only space.
-pub(crate) fn remove_abandoned(path: &Path) {
-    let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
-    for entry in entries.into_iter().flatten().flatten() {
-        let is_partial = entry.file_name().to_string_lossy().ends_with(percept_files::PARTIAL);
-        let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok();
-        let age = modified.and_then(|time| time.elapsed().ok()).unwrap_or_default();
-        if is_partial && age > ABANDONED {
-            std::fs::remove_file(entry.path()).ok();
-        }
-    }
 }

@@ -15,7 +15,6 @@ use std::sync::atomic::AtomicBool;
 
 use percept_fault::{Fault, Result};
 
-pub(crate) use cache::remove_abandoned;
 pub(crate) use cache_folder::cache_folder;
 pub(crate) use cuts::{Cuts, ENOUGH, cuts, cuts_of_large};
 use format::{Cache, Record, VERSION};

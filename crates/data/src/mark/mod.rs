@@ -18,7 +18,7 @@ use percept_fault::{Fault, IoContext, Result};
 pub(crate) use file::of_file;
 
 use crate::DataConfig;
-use crate::source::Identity;
+use crate::identity::Identity;
 
 /// The hidden file that marks a folder.
 const MARKER: &str = ".percept";

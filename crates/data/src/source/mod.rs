@@ -2,14 +2,12 @@
 
 mod binary;
 mod decompress;
-mod identity;
 mod list;
 mod own_output;
 mod passed_over;
 mod read;
 mod reader;
 mod spool;
-mod stream;
 mod synthetic;
 mod task;
 mod walk;
@@ -22,17 +20,16 @@ use percept_fault::{IoContext, Result};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use decompress::Compression;
-pub use identity::Identity;
 pub(crate) use list::{Filter, list};
 pub use passed_over::{Group, PassedOver};
 pub(crate) use read::{Pieces, Reading, Step};
 pub(crate) use reader::{Layout, Member, Reader};
 pub(crate) use spool::keep_in_cache;
 pub use spool::keep_streams;
-pub use stream::is_stream;
-pub(crate) use stream::read as read_stream_or_file;
 pub(crate) use synthetic::Synthetic;
 pub use task::{Answer, Exercise, Task};
+
+use crate::identity::Identity;
 
 /// Why a document was left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! The files that this program writes its own output to: `percept train --data . > log.txt`.
 
-use super::Identity;
+use crate::identity::Identity;
 
 /// What the standard output and the standard error are, where they are files.
 #[cfg(unix)]

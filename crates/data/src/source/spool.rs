@@ -9,10 +9,10 @@ use std::time::Duration;
 use percept_fault::{Fault, IoContext, Result, path_text};
 use sha2::{Digest, Sha256};
 
-use super::stream::Stream;
-use crate::corpus::remove_abandoned;
 use crate::mark::tagged_folder;
+use crate::stream::Stream;
 use crate::{DataConfig, Format, Phase, Progress, SourceConfig, Watch};
+use percept_files::remove_abandoned;
 
 /// Bytes read at a time: as much as a pipe holds.
 const CHUNK: usize = 1 << 16;

@@ -7,7 +7,8 @@ use std::path::Path;
 use walkdir::{DirEntry, WalkDir};
 
 use super::list::Filter;
-use super::{Identity, PassedOver, own_output};
+use super::{PassedOver, own_output};
+use crate::identity::Identity;
 use crate::mark::{self, Mark};
 
 /// A file, or what cannot be looked at, and why.

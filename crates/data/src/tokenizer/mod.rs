@@ -22,7 +22,7 @@ pub(crate) use pieces::{LOOKAHEAD, cut, is_continuation};
 pub(crate) use text::BadText;
 use text::TextTokenizer;
 
-use crate::source;
+use crate::stream;
 
 /// Content of a new document token in a text tokenizer.
 const DOCUMENT: &str = "<|document|>";
@@ -75,7 +75,7 @@ impl Tokenizer {
     /// The file cannot be read (environment), or is no tokenizer (usage).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let json = source::read_stream_or_file(path).at("read tokenizer", path)?;
+        let json = stream::read(path).at("read tokenizer", path)?;
         Self::from_json(&json).map_err(|fault| {
             Fault::usage(format!("{} is not a tokenizer", path.display()))
                 .because(fault)

@@ -2,7 +2,7 @@
 
 use super::rows::{drop_gradient, probabilities, score_gradient};
 use super::{Attention, AttentionSaved, ROWS, TILE, pieces};
-use crate::matrix::{Output, Shared, Threads, View, multiply, multiply_raw};
+use crate::matmul::{Output, Shared, Threads, View, multiply, multiply_raw};
 use crate::{scratch, simd};
 use rayon::prelude::*;
 use std::ops::Range;

@@ -5,15 +5,17 @@
 //! fixed order, so results depend neither on timing nor on the number of threads or streams.
 
 mod codec;
+mod global;
 mod log_softmax;
-mod packed;
+mod packed_linear;
 mod pages;
 mod ring;
+mod sync;
 mod team;
 
 pub use codec::WeightPrecision;
 pub use log_softmax::log_softmax;
-pub use packed::{Epilogue, PackedLinear, Source};
+pub use packed_linear::{Epilogue, PackedLinear, Source};
 pub use pages::Pages;
 pub use ring::RingAttention;
 pub use team::{Crew, Team};

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::Crew;
-use crate::matrix::Shared;
+use crate::matmul::Shared;
 use crate::simd::{Arithmetic, LANES, exp, lanes_sum, simd};
 
 /// Channels of the values that are summed together.

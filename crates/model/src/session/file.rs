@@ -11,7 +11,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use super::recent::Recent;
 use super::{Session, running};
-use crate::language_model::LanguageModel;
+use crate::inference_model::InferenceModel;
 
 const FORMAT: &str = "percept-session-1";
 const FINGERPRINT: &str = "model_fingerprint";
@@ -54,7 +54,7 @@ impl Session {
     }
 
     /// Reads a state; it must belong to `model`.
-    pub fn load(path: &Path, model: Arc<LanguageModel>) -> Result<Self> {
+    pub fn load(path: &Path, model: Arc<InferenceModel>) -> Result<Self> {
         let bytes = std::fs::read(path).at("read", path)?;
         Self::from_bytes(&bytes, model).map_err(|fault| {
             let hint = fault.hint_text().map(str::to_string);
@@ -113,7 +113,7 @@ impl Session {
     }
 
     /// The inverse of [`Session::to_bytes`].
-    pub fn from_bytes(bytes: &[u8], model: Arc<LanguageModel>) -> Result<Self> {
+    pub fn from_bytes(bytes: &[u8], model: Arc<InferenceModel>) -> Result<Self> {
         let mut session = Session::new(model);
         let (tensors, metadata) = parse(bytes)?;
         if field(&metadata, FINGERPRINT)? != session.model.fingerprint() {
@@ -205,13 +205,13 @@ fn damaged() -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ModelConfig;
+    use crate::{LanguageModel, ModelConfig};
 
     #[test]
     fn a_state_tells_the_last_tokens_and_an_older_one_still_loads() {
         let config =
             ModelConfig { vocab: 40, dim: 8, depth: 1, heads: 2, context: 16, segment: 4, ..Default::default() };
-        let model = Arc::new(LanguageModel::new(&config, 7, &Default::default()).unwrap());
+        let model = Arc::new(InferenceModel::new(LanguageModel::new(&config, 7, &Default::default()).unwrap()));
         let mut session = Session::new(model.clone());
         session.feed(&(0..30).collect::<Vec<_>>()).unwrap();
         session.feed(&[31]).unwrap();

@@ -17,7 +17,7 @@ pub use schedule::{Window, WindowSchedule};
 
 use crate::batch::check_tokens;
 use crate::decoder::Decoder;
-use crate::language_model::LanguageModel;
+use crate::inference_model::InferenceModel;
 use crate::layer::{Mode, Rows, elements};
 use recent::Recent;
 use running::Running;
@@ -34,18 +34,18 @@ const FEW: usize = 16;
 ///
 /// ```
 /// # use std::sync::Arc;
-/// # use percept_model::{LanguageModel, ModelConfig, Session};
+/// # use percept_model::{InferenceModel, LanguageModel, ModelConfig, Session};
 /// # fn main() -> percept_fault::Result<()> {
 /// let config = ModelConfig { vocab: 257, dim: 16, depth: 2, heads: 2, context: 32, segment: 8, ..Default::default() };
-/// let model = Arc::new(LanguageModel::new(&config, 7, &Default::default())?);
-/// let mut session = Session::new(model);
+/// let model = InferenceModel::new(LanguageModel::new(&config, 7, &Default::default())?);
+/// let mut session = Session::new(Arc::new(model));
 /// let log_probabilities = session.feed(&[256, 104, 105])?;
 /// assert_eq!((log_probabilities.len(), session.position()), (257, 3));
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone)]
 pub struct Session {
-    model: Arc<LanguageModel>,
+    model: Arc<InferenceModel>,
     running: Running,
     position: usize,
     windows: Option<WindowSchedule>,
@@ -73,15 +73,14 @@ impl Run {
 }
 
 impl Session {
-    /// A fresh stream. The model is taken without autodiff ([`LanguageModel::for_inference`]).
-    pub fn new(model: Arc<LanguageModel>) -> Self {
-        let model = if model.device().is_autodiff() { Arc::new(model.for_inference()) } else { model };
+    /// A fresh stream.
+    pub fn new(model: Arc<InferenceModel>) -> Self {
         let windows = WindowSchedule::of(model.config(), model.layers());
         let tokens = Vec::with_capacity(windows.map_or(0, |windows| windows.context));
         Self { running: Running::fresh(&model), model, position: 0, windows, tokens, recent: Recent::default() }
     }
 
-    /// Goes on with the weights rounded to `precision`; see [`LanguageModel::with_weight_precision`]. To share them
+    /// Goes on with the weights rounded to `precision`; see [`InferenceModel::with_weight_precision`]. To share them
     /// between sessions, round the model, or fork.
     ///
     /// # Errors
@@ -96,7 +95,7 @@ impl Session {
     }
 
     /// The model.
-    pub fn model(&self) -> &Arc<LanguageModel> {
+    pub fn model(&self) -> &Arc<InferenceModel> {
         &self.model
     }
 

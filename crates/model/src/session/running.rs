@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 
 use crate::decoder::{Decoder, Stream};
-use crate::language_model::LanguageModel;
+use crate::inference_model::InferenceModel;
 use crate::layer::{BlockFacts, BlockState, Facts, Rows, elements};
 
 /// A state as tensors.
@@ -24,7 +24,7 @@ pub(super) enum Running {
 
 impl Running {
     /// Before the first token.
-    pub(super) fn fresh(model: &LanguageModel) -> Self {
+    pub(super) fn fresh(model: &InferenceModel) -> Self {
         Self::Tensors(Box::new(Tensors { states: vec![BlockState::default(); model.blocks.len()], last: None }))
     }
 
@@ -34,7 +34,7 @@ impl Running {
     }
 
     /// The state as tensors, moved there; `rows` are those that it holds.
-    pub(super) fn tensors(&mut self, model: &LanguageModel, rows: Rows) -> &mut Tensors {
+    pub(super) fn tensors(&mut self, model: &InferenceModel, rows: Rows) -> &mut Tensors {
         if let Self::Decoding(stream) = self {
             *self = Self::Tensors(Box::new(exported(stream, model, rows)));
         }
@@ -60,7 +60,7 @@ impl Running {
     }
 
     /// A copy of the state as tensors; `rows` are those that it holds.
-    pub(super) fn to_tensors(&self, model: &LanguageModel, rows: Rows) -> Tensors {
+    pub(super) fn to_tensors(&self, model: &InferenceModel, rows: Rows) -> Tensors {
         match self {
             Self::Tensors(tensors) => (**tensors).clone(),
             Self::Decoding(stream) => exported(stream, model, rows),
@@ -84,7 +84,7 @@ impl Running {
     }
 
     /// Bytes of the layers' states; `rows` are those that they hold.
-    pub(super) fn bytes(&self, model: &LanguageModel, rows: Rows) -> usize {
+    pub(super) fn bytes(&self, model: &InferenceModel, rows: Rows) -> usize {
         match self {
             Self::Tensors(tensors) => tensors.states.iter().map(BlockState::bytes).sum(),
             Self::Decoding(_) => {
@@ -96,7 +96,7 @@ impl Running {
     }
 }
 
-fn exported(stream: &Stream, model: &LanguageModel, rows: Rows) -> Tensors {
+fn exported(stream: &Stream, model: &InferenceModel, rows: Rows) -> Tensors {
     let device = model.device();
     let hidden = TensorData::new(stream.hidden().to_vec(), [1, 1, stream.hidden().len()]);
     let states = match model.decoder() {

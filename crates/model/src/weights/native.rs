@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use memmap2::Mmap;
 use percept_fault::{Fault, IoContext, Result};
@@ -10,14 +11,14 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use super::foreign;
 use crate::config::ModelConfig;
-use crate::language_model::LanguageModel;
 use crate::parameters;
+use crate::trainable::Trainable;
 
 const CONFIG: &str = "percept.config";
 
 /// Writes every weight under its path (f32), with the configuration as metadata. The file is not
 /// replaced atomically: write to a temporary name and rename.
-pub fn save(model: &LanguageModel, path: &Path, mut metadata: HashMap<String, String>) -> Result<()> {
+pub fn save(model: &impl Trainable, path: &Path, mut metadata: HashMap<String, String>) -> Result<()> {
     let config = serde_json::to_string(model.config())
         .map_err(|error| Fault::internal("the configuration can't be serialised").because(error))?;
     metadata.insert(CONFIG.into(), config);
@@ -51,11 +52,11 @@ pub(super) fn carried_config(path: &Path) -> Result<Option<ModelConfig>> {
 }
 
 /// Reads a model from a file of [`save`]. Missing, extra or misshapen tensors are errors.
-pub fn load(path: &Path, device: &Device) -> Result<LanguageModel> {
+pub fn load<M: Trainable>(path: &Path, device: &Device) -> Result<M> {
     let bytes = map(path)?;
-    let config = config_of(&bytes, path)?;
+    let config = config_of::<M>(&bytes, path)?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(path).because(error))?;
-    fill(LanguageModel::zeros(&config, device)?, |name, shape| match file.tensor(name) {
+    fill(M::blank(&config, device)?, |name, shape| match file.tensor(name) {
         Ok(view) if view.dtype() == Dtype::F32 && view.shape() == shape => {
             Ok(view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
         }
@@ -80,10 +81,7 @@ fn map(path: &Path) -> Result<Mmap> {
 }
 
 /// Fills a model with the values that `values(path, shape)` finds; stops at the first fault.
-pub(super) fn fill(
-    model: LanguageModel,
-    mut values: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>,
-) -> Result<LanguageModel> {
+pub(super) fn fill<M: Module>(model: M, mut values: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>) -> Result<M> {
     let mut fault = None;
     let model = parameters::map(model, |name, shape, tensor| {
         if fault.is_some() {
@@ -106,7 +104,7 @@ pub(super) fn fill(
     }
 }
 
-fn config_of(bytes: &[u8], path: &Path) -> Result<ModelConfig> {
+fn config_of<M: Trainable>(bytes: &[u8], path: &Path) -> Result<M::Config> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| damaged(path).because(error))?;
     let config = header.metadata().as_ref().and_then(|metadata| metadata.get(CONFIG)).ok_or_else(|| {
         Fault::usage(format!("{} carries no Percept configuration", path.display()))

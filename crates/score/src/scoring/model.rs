@@ -5,20 +5,20 @@ use std::sync::Arc;
 use percept_fault::Result;
 use percept_model::language_model::window_rows;
 use percept_model::schedule::LayerSpec;
-use percept_model::{Batch, LanguageModel, ModelConfig, Rows, Session, WindowSchedule};
+use percept_model::{Batch, InferenceModel, ModelConfig, Rows, Session, WindowSchedule};
 
 use super::{Protocol, Scorer, Stream};
 
 /// A language model to score.
 pub struct ModelScorer {
     name: String,
-    model: Arc<LanguageModel>,
+    model: Arc<InferenceModel>,
 }
 
 impl ModelScorer {
     /// `name` is what reports call the model; autodiff is left behind.
-    pub fn new(name: impl Into<String>, model: &LanguageModel) -> Self {
-        Self { name: name.into(), model: Arc::new(model.for_inference()) }
+    pub fn new(name: impl Into<String>, model: impl Into<InferenceModel>) -> Self {
+        Self { name: name.into(), model: Arc::new(model.into()) }
     }
 }
 

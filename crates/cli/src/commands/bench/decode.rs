@@ -7,7 +7,7 @@ use clap::Args;
 use percept::Result;
 use percept::model::properties::Properties;
 use percept::model::session::step_all;
-use percept::model::{LanguageModel, Session};
+use percept::model::{InferenceModel, Session};
 use percept::train::{Memory, PrecisionChoice};
 
 use super::measured::Measure;
@@ -40,7 +40,7 @@ pub(super) struct Decode {
 
 /// Streams at the position where writing begins.
 struct Writing {
-    model: Arc<LanguageModel>,
+    model: Arc<InferenceModel>,
     sessions: Vec<Session>,
     /// ln p of every token as the next one, `[streams, V]`.
     rows: Vec<f32>,
@@ -92,7 +92,7 @@ impl Decode {
         let state =
             (Properties::of(&config.model)?.state_bytes(position, 4) as u64).saturating_mul(self.streams as u64);
         Memory::check(state, &format!("the state of {} streams", self.streams), &model.device())?;
-        let model = Arc::new(model.with_weight_precision(self.weights.into())?);
+        let model = Arc::new(InferenceModel::new(model).with_weight_precision(self.weights.into())?);
         let prompt = random_tokens(position, config.model.vocab, config.train.seed);
         let (first, single) = prompt.split_at(position - WARM_UP.min(position - 1));
         let mut session = Session::new(model.clone());

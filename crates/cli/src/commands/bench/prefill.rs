@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use percept::Result;
-use percept::model::Session;
+use percept::model::{InferenceModel, Session};
 use percept::plan::plan;
 use percept::train::PrecisionChoice;
 
@@ -29,7 +29,7 @@ impl Measure for Prefill {
     fn measure(&self, subject: &Subject, global: &Global) -> Result<Measurement> {
         let config = &subject.config;
         let (model, device) = subject.build()?;
-        let model = Arc::new(model);
+        let model = Arc::new(InferenceModel::new(model));
         let tokens = self.tokens.unwrap_or(config.model.context);
         let prompt = random_tokens(tokens, config.model.vocab, config.train.seed);
         let mut state_bytes = 0;

@@ -4,7 +4,7 @@ use clap::Args;
 use percept::Result;
 use percept::model::{Batch, LanguageModel};
 use percept::plan::plan;
-use percept::train::{Bf16Support, DeviceChoice, Override, PrecisionChoice, RunConfig, State};
+use percept::train::{Alone, Bf16Support, DeviceChoice, Override, PrecisionChoice, RunConfig, State};
 
 use super::measured::Measure;
 use super::report::{Details, Measurement, Timed};
@@ -46,7 +46,7 @@ impl Measure for Train {
             let step = run as u64 + 1;
             let rate = config.train.schedule().learning_rate(step);
             if let Some(before) = state.take() {
-                let (after, result) = before.step(&batches, &config.train, rate, step)?;
+                let (after, result) = before.step(&batches, &config.train, rate, step, &Alone)?;
                 loss = result.loss.mean();
                 state = Some(after);
             }

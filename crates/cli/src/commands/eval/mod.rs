@@ -5,6 +5,7 @@ mod tables;
 
 use clap::Args;
 use percept::data::Corpus;
+use percept::model::InferenceModel;
 use percept::score::suites::{PositionTally, Suite, SuiteResult};
 use percept::score::{CorpusTexts, Limits, ModelScorer, Progress, Protocol, Score, Scorer, score_each};
 use percept::train::LoadedRun;
@@ -113,11 +114,11 @@ impl Eval {
 
     /// The model with its weights rounded as the packed ones of the decoder are, which then score alike in any protocol.
     fn scorer(&self, run: &LoadedRun) -> Result<ModelScorer> {
-        let model = run.model.clone().with_weight_precision(self.weights.into())?;
+        let model = InferenceModel::from(&run.model).with_weight_precision(self.weights.into())?;
         let name = self.run.name(run.step);
         Ok(match self.weights {
-            Weights::F32 => ModelScorer::new(name, &model),
-            rounded => ModelScorer::new(format!("{name}, {} weights", rounded.name()), &model),
+            Weights::F32 => ModelScorer::new(name, model),
+            rounded => ModelScorer::new(format!("{name}, {} weights", rounded.name()), model),
         })
     }
 

@@ -134,7 +134,7 @@ fn sample(terminal: &Terminal, run: &LoadedRun) -> Result<String> {
         sampling: SamplingConfig { temperature: 0.7, seed: 1, ..SamplingConfig::default() },
         stop: Vec::new(),
     };
-    let mut session = Session::new(Arc::new(run.model.clone()));
+    let mut session = Session::new(Arc::new((&run.model).into()));
     let generation = generate(&mut session, &run.tokenizer, &prompt, &config, &mut |_| Ok(()))?;
     let text = format!("{PROMPT}{}", generation.text);
     terminal.text(Style::Bold.out("\nwhat it writes now"))?;

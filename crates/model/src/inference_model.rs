@@ -1,0 +1,131 @@
+//! A language model in use: its weights, and what is derived from them.
+
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+use burn::tensor::{Tensor, TensorData};
+use percept_fault::{Fault, Result};
+use percept_kernels::WeightOrder;
+use percept_kernels::decode::WeightPrecision;
+use sha2::{Digest, Sha256};
+
+use crate::decoder::{Decoder, HEAD_ORDER, is_exact};
+use crate::language_model::LanguageModel;
+use crate::layer::elements;
+use crate::parameters;
+
+/// A [`LanguageModel`] whose weights stay as they are: what sessions share. Packed weights and fingerprint are made when they
+/// are first asked for.
+///
+/// ```
+/// use percept_model::{InferenceModel, LanguageModel, ModelConfig};
+/// # fn main() -> percept_fault::Result<()> {
+/// let config = ModelConfig { vocab: 257, dim: 16, depth: 1, heads: 2, context: 16, segment: 4, ..Default::default() };
+/// let model = InferenceModel::new(LanguageModel::new(&config, 7, &Default::default())?);
+/// assert_eq!(model.config().dim, 16);
+/// assert!(model.decoder().is_some() && model.fingerprint().len() == 64);
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct InferenceModel {
+    model: LanguageModel,
+    precision: WeightPrecision,
+    fingerprint: OnceLock<String>,
+    decoder: OnceLock<Option<Arc<Decoder>>>,
+}
+
+impl InferenceModel {
+    /// Takes the weights; autodiff is left behind.
+    pub fn new(model: LanguageModel) -> Self {
+        let model = if model.device().is_autodiff() { model.for_inference() } else { model };
+        Self::with_precision(model, WeightPrecision::F32)
+    }
+
+    fn with_precision(model: LanguageModel, precision: WeightPrecision) -> Self {
+        Self { model, precision, fingerprint: OnceLock::new(), decoder: OnceLock::new() }
+    }
+
+    /// SHA-256 over configuration and weights; two models with the same one compute the same.
+    pub fn fingerprint(&self) -> &str {
+        self.fingerprint.get_or_init(|| fingerprint(&self.model))
+    }
+
+    /// The precision that the linear maps are rounded to.
+    pub fn weight_precision(&self) -> WeightPrecision {
+        self.precision
+    }
+
+    /// The same model with its linear maps rounded to `precision`, in which a session then packs them. Norms and biases
+    /// stay as they are, and so does the embedding, unless the head is tied to it: then it is one weight, rounded as a head.
+    ///
+    /// # Errors
+    /// A usage fault where the model has no packed decoder ([`Decoder::supports`]).
+    pub fn with_weight_precision(self, precision: WeightPrecision) -> Result<Self> {
+        if precision == self.precision {
+            return Ok(self);
+        }
+        if !Decoder::supports(&self) && precision != WeightPrecision::F32 {
+            return Err(Fault::usage(
+                "only models whose mixers decode position by position on the CPU have packed weights",
+            )
+            .hint("use f32 weights"));
+        }
+        let head = if self.head.weight.is_some() { "head.weight" } else { "embedding.weight" };
+        let model = parameters::map(self.model, |path, shape, tensor| match (path, shape) {
+            (path, [_, dim]) if path == head => round(tensor, precision, *dim, HEAD_ORDER),
+            ("embedding.weight", _) => tensor,
+            (_, [inputs, _]) => round(tensor, precision, *inputs, WeightOrder::InputOutput),
+            _ => tensor,
+        });
+        Ok(Self::with_precision(model, precision))
+    }
+
+    /// The packed weights, made at the first call; `None` where the model is not supported ([`Decoder::supports`]) or
+    /// memory is too short for them.
+    pub fn decoder(&self) -> Option<&Arc<Decoder>> {
+        self.decoder.get_or_init(|| Decoder::new(&self.model, self.precision).ok().flatten().map(Arc::new)).as_ref()
+    }
+}
+
+impl Deref for InferenceModel {
+    type Target = LanguageModel;
+
+    fn deref(&self) -> &LanguageModel {
+        &self.model
+    }
+}
+
+impl From<LanguageModel> for InferenceModel {
+    fn from(model: LanguageModel) -> Self {
+        Self::new(model)
+    }
+}
+
+impl From<&LanguageModel> for InferenceModel {
+    fn from(model: &LanguageModel) -> Self {
+        Self::new(model.clone())
+    }
+}
+
+/// SHA-256 over the configuration and every weight in the order of their paths, in hexadecimal.
+fn fingerprint(model: &LanguageModel) -> String {
+    let mut hash = Sha256::new();
+    hash.update(serde_json::to_vec(model.config()).unwrap_or_default());
+    for (path, tensor) in parameters::collect(model) {
+        hash.update(path.as_bytes());
+        hash.update(tensor.data.into_data().as_bytes());
+    }
+    percept_files::hex(&hash.finalize())
+}
+
+/// Flat weights rounded to what packing keeps of them.
+fn round(tensor: Tensor<1>, precision: WeightPrecision, inputs: usize, order: WeightOrder) -> Tensor<1> {
+    if is_exact(precision) {
+        return tensor;
+    }
+    let device = tensor.device();
+    let mut elements = elements(tensor);
+    precision.round(&mut elements, inputs, order);
+    let size = elements.len();
+    Tensor::from_data(TensorData::new(elements, [size]), &device)
+}

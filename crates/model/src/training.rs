@@ -1,0 +1,214 @@
+//! Loss and gradients of a batch of the language model, with or without recomputation of the blocks.
+
+use burn::tensor::{Device, Gradients as Graph, Tensor};
+use percept_fault::{Fault, Result};
+
+use crate::batch::Batch;
+use crate::config::ModelConfig;
+use crate::gradients::{Gradients, Recompute};
+use crate::language_model::{LanguageModel, number};
+use crate::layer::{BlockContext, Carry, Mode, Rows};
+use crate::parameters::Tensors;
+use crate::trainable::{BatchSize, Learned, Role, Trainable};
+
+/// The loss is the NLL of the batch's targets on the scorable rows; the z-loss is in the gradients only.
+impl Trainable for LanguageModel {
+    type Batch = Batch;
+    type Config = ModelConfig;
+
+    fn fresh(config: &ModelConfig, seed: u64, device: &Device) -> Result<Self> {
+        Self::new(config, seed, device)
+    }
+
+    fn blank(config: &ModelConfig, device: &Device) -> Result<Self> {
+        Self::zeros(config, device)
+    }
+
+    fn config(&self) -> &ModelConfig {
+        self.config()
+    }
+
+    fn size(&self, batch: &Batch) -> BatchSize {
+        let latents = self.window_rows(batch.length).latents;
+        BatchSize { inputs: batch.tokens.len(), targets: batch.scored(latents) }
+    }
+
+    fn loss_and_gradients(&self, batch: &Batch, mode: Mode, recompute: Recompute, scale: f32) -> Result<Learned> {
+        batch.validate(self.config().vocab)?;
+        if !self.device().is_autodiff() {
+            return Err(Fault::internal("gradients need a model on an autodiff device"));
+        }
+        let rows = self.window_rows(batch.length);
+        let targets = batch.last_targets(rows.latents);
+        let (loss, gradients) = match recompute {
+            Recompute::Keep => self.backward_at_once(batch, &targets, rows, mode, scale),
+            Recompute::Blocks => self.backward_by_block(batch, &targets, rows, mode, scale),
+        };
+        Ok(Learned { loss, gradients, buffers: Tensors::new() })
+    }
+
+    /// The embedding is a table of vectors: no decay.
+    fn role(&self, path: &str, shape: &[usize]) -> Role {
+        if shape.len() >= 2 && !path.starts_with("embedding.") { Role::Decayed } else { Role::Undecayed }
+    }
+}
+
+impl LanguageModel {
+    fn backward_at_once(&self, batch: &Batch, targets: &[u32], rows: Rows, mode: Mode, scale: f32) -> (f64, Gradients) {
+        let x = self.run_blocks(self.embed(&batch.tokens, batch.rows), None, rows, mode);
+        let (nll, loss) = self.loss_of(x, targets);
+        let mut gradients = Gradients::default();
+        gradients.collect(self, "", &mut (loss * scale).backward());
+        (nll, gradients)
+    }
+
+    /// `x`: `[B, l, d]` before the last norm. The NLL as a number, and as a tensor whose gradient includes the z-loss.
+    fn loss_of(&self, x: Tensor<3>, targets: &[u32]) -> (f64, Tensor<1>) {
+        let loss = self.head_loss(self.norm.forward(x), targets, self.config().z_loss);
+        (number(loss.clone().inner()), loss)
+    }
+
+    /// Walks back block by block: each runs again from its kept input x, and (y * dy).sum() takes the gradient dy of its
+    /// output through it; so do the gradients of what it found in the carry, which add up over the layers that read it.
+    fn backward_by_block(
+        &self,
+        batch: &Batch,
+        targets: &[u32],
+        rows: Rows,
+        mode: Mode,
+        scale: f32,
+    ) -> (f64, Gradients) {
+        let embedded = self.embed(&batch.tokens, batch.rows);
+        let (inputs, last, last_rows) = self.block_inputs(embedded.clone().inner(), rows, mode);
+        let mut gradients = Gradients::default();
+        let leaf = Tensor::<3>::from_inner(last).require_grad();
+        let latents = leaf.clone().narrow(1, last_rows.history, last_rows.latents);
+        let (nll, loss) = self.loss_of(latents, targets);
+        let mut graph = (loss * scale).backward();
+        let mut upstream = Upstream { rows: leaf.grad_remove(&mut graph), carry: Carry::default() };
+        gradients.collect(&self.norm, "norm", &mut graph);
+        gradients.collect(&self.head, "head", &mut graph);
+        gradients.collect(&self.embedding, "embedding", &mut graph);
+        for (index, input) in inputs.into_iter().enumerate().rev() {
+            upstream = self.backward_of_block(index, input, upstream, &mut gradients);
+        }
+        if let Some(dx) = upstream.rows {
+            let mut graph = (embedded * Tensor::from_inner(dx)).sum().backward();
+            gradients.collect(&self.embedding, "embedding", &mut graph);
+        }
+        (nll, gradients)
+    }
+
+    /// What enters every block, and what leaves the last one with its rows; without autodiff.
+    fn block_inputs(&self, mut x: Tensor<3>, mut rows: Rows, mode: Mode) -> (Vec<BlockInput>, Tensor<3>, Rows) {
+        let inference = self.for_inference();
+        let (mut inputs, mut carry) = (Vec::with_capacity(self.blocks.len()), Carry::default());
+        for (block, layer) in inference.blocks.iter().zip(self.layers()) {
+            let (context, after) = layer.context(self.config(), rows, mode);
+            inputs.push(BlockInput { x: x.clone(), carry: carry.clone(), context });
+            x = block.forward(x, None, &mut carry, &context);
+            rows = after;
+        }
+        (inputs, x, rows)
+    }
+
+    /// The gradients of a block's weights are added to `gradients`, those of its input returned.
+    fn backward_of_block(
+        &self,
+        index: usize,
+        input: BlockInput,
+        upstream: Upstream,
+        gradients: &mut Gradients,
+    ) -> Upstream {
+        let block = &self.blocks[index];
+        let forward = |x: Tensor<3>, carry: &mut Carry| block.forward(x, None, carry, &input.context);
+        let Some((below, mut graph)) = backward_through((input.x, input.carry), upstream, forward) else {
+            return Upstream::default();
+        };
+        gradients.collect(block, &format!("blocks.{index}"), &mut graph);
+        below
+    }
+}
+
+/// What enters a block.
+struct BlockInput {
+    x: Tensor<3>,
+    carry: Carry,
+    context: BlockContext,
+}
+
+/// Gradients of the loss with respect to what leaves a block.
+#[derive(Default)]
+struct Upstream {
+    rows: Option<Tensor<3>>,
+    carry: Carry,
+}
+
+/// Runs `forward` again on what entered a block (without autodiff), and takes the gradients of what left it through it: those
+/// of the rows, and those of every value in the carry, which reach the layer that put it in through all that read it.
+fn backward_through(
+    (x, carry): (Tensor<3>, Carry),
+    upstream: Upstream,
+    forward: impl FnOnce(Tensor<3>, &mut Carry) -> Tensor<3>,
+) -> Option<(Upstream, Graph)> {
+    let leaf = Tensor::<3>::from_inner(x).require_grad();
+    let entered = carry.map(|value| Tensor::from_inner(value).require_grad());
+    let mut left = entered.clone();
+    let y = forward(leaf.clone(), &mut left);
+    let carried = left.iter().filter_map(|(name, value)| Some((value.clone(), upstream.carry.get(name)?.clone())));
+    let pairs = upstream.rows.map(|dy| (y, dy)).into_iter().chain(carried);
+    let sum = pairs.map(|(y, dy)| (y * Tensor::from_inner(dy)).sum()).reduce(|a, b| a + b)?;
+    let mut graph = sum.backward();
+    let mut below = Upstream { rows: leaf.grad_remove(&mut graph), carry: Carry::default() };
+    for (name, value) in entered.iter() {
+        if let Some(gradient) = value.grad_remove(&mut graph) {
+            below.carry.set(name, gradient);
+        }
+    }
+    Some((below, graph))
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    /// Layer 0 puts a value in, layer 1 only passes it, layers 2 and 3 read it.
+    fn layer(index: usize, x: Tensor<3>, carry: &mut Carry) -> Tensor<3> {
+        match index {
+            0 => {
+                carry.set("value", x.clone() * x.clone());
+                x * 2.0
+            }
+            1 => x.clone() * x,
+            _ => match carry.get("value") {
+                Some(value) => x.clone() * value.clone() + x,
+                None => x,
+            },
+        }
+    }
+
+    #[test]
+    fn gradients_of_carried_values_add_up_over_the_layers_that_read_them() {
+        let device = Device::default().autodiff();
+        let x = Tensor::<3>::from_data([[[0.5f32, -1.5], [2.0, 0.25]]], &device).require_grad();
+        let at_once =
+            (0..4).fold((x.clone(), Carry::default()), |(x, mut carry), index| (layer(index, x, &mut carry), carry));
+        let expected = x.grad(&at_once.0.sum().backward()).expect("a gradient");
+
+        let (mut inputs, mut now, mut carry) = (Vec::new(), x.clone().inner(), Carry::default());
+        for index in 0..4 {
+            inputs.push((now.clone(), carry.clone()));
+            now = layer(index, now, &mut carry);
+        }
+        let mut upstream = Upstream { rows: Some(Tensor::ones_like(&now)), carry: Carry::default() };
+        for (index, input) in inputs.into_iter().enumerate().rev() {
+            let forward = |x: Tensor<3>, carry: &mut Carry| layer(index, x, carry);
+            (upstream, _) = backward_through(input, upstream, forward).expect("a gradient to take through");
+        }
+        let by_block = upstream.rows.expect("a gradient");
+        let distance: f32 = (by_block - expected).abs().max().into_scalar();
+        assert!(distance < 1e-5, "{distance}");
+    }
+}

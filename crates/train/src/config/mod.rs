@@ -1,0 +1,12 @@
+//! What a run is to do: presets, file, environment and flags laid over each other, and the typed result.
+
+pub(crate) mod continuation;
+pub(crate) mod document;
+pub(crate) mod keys;
+pub(crate) mod layering;
+pub(crate) mod presets;
+pub(crate) mod resolve;
+mod run_config;
+pub(crate) mod schedule;
+
+pub use run_config::{Recompute, RunConfig, SampleConfig, TrainConfig};

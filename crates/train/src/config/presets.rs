@@ -1,0 +1,86 @@
+//! The presets: configuration files that ship with the program.
+//!
+//! A preset is data. To add one, put a TOML file into `presets/` and a line into [`PRESETS`].
+
+use percept_fault::{Fault, Result, nearest};
+
+/// A named configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preset {
+    /// Its name, e.g. `llp-small`.
+    pub name: &'static str,
+    /// Its TOML text.
+    pub text: &'static str,
+}
+
+impl Preset {
+    /// What the first line of the file says about it.
+    pub fn description(&self) -> &'static str {
+        self.text.lines().next().unwrap_or_default().trim_start_matches('#').trim()
+    }
+}
+
+macro_rules! presets {
+    ($($name:literal),* $(,)?) => {
+        &[$(Preset { name: $name, text: include_str!(concat!("../../presets/", $name, ".toml")) }),*]
+    };
+}
+
+/// The preset that is used where none is named.
+pub const DEFAULT_PRESET: &str = "llp-small";
+
+/// Stands for no preset: every key has the default that the reference documents.
+pub const NO_PRESET: &str = "none";
+
+const PRESETS: &[Preset] = presets![
+    "llp-tiny",
+    "llp-small",
+    "llp-base",
+    "llp-paper",
+    "transformer-tiny",
+    "transformer-small",
+    "transformer-base",
+    "transformer-paper",
+    "perceiver-ar-tiny",
+    "perceiver-ar-small",
+    "perceiver-ar-base",
+    "perceiver-ar-paper",
+    "perceiver-v1-tiny",
+    "perceiver-v1-small",
+    "perceiver-v1-base",
+    "perceiver-v1-paper",
+    "perceiver-v2-tiny",
+    "perceiver-v2-small",
+    "perceiver-v2-base",
+    "perceiver-v2-paper",
+    "perceiver-v3-tiny",
+    "perceiver-v3-small",
+    "perceiver-v3-base",
+    "perceiver-v3-paper",
+    "longlora-tiny",
+    "longlora-small",
+    "longlora-base",
+    "conv-tiny",
+    "hybrid-tiny",
+    "hybrid-small",
+    "hybrid-base",
+];
+
+/// All presets, in the order in which they should be listed.
+pub fn presets() -> &'static [Preset] {
+    PRESETS
+}
+
+/// The preset of this name.
+///
+/// # Errors
+/// A usage fault with the nearest name where there is none.
+pub fn preset(name: &str) -> Result<&'static Preset> {
+    PRESETS.iter().find(|preset| preset.name == name).ok_or_else(|| {
+        let hint = match nearest(name, PRESETS.iter().map(|preset| preset.name)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "`percept presets` lists them".to_owned(),
+        };
+        Fault::usage(format!("unknown preset `{name}`")).hint(hint)
+    })
+}

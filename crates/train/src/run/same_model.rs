@@ -1,0 +1,42 @@
+//! Whether weights are those of a model that is wanted, told by their configurations.
+
+use std::path::Path;
+
+use percept_fault::{Fault, Result};
+use percept_model::ModelConfig;
+use serde::Serialize;
+
+/// Keys of a language model that do not matter to its weights: how they are first drawn and regularised.
+const FREE: [&str; 6] =
+    ["attention_dropout", "feed_forward_dropout", "cross_attend_dropout", "z_loss", "initialisation", "init_std"];
+
+/// Refuses weights of another language model.
+///
+/// # Errors
+/// As [`check_config`].
+pub(crate) fn check_model(path: &Path, found: &ModelConfig, wanted: &ModelConfig) -> Result<()> {
+    check_config(path, found, wanted, &FREE)
+}
+
+/// Refuses weights of another model.
+///
+/// # Errors
+/// A usage fault that names the first key whose value differs, but for those of `free`.
+pub(crate) fn check_config<C: Serialize>(path: &Path, found: &C, wanted: &C, free: &[&str]) -> Result<()> {
+    let (found, wanted) = (table(found)?, table(wanted)?);
+    let differs = |key: &&String| !free.contains(&key.as_str()) && found.get(*key) != wanted.get(*key);
+    let Some(key) = found.keys().chain(wanted.keys()).find(differs) else { return Ok(()) };
+    let [found, wanted] =
+        [&found, &wanted].map(|table| table.get(key).map_or("not set".to_owned(), toml::Value::to_string));
+    Err(Fault::usage(format!("{} is of another model: model.{key} is {found} there and {wanted} here", path.display()))
+        .hint(format!("use the same [model] table, e.g. --set model.{key}={found}")))
+}
+
+/// A configuration by its keys; one that has none is a key.
+fn table(config: &impl Serialize) -> Result<toml::Table> {
+    match toml::Value::try_from(config) {
+        Ok(toml::Value::Table(table)) => Ok(table),
+        Ok(value) => Ok(toml::Table::from_iter([("config".to_owned(), value)])),
+        Err(error) => Err(Fault::internal("the configuration can't be serialised").because(error)),
+    }
+}

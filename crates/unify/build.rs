@@ -1,0 +1,3 @@
+//! Does nothing; see the build dependencies in Cargo.toml.
+
+fn main() {}

@@ -1,0 +1,7 @@
+//! What holds for the workspace as a whole.
+
+mod cargo;
+mod circles;
+mod lengths;
+mod one_feature_set;
+mod sources;
