@@ -28,8 +28,8 @@ pub use stream::Stream;
 /// # use percept_data::Tokenizer;
 /// # use percept_generate::{GenerationConfig, SamplingConfig, generate};
 /// # use percept_model::{LanguageModel, ModelConfig, Session};
-/// # let config = ModelConfig { vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, segment: 8, ..Default::default() };
-/// # let model = Arc::new(LanguageModel::new(&config, 7, &Default::default())?);
+/// # let config = ModelConfig { layers: "llp(segment=8)".into(), vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+/// # let model = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
 /// let tokenizer = Tokenizer::bytes();
 /// let config = GenerationConfig {
 ///     tokens: 100,
@@ -134,8 +134,8 @@ pub fn generate(
 /// # use percept_data::Tokenizer;
 /// # use percept_generate::{GenerationConfig, SamplingConfig, generate, generate_streams};
 /// # use percept_model::{LanguageModel, ModelConfig, Session};
-/// # let config = ModelConfig { vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, segment: 8, ..Default::default() };
-/// # let model = Arc::new(LanguageModel::new(&config, 7, &Default::default())?);
+/// # let config = ModelConfig { layers: "llp(segment=8)".into(), vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+/// # let model = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
 /// let (tokenizer, prompt) = (Tokenizer::bytes(), [256, 72, 105]);
 /// let config = GenerationConfig { tokens: 8, ..Default::default() };
 /// let mut sessions = vec![Session::new(model.clone()), Session::new(model.clone())];
