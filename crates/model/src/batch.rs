@@ -2,8 +2,7 @@
 
 use percept_fault::{Fault, Result};
 
-/// A target that is not scored.
-pub const IGNORED: u32 = u32::MAX;
+pub use percept_kernels::IGNORED;
 
 /// `rows` windows of `length` tokens, row-major.
 ///

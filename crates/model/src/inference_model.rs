@@ -20,7 +20,7 @@ use crate::parameters;
 /// ```
 /// use percept_model::{InferenceModel, LanguageModel, ModelConfig};
 /// # fn main() -> percept_fault::Result<()> {
-/// let config = ModelConfig { vocab: 257, dim: 16, depth: 1, heads: 2, context: 16, segment: 4, ..Default::default() };
+/// let config = ModelConfig { vocab: 257, dim: 16, depth: 1, heads: 2, context: 16, ..Default::default() }.with("segment", 4)?;
 /// let model = InferenceModel::new(LanguageModel::new(&config, 7, &Default::default())?);
 /// assert_eq!(model.config().dim, 16);
 /// assert!(model.decoder().is_some() && model.fingerprint().len() == 64);

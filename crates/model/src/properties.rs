@@ -163,7 +163,7 @@ impl Properties {
         if self.reaches.contains(&Reach::Stream) {
             return None;
         }
-        let longest = self.layers.iter().map(|layer| layer.segment.max(1)).max().unwrap_or(1);
+        let longest = self.layers.iter().filter_map(LayerSpec::segment).max().unwrap_or(1);
         let far = (self.layers.len() + 2) * (longest + self.config.context);
         (far..far + 2 * longest).map(|position| position - self.earliest(position)).max()
     }

@@ -85,7 +85,7 @@ pub fn measure_speed(config: &RunConfig, steps: usize) -> Result<Speed> {
 fn shallow(config: &ModelConfig) -> Result<ModelConfig> {
     let layers = config.layer_specs()?;
     let new =
-        |at: &usize| !layers[..*at].iter().any(|l| (l.kind, l.segment) == (layers[*at].kind, layers[*at].segment));
+        |at: &usize| !layers[..*at].iter().any(|l| (l.kind, &l.options) == (layers[*at].kind, &layers[*at].options));
     let depth = (0..layers.len()).rev().find(new).unwrap_or(0) + 1;
     Ok(ModelConfig { depth: depth.max(2).min(config.depth), ..config.clone() })
 }
@@ -106,7 +106,8 @@ mod tests {
     #[test]
     fn a_speed_is_measured() {
         let mut config = RunConfig::default();
-        config.model = ModelConfig { dim: 16, depth: 1, heads: 2, context: 16, segment: 4, ..config.model };
+        config.model =
+            ModelConfig { dim: 16, depth: 1, heads: 2, context: 16, ..config.model.with("segment", 4).unwrap() };
         config.train.device = "cpu".into();
         let speed = measure_speed(&config, 1).unwrap();
         assert!(speed.flops_per_second > 0.0 && speed.flops_per_second.is_finite());

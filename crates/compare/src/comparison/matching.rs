@@ -65,13 +65,12 @@ mod tests {
             depth: 3,
             heads: 4,
             context: 256,
-            segment: 32,
-            ..small()
+            ..small().with("segment", 32).unwrap()
         }
     }
 
     fn small() -> ModelConfig {
-        ModelConfig { latents: 128, compressed: 64, ..ModelConfig::default() }
+        ModelConfig { ..ModelConfig::default().with("latents", 128).unwrap().with("compressed", 64).unwrap() }
     }
 
     fn parameters(config: &ModelConfig) -> u64 {

@@ -275,7 +275,7 @@ impl Spec {
             models.push(ModelSpec {
                 name: table.name.clone(),
                 what: table.preset.clone().unwrap_or_else(|| table.name.clone()),
-                set: document.overrides(&format!("model[{index}].set"), &table.set),
+                set: document.overrides(&format!("model[{index}].set"), &table.set)?,
                 place: document.place(&format!("model[{index}].name")),
             });
         }
@@ -284,7 +284,7 @@ impl Spec {
             name: file.name.clone().or(stem).unwrap_or_else(|| "comparison".to_owned()),
             models,
             size: file.size.clone(),
-            base: document.overrides("base", &file.base),
+            base: document.overrides("base", &file.base)?,
             budget,
             seeds: file.seeds.clone(),
             finalists: file.finalists.clone(),

@@ -101,10 +101,13 @@ pub enum Direction {
 pub enum Windowing {
     /// Its state is carried on for ever.
     Carried,
-    /// Its window is cut into history and latents; a reset leaves some latents (spec, section 5).
-    Latents,
-    /// As [`Windowing::Latents`], but a state can't be extended: the window is run again for every token.
-    LatentsAnew,
+    /// Its window is cut into history and latents (spec, section 5).
+    Latents {
+        /// Most latents l.
+        latents: usize,
+        /// Those that a reset leaves; l where a state can't be extended: then the window is run again for every token.
+        fill: usize,
+    },
     /// It knows the positions 0 .. n only: past n, windows are run again, the next one `stride` positions further.
     Sliding {
         /// Positions between two windows.

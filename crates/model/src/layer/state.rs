@@ -108,9 +108,9 @@ impl LayerState {
         Some(kept.flat.clone().reshape(dims))
     }
 
-    /// The elements of the tensor of that name, in order.
-    pub fn flat(&self, name: &str) -> Option<&Tensor<1>> {
-        self.tensors.get(name).map(|kept| &kept.flat)
+    /// Takes the elements of the tensor of that name out, in order.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Tensor<1>> {
+        self.tensors.remove(name).map(|kept| kept.flat)
     }
 
     /// The dimensions of the tensor of that name.

@@ -36,7 +36,7 @@ const FEW: usize = 16;
 /// # use std::sync::Arc;
 /// # use percept_model::{InferenceModel, LanguageModel, ModelConfig, Session};
 /// # fn main() -> percept_fault::Result<()> {
-/// let config = ModelConfig { vocab: 257, dim: 16, depth: 2, heads: 2, context: 32, segment: 8, ..Default::default() };
+/// let config = ModelConfig { vocab: 257, dim: 16, depth: 2, heads: 2, context: 32, ..Default::default() }.with("segment", 8)?;
 /// let model = InferenceModel::new(LanguageModel::new(&config, 7, &Default::default())?);
 /// let mut session = Session::new(Arc::new(model));
 /// let log_probabilities = session.feed(&[256, 104, 105])?;

@@ -58,10 +58,13 @@ impl WindowSchedule {
     pub fn of(config: &ModelConfig, layers: &[LayerSpec]) -> Option<Self> {
         let context = config.context;
         let windowing: Vec<Windowing> = layers.iter().flat_map(|layer| layer.windowing(config)).collect();
-        if layers.iter().any(|layer| layer.has_history(config)) {
-            let anew = windowing.contains(&Windowing::LatentsAnew);
-            let fill = if anew { config.latents } else { config.latent_fill() };
-            return Some(Self { context, latents: config.latents, stride: config.latents - fill + 1 });
+        let cuts = windowing.iter().filter_map(|windowing| match windowing {
+            Windowing::Latents { latents, fill } => Some((*latents, *fill)),
+            _ => None,
+        });
+        // All have the same latents; one that can't be extended decides for all.
+        if let Some((latents, fill)) = cuts.max() {
+            return Some(Self { context, latents, stride: latents - fill + 1 });
         }
         let strides = windowing.iter().filter_map(|windowing| match windowing {
             Windowing::Sliding { stride } => Some(*stride),

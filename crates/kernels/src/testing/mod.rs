@@ -1,5 +1,8 @@
 //! What the tests share.
 
+mod bounds;
+mod guarded;
+
 /// Numbers in -1..1 that look random and depend on the seed alone.
 pub(crate) fn random(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678;
