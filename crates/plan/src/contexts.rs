@@ -49,6 +49,20 @@ pub struct ContextPlan {
 ///
 /// # Errors
 /// A usage fault where the configuration is wrong, or its tokenizer cannot be read.
+///
+/// ```
+/// use percept_plan::{over_contexts, page};
+/// use percept_train::resolve_preset;
+/// let contexts = [1 << 10, 1 << 14, 1 << 18];
+/// let plans = ["llp-tiny", "transformer-tiny"].map(|name| over_contexts(name, &resolve_preset(name)?, &contexts, None));
+/// let [llp, transformer] = plans;
+/// let (llp, transformer) = (llp?, transformer?);
+/// let growth = |costs: &[percept_plan::ContextCost]| costs[2].flops_per_token / costs[0].flops_per_token;
+/// assert!(growth(&llp.costs) < 1.1 && growth(&transformer.costs) > 10.0);
+/// // The same as a page to print.
+/// assert!(page(&[llp, transformer]).contains("What a longer context costs"));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub fn over_contexts(
     model: impl Into<String>,
     config: &RunConfig,

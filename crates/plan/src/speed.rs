@@ -36,6 +36,19 @@ impl Speed {
 ///
 /// # Errors
 /// A wrong configuration, or a device or precision that is not there.
+///
+/// ```
+/// use percept_plan::{measure_speed, plan};
+/// # let mut config = percept_train::resolve_preset("llp-tiny")?;
+/// # config.model.layers = "llp(segment=8)".into();
+/// # (config.model.dim, config.model.depth, config.model.heads, config.model.context) = (16, 4, 2, 32);
+/// # config.train.device = "cpu".into();
+/// let speed = measure_speed(&config, 1)?;
+/// // Two of the four layers were enough, as all are alike.
+/// assert_eq!((speed.device.as_str(), speed.measured_layers), ("cpu", 2));
+/// assert!(plan(&config)?.at_speed(speed).seconds_total.unwrap() > 0.0);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub fn measure_speed(config: &RunConfig, steps: usize) -> Result<Speed> {
     let model_config = shallow(&super::with_vocabulary(config)?)?;
     let (device, name) = config.train.device.parse::<DeviceChoice>()?.open()?;

@@ -18,6 +18,19 @@ const VOCAB: usize = 61;
 ///
 /// # Errors
 /// A wrong layer schedule.
+///
+/// ```
+/// use percept_model::ModelConfig;
+/// use percept_verify::reduced;
+/// let layers = "llp(segment=256)*5, transformer".into();
+/// let config = ModelConfig { layers, vocab: 32_000, dim: 768, depth: 24, heads: 12, context: 2048, ..Default::default() };
+/// let small = reduced(&config)?;
+/// // One layer of each kind, eight segments per window as before, and little to compute.
+/// assert_eq!(small.layer_specs()?.len(), 3);
+/// assert_eq!(small.context / small.layer_specs()?[0].segment, 8);
+/// assert!(small.dim <= 96);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub fn reduced(config: &ModelConfig) -> Result<ModelConfig> {
     let layers = config.layer_specs()?;
     let scale = Scale::new(config.context, layers.iter().filter_map(LayerSpec::segment).min());

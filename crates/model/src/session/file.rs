@@ -34,6 +34,26 @@ pub struct StateSummary {
 
 impl Session {
     /// Writes the state to `path`, replacing what is there: under a temporary name, synced and renamed.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use percept_model::{InferenceModel, LanguageModel, ModelConfig, Session};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let layers = "llp(segment=8)".into();
+    /// # let config = ModelConfig { layers, vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+    /// # let model: Arc<InferenceModel> = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
+    /// let path = folder.path().join("chat.state");
+    /// let mut session = Session::new(model.clone());
+    /// session.feed(&[256, 72])?;
+    /// session.save(&path)?;
+    /// // Later, in another process:
+    /// let mut loaded = Session::load(&path, model)?;
+    /// assert_eq!(loaded.feed(&[105])?, session.feed(&[105])?);
+    /// // Another model refuses it.
+    /// let other = LanguageModel::new(&config, 8, &Default::default())?;
+    /// assert!(Session::load(&path, Arc::new(other.into())).unwrap_err().is_usage());
+    /// # Ok::<(), percept_fault::Fault>(())
+    /// ```
     pub fn save(&self, path: &Path) -> Result<()> {
         percept_files::write_file(path, &self.to_bytes()?)
     }

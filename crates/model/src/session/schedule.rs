@@ -11,6 +11,17 @@ use crate::layer::{Rows, Windowing};
 use crate::schedule::LayerSpec;
 
 /// The windows of a stream.
+///
+/// ```
+/// use percept_model::WindowSchedule;
+/// // A window of twelve tokens, four of them latents, of which one is left after a reset.
+/// let windows = WindowSchedule { context: 12, latents: 4, stride: 4 };
+/// // Up to four tokens are latents; the fifth makes them history.
+/// assert_eq!((windows.window(4).split, windows.window(5).split), (0, 4));
+/// // Where a window lies depends on the position alone, so a text can be scored in any pieces.
+/// let far = windows.window(1000);
+/// assert_eq!((far.split, far.split - far.start, far.full - far.split), (996, 8, 4));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowSchedule {
     /// Longest window n.

@@ -18,6 +18,21 @@ const CONFIG: &str = "percept.config";
 
 /// Writes every weight under its path (f32), with the configuration as metadata. The file is not
 /// replaced atomically: write to a temporary name and rename.
+///
+/// ```
+/// use percept_model::{InferenceModel, LanguageModel, ModelConfig, weights};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let layers = "llp(segment=8)".into();
+/// # let config = ModelConfig { layers, vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+/// let (path, device) = (folder.path().join("model.safetensors"), Default::default());
+/// let model = LanguageModel::new(&config, 7, &device)?;
+/// weights::save(&model, &path, Default::default())?;
+/// // The file knows its configuration.
+/// let loaded: LanguageModel = weights::load(&path, &device)?;
+/// assert_eq!(loaded.config(), &config);
+/// assert_eq!(InferenceModel::from(loaded).fingerprint(), InferenceModel::from(model).fingerprint());
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub fn save(model: &impl Trainable, path: &Path, mut metadata: HashMap<String, String>) -> Result<()> {
     let config = serde_json::to_string(model.config())
         .map_err(|error| Fault::internal("the configuration can't be serialised").because(error))?;

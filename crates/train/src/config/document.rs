@@ -12,6 +12,29 @@ use crate::config::layering::{Layers, Origin, Override, check_changes, origin_of
 use crate::config::resolve::keys;
 
 /// A file that was read as a `T`, and where in it each key stands.
+///
+/// ```
+/// use percept_train::Document;
+/// use schemars::JsonSchema;
+/// use serde::Deserialize;
+///
+/// /// A file of a program's own, beside the runs.
+/// #[derive(Deserialize, JsonSchema)]
+/// #[serde(deny_unknown_fields)]
+/// struct Experiment {
+///     question: String,
+///     runs: u32,
+/// }
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("experiment.toml");
+/// std::fs::write(&path, "question = \"does it help?\"\nruns = 3\n").unwrap();
+/// let experiment = Document::<Experiment>::read(&path)?;
+/// assert_eq!((experiment.value.question.as_str(), experiment.value.runs), ("does it help?", 3));
+/// // What is wrong with a value can be said with its place.
+/// assert!(experiment.place("runs").ends_with("experiment.toml:2: "));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug)]
 pub struct Document<T> {
     /// What it says.

@@ -12,6 +12,23 @@ use crate::config::layering::{Layers, Origin, Override, check_changes, read_file
 use crate::config::presets::{DEFAULT_PRESET, NO_PRESET, preset};
 
 /// Where a configuration comes from; a later field wins over an earlier one.
+///
+/// ```
+/// use percept_train::{Override, Sources, resolve};
+/// # let folder = tempfile::tempdir().unwrap();
+/// let file = folder.path().join("mine.toml");
+/// std::fs::write(&file, "preset = \"llp-tiny\"\n[train]\nsteps = 100\nbatch = 2\n").unwrap();
+/// let steps = Override::set("train.steps=200")?;
+/// let config = resolve(&Sources { preset: None, file: Some(file.clone()), overrides: vec![steps] })?;
+/// // The flag wins over the file, the file over its preset.
+/// assert_eq!((config.train.steps, config.train.batch, config.model.layers.as_str()), (200, 2, "llp"));
+///
+/// std::fs::write(&file, "[train]\nstep = 100\n").unwrap();
+/// let fault = resolve(&Sources { file: Some(file), ..Sources::default() }).unwrap_err();
+/// assert!(fault.to_string().contains("mine.toml:2"), "{fault}");
+/// assert_eq!(fault.hint_text(), Some("did you mean `train.steps`?"));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     /// A preset's name (`--preset`); without it the file's `preset` key, then [`DEFAULT_PRESET`].
