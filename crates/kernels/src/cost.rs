@@ -10,6 +10,15 @@ static MACS: AtomicU64 = AtomicU64::new(0);
 static ELEMENTS: AtomicU64 = AtomicU64::new(0);
 
 /// The cost of matrix products and convolutions. Nothing else is counted: norms, activations and the optimizer are bound by memory.
+///
+/// ```
+/// use percept_kernels::Cost;
+/// let step = Cost::of_product(1, 512, 256);
+/// let window = Cost::of_product(1024, 512, 256);
+/// assert_eq!(window.macs, 1024 * step.macs);
+/// // One token at a time, the weight is read for every token.
+/// assert!(step.numbers * 1024 > 100 * window.numbers);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Multiply-accumulates; each is two floating-point operations.

@@ -38,7 +38,7 @@ pub struct OutputHead {
 /// ```
 /// use percept_model::{LanguageModel, ModelConfig};
 /// # fn main() -> percept_fault::Result<()> {
-/// let config = ModelConfig { vocab: 257, dim: 16, depth: 2, heads: 2, context: 16, segment: 4, ..Default::default() };
+/// let config = ModelConfig { vocab: 257, dim: 16, depth: 2, heads: 2, context: 16, ..Default::default() }.with("segment", 4)?;
 /// let model = LanguageModel::new(&config, 7, &Default::default())?;
 /// let tokens = [104, 101, 108, 108, 111, 32, 121, 111];
 /// let logits = model.forward(&tokens, 1, model.window_rows(tokens.len()))?;
@@ -260,10 +260,8 @@ pub fn block_facts(config: &ModelConfig, layers: &[LayerSpec], mut rows: Rows) -
 
 /// See [`LanguageModel::window_rows`]; from the configuration alone.
 pub fn window_rows(config: &ModelConfig, layers: &[LayerSpec], length: usize) -> Rows {
-    let history = match layers.iter().any(|layer| layer.has_history(config)) {
-        true => length.saturating_sub(config.latents),
-        false => 0,
-    };
+    let latents = layers.iter().find_map(|layer| layer.latents(config));
+    let history = latents.map_or(0, |latents| length.saturating_sub(latents));
     Rows { history, latents: length - history, start: 0 }
 }
 

@@ -25,6 +25,7 @@ pub mod parameters;
 pub mod properties;
 pub mod schedule;
 pub mod session;
+pub mod tensor_file;
 mod trainable;
 mod training;
 pub mod weights;

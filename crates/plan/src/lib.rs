@@ -94,6 +94,21 @@ pub struct Plan {
 ///
 /// # Errors
 /// A usage fault where the configuration is wrong, or its tokenizer cannot be read (where the vocabulary is its own).
+///
+/// ```
+/// use percept_plan::{Speed, plan};
+/// use percept_train::{PrecisionChoice, resolve_preset};
+/// let config = resolve_preset("llp-small")?;
+/// // What it takes on a machine with 8 GiB that computes 200 GFLOP/s.
+/// let plan = plan(&config)?.against(8 << 30).at_speed(Speed::given(2e11, PrecisionChoice::F32));
+/// assert_eq!(plan.fits, Some(true));
+/// assert_eq!(plan.seconds_total.unwrap(), plan.seconds_per_step.unwrap() * plan.steps as f64);
+/// // At a million tokens of context, a token costs as much as now, and the state is no larger than it ever is.
+/// let [now, far] = &plan.lengths[..] else { panic!("two lengths") };
+/// assert!(far.state_bytes <= plan.state_bytes);
+/// assert!((far.flops_per_token / now.flops_per_token - 1.0).abs() < 0.1);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub fn plan(config: &RunConfig) -> Result<Plan> {
     let model = with_vocabulary(config)?;
     let properties = Properties::of(&model)?;

@@ -15,7 +15,6 @@ mod config;
 mod machine;
 mod run;
 mod sample;
-mod tensors;
 mod training;
 
 /// What [`DeviceChoice::open`] gives.

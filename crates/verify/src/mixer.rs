@@ -58,7 +58,7 @@ impl ModuleMapper for Randomise {
 }
 
 impl<M: Sublayer + Module> MixerSubject<M> {
-    /// A stack of `config.depth` layers. The schedule of the configuration only gives the segment lengths.
+    /// A stack of `config.depth` layers. The schedule of the configuration only gives the options of the layers.
     ///
     /// # Errors
     /// A configuration that the mixer refuses, or a mixer with a history.
@@ -130,7 +130,7 @@ impl<M: Sublayer + Module> Subject for MixerSubject<M> {
     }
 
     fn borders(&self, length: usize) -> Vec<usize> {
-        let segments = self.layers.iter().map(|(layer, _)| layer.segment.max(1));
+        let segments = self.layers.iter().filter_map(|(layer, _)| layer.segment());
         segments.flat_map(|segment| (segment..length).step_by(segment)).collect()
     }
 

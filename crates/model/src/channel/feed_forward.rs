@@ -32,6 +32,15 @@ fn bias(config: &ModelConfig) -> Bias {
     }
 }
 
+/// Hidden width.
+pub(crate) fn hidden_dim(config: &ModelConfig) -> usize {
+    match (config.feed_forward_dim, config.feed_forward) {
+        (0, ChannelKind::Swiglu) => (8 * config.dim).div_ceil(3).next_multiple_of(64),
+        (0, ChannelKind::Gelu) => 4 * config.dim,
+        (hidden, _) => hidden,
+    }
+}
+
 /// Maps that lead into the activation.
 fn branches(layer: &LayerSpec) -> usize {
     if layer.channel == ChannelKind::Swiglu { 2 } else { 1 }
@@ -69,6 +78,19 @@ impl Sublayer for FeedForward {
         }
     }
 
+    fn initial_std(config: &ModelConfig, path: &str, _shape: &[usize]) -> f64 {
+        if path == "down.weight" { config.residual_std() } else { config.init_std }
+    }
+
+    fn paper_names(module: &str) -> &'static [&'static str] {
+        match module {
+            "up" => &["net.0"],
+            "down" => &["net.3"],
+            _ => &[],
+        }
+    }
+
+    /// One kernel does the norm and the residual too.
     fn forward(
         &self,
         x: Tensor<3>,

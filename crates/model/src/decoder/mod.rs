@@ -75,10 +75,10 @@ impl Decoder {
     }
 
     /// The stream that goes on at `position` from the states of the layers; `hidden` was the last one.
-    pub fn resume(&self, states: &[BlockState], position: usize, hidden: &[f32]) -> Stream {
+    pub fn resume(&self, states: Vec<BlockState>, position: usize, hidden: &[f32]) -> Stream {
         let mut stream = self.stream();
         stream.resume(position, hidden);
-        let states = states.iter().flat_map(|state| [&state.mixer, &state.channel]);
+        let states = states.into_iter().flat_map(|state| [state.mixer, state.channel]);
         for (index, (slot, state)) in self.slots.iter().zip(states).enumerate() {
             stream.state_mut(index).load(state, &slot.state, position + slot.shift);
         }

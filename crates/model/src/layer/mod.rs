@@ -10,6 +10,7 @@ mod facts;
 mod options;
 mod registry;
 mod state;
+mod tables;
 
 use burn::tensor::{Device, Tensor};
 use percept_fault::Result;
@@ -18,12 +19,14 @@ pub use block::{Block, BlockContext, BlockFacts, BlockState};
 pub use carry::Carry;
 pub use context::{LayerContext, Mode, Place, Rows};
 pub use facts::{Activations, Direction, Facts, Reach, Windowing};
-pub(crate) use options::is_default;
-pub use options::{NoOptions, Options};
+pub use options::{FlatKey, NoOptions, Options, Scale};
 pub use registry::Contract;
 pub(crate) use registry::sublayers;
 pub(crate) use state::elements;
 pub use state::{Extent, LayerState, StateTensor};
+pub(crate) use tables::{
+    FlatValues, Table, Tables, Written, deserialize_tables, names, read_table, schema_of_tables, schemas,
+};
 
 use crate::config::ModelConfig;
 use crate::decoder::BuildStep;
@@ -60,13 +63,29 @@ pub trait Sublayer {
     where
         Self: Sized;
 
-    /// The standard deviation of the normal initialisation of a matrix, by its path within the sublayer and its shape;
-    /// `None`: `model.init_std`.
-    fn initial_std(_path: &str, _shape: &[usize]) -> Option<f64>
+    /// The standard deviation of the normal initialisation of a matrix, by its path within the sublayer and its shape.
+    fn initial_std(config: &ModelConfig, path: &str, _shape: &[usize]) -> f64
     where
         Self: Sized,
     {
-        None
+        config.initial_std(path)
+    }
+
+    /// What the authors' code does otherwise in this sublayer, on top of the options that all of it has in common; see
+    /// [`ModelConfig::with_paper_options`].
+    fn paper(_config: &mut ModelConfig)
+    where
+        Self: Sized,
+    {
+    }
+
+    /// The names of one of its modules, such as `projection.query`, in the authors' weight files, their own first; none: it
+    /// is not there.
+    fn paper_names(_module: &str) -> &'static [&'static str]
+    where
+        Self: Sized,
+    {
+        &[]
     }
 
     /// How a stream goes on past the training window.
@@ -77,11 +96,23 @@ pub trait Sublayer {
         Windowing::Carried
     }
 
-    /// `x`: `[B, rows, d]`; returns `[B, rows_after, d]`, the residual included: most often x + f(norm(x))
-    /// ([`with_residual`]).
+    /// What is added to the rows, `[B, rows, d]`; `x` are the normalised ones. For a sublayer with another residual form,
+    /// [`Sublayer::forward`] takes its place.
     ///
     /// Without a state the rows are a whole window. With one they follow whatever it has seen, and it is updated; from the
     /// empty state the result is that of the whole window. Only an empty state may be given history rows.
+    fn mix(
+        &self,
+        x: Tensor<3>,
+        _state: Option<&mut LayerState>,
+        _carry: &mut Carry,
+        _context: &LayerContext,
+    ) -> Tensor<3> {
+        x
+    }
+
+    /// `x`: `[B, rows, d]`; returns `[B, rows_after, d]`, the residual included: x + mix(norm(x)), unless the sublayer says
+    /// otherwise. States as in [`Sublayer::mix`].
     fn forward(
         &self,
         x: Tensor<3>,
@@ -89,15 +120,12 @@ pub trait Sublayer {
         state: Option<&mut LayerState>,
         carry: &mut Carry,
         context: &LayerContext,
-    ) -> Tensor<3>;
+    ) -> Tensor<3> {
+        ops::add(self.mix(norm.forward(x.clone()), state, carry, context), x)
+    }
 
     /// How [`crate::decoder`] runs one new position from packed weights; `None`: it runs [`Sublayer::forward`].
     fn step<'a>(&'a self, _norm: &'a Norm) -> Option<BuildStep<'a>> {
         None
     }
-}
-
-/// x + f(norm(x)).
-pub fn with_residual(x: Tensor<3>, norm: &Norm, f: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Tensor<3> {
-    ops::add(f(norm.forward(x.clone())), x)
 }

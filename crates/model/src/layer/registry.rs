@@ -16,13 +16,24 @@ pub struct Contract {
     /// [`Sublayer::windowing`].
     pub windowing: fn(&ModelConfig, &LayerSpec) -> Windowing,
     /// [`Sublayer::initial_std`].
-    pub initial_std: fn(&str, &[usize]) -> Option<f64>,
+    pub initial_std: fn(&ModelConfig, &str, &[usize]) -> f64,
+    /// [`Sublayer::paper`].
+    pub paper: fn(&mut ModelConfig),
+    /// [`Sublayer::paper_names`].
+    pub paper_names: fn(&str) -> &'static [&'static str],
 }
 
 impl Contract {
     /// The contract of a type.
     pub fn of<S: Sublayer>() -> Self {
-        Self { validate: S::validate, facts: S::facts, windowing: S::windowing, initial_std: S::initial_std }
+        Self {
+            validate: S::validate,
+            facts: S::facts,
+            windowing: S::windowing,
+            initial_std: S::initial_std,
+            paper: S::paper,
+            paper_names: S::paper_names,
+        }
     }
 }
 
@@ -46,25 +57,72 @@ macro_rules! sublayers {
         }
 
         $(#[$own_doc])*
-        #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-        #[serde(default)]
+        #[derive(Debug, Clone, Default, PartialEq)]
         pub struct $own {
             $(
                 #[doc = $summary]
-                #[serde(rename = $name, skip_serializing_if = "crate::layer::is_default")]
                 pub $field: <$type as $crate::layer::Sublayer>::Options,
             )*
         }
 
         impl $own {
             /// See [`crate::layer::Options::reduced`].
-            pub fn reduced(&self) -> Self {
-                Self { $($field: $crate::layer::Options::reduced(&self.$field),)* }
+            pub fn reduced(&self, scale: &$crate::layer::Scale) -> Self {
+                Self { $($field: $crate::layer::Options::reduced(&self.$field, scale),)* }
             }
 
             /// See [`crate::layer::Options::at_context`].
             pub fn at_context(&self, context: usize) -> Self {
                 Self { $($field: $crate::layer::Options::at_context(&self.$field, context),)* }
+            }
+
+            /// See [`crate::layer::Options::segment`].
+            pub fn segment(&self, kind: $kind) -> Option<usize> {
+                match kind { $($kind::$variant => $crate::layer::Options::segment(&self.$field),)* }
+            }
+        }
+
+        impl $crate::layer::Tables for $own {
+            fn tables(&self) -> Vec<$crate::layer::Table> {
+                vec![$($crate::layer::Table::of($name, &self.$field),)*]
+            }
+
+            fn names() -> &'static [&'static str] {
+                static NAMES: std::sync::LazyLock<Vec<&'static str>> =
+                    std::sync::LazyLock::new(|| $crate::layer::names(&<$own>::default().tables()));
+                &NAMES
+            }
+
+            fn read(written: &$crate::layer::Written) -> Result<Self, String> {
+                Ok(Self { $($field: $crate::layer::read_table($name, written)?,)* })
+            }
+
+            fn write<M: serde::ser::SerializeMap>(&self, name: &str, map: &mut M) -> Result<(), M::Error> {
+                match name { $($name => map.serialize_entry($name, &self.$field),)* _ => Ok(()) }
+            }
+
+            fn schemas(generator: &mut schemars::SchemaGenerator) -> Vec<[schemars::Schema; 2]> {
+                vec![$($crate::layer::schemas::<<$type as $crate::layer::Sublayer>::Options>($summary, generator),)*]
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $own {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::layer::deserialize_tables(stringify!($own), deserializer)
+            }
+        }
+
+        impl schemars::JsonSchema for $own {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($own).into()
+            }
+
+            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                $crate::layer::schema_of_tables::<Self>(generator)
             }
         }
 

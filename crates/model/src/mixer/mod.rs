@@ -13,7 +13,16 @@ mod perceiver_v1;
 mod perceiver_v2;
 mod perceiver_v3;
 mod projection;
+mod segment;
 mod transformer;
+
+pub use conv::ConvOptions;
+pub use history::Latents;
+pub use llp::LlpOptions;
+pub use perceiver_ar::PerceiverArOptions;
+pub use perceiver_v2::PerceiverV2Options;
+pub use perceiver_v3::{CompressionResidual, PerceiverV3Options};
+pub use segment::Segment;
 
 use crate::layer::sublayers;
 

@@ -36,7 +36,7 @@ const FEW: usize = 16;
 /// # use std::sync::Arc;
 /// # use percept_model::{InferenceModel, LanguageModel, ModelConfig, Session};
 /// # fn main() -> percept_fault::Result<()> {
-/// let config = ModelConfig { vocab: 257, dim: 16, depth: 2, heads: 2, context: 32, segment: 8, ..Default::default() };
+/// let config = ModelConfig { vocab: 257, dim: 16, depth: 2, heads: 2, context: 32, ..Default::default() }.with("segment", 8)?;
 /// let model = InferenceModel::new(LanguageModel::new(&config, 7, &Default::default())?);
 /// let mut session = Session::new(Arc::new(model));
 /// let log_probabilities = session.feed(&[256, 104, 105])?;
@@ -115,6 +115,21 @@ impl Session {
     }
 
     /// A second stream that goes on from here by itself.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use percept_model::{LanguageModel, ModelConfig, Session};
+    /// # let layers = "llp(segment=8)".into();
+    /// # let config = ModelConfig { layers, vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+    /// # let mut session = Session::new(Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into()));
+    /// session.feed(&[256, 72])?;
+    /// // Which of two continuations does the model find likelier? The prompt is read once.
+    /// let losses = [[105, 33], [111, 33]].map(|continuation| session.fork().score(&continuation));
+    /// let [hi, ho] = losses.map(|losses| losses.map(|nll| nll.iter().sum::<f32>()));
+    /// assert!(hi?.is_finite() && ho?.is_finite());
+    /// assert_eq!(session.position(), 2);
+    /// # Ok::<(), percept_fault::Fault>(())
+    /// ```
     pub fn fork(&self) -> Self {
         self.clone()
     }
@@ -186,6 +201,24 @@ impl Session {
     ///
     /// # Errors
     /// A fresh session: the first token of a stream has no prediction; feed the document token first.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use percept_model::{InferenceModel, LanguageModel, ModelConfig, Session};
+    /// # let layers = "llp(segment=8)".into();
+    /// # let config = ModelConfig { layers, vocab: 257, dim: 16, depth: 2, heads: 2, context: 32, ..Default::default() };
+    /// # let model: Arc<InferenceModel> = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
+    /// let tokens: Vec<u32> = (0..40).collect();
+    /// let (mut whole, mut pieces) = (Session::new(model.clone()), Session::new(model));
+    /// whole.feed(&[256])?;
+    /// pieces.feed(&[256])?;
+    /// let at_once = whole.score(&tokens)?;
+    /// // However the text is cut, each token has the same loss.
+    /// for (token, nll) in tokens.iter().zip(at_once) {
+    ///     assert!((pieces.score(&[*token])?[0] - nll).abs() < 1e-4);
+    /// }
+    /// # Ok::<(), percept_fault::Fault>(())
+    /// ```
     pub fn score(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
         if self.running.is_fresh() {
             return Err(

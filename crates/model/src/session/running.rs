@@ -47,8 +47,9 @@ impl Running {
     /// The state in plain memory, moved there; the next token has `position`.
     pub(super) fn stream(&mut self, decoder: &Decoder, position: usize) -> &mut Stream {
         if let Self::Tensors(tensors) = self {
+            let states = std::mem::take(&mut tensors.states);
             let stream = match &tensors.last {
-                Some(last) => decoder.resume(&tensors.states, position, &elements(last.clone())),
+                Some(last) => decoder.resume(states, position, &elements(last.clone())),
                 None => decoder.stream(),
             };
             *self = Self::Decoding(Box::new(stream));

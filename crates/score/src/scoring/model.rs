@@ -78,7 +78,8 @@ impl Protocol {
     /// # Errors
     /// A usage fault where the configuration is wrong.
     pub fn suited_to(config: &ModelConfig) -> Result<Self> {
-        let streams = config.layer_specs()?.iter().all(|layer| layer.has_history(config) || is_bounded(config, layer));
+        let streams =
+            config.layer_specs()?.iter().all(|layer| layer.latents(config).is_some() || is_bounded(config, layer));
         Ok(if streams {
             Self::Stream
         } else {

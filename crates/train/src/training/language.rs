@@ -7,7 +7,7 @@ use percept_data::{Dataset, Split};
 use percept_fault::Result;
 use percept_model::{Batch, LanguageModel, Loss};
 
-use super::objective::{NextToken, Objective};
+use super::objective::NextToken;
 use super::source::Source;
 use super::task::{Extent, Measured, Task};
 use super::text_source::TextSource;
@@ -80,8 +80,7 @@ impl Task for LanguageTask {
         if self.validation.is_empty() {
             return Ok(None);
         }
-        let evaluate = |windows| model.evaluate(&NextToken.batch(windows, 0));
-        self.validation.score(&self.dataset, evaluate).map(Some)
+        self.validation.score(&self.dataset, |batch| model.evaluate(batch)).map(Some)
     }
 
     fn bits_per_byte(&self, loss: f64, of: Measured) -> Option<f64> {

@@ -1,25 +1,24 @@
 //! The fixed set of windows that every validation of a run scores.
 
-use percept_data::{Dataset, IGNORED, Split, TokenBatch};
+use percept_data::{Dataset, Split};
 use percept_fault::Result;
-use percept_model::Loss;
+use percept_model::{Batch, Loss};
+use percept_score::{Cut, LastWindow, ScoringWindow, Tokens};
 
 use crate::config::TrainConfig;
 
-/// A window of a validation document: `length` tokens from `start` on, of which the last `scored` are targets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Window {
+/// A window of a validation document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
     part: usize,
     document: usize,
-    start: usize,
-    length: usize,
-    scored: usize,
+    window: ScoringWindow,
 }
 
 /// Windows of the validation documents, chosen once.
 #[derive(Debug)]
 pub(crate) struct Validation {
-    windows: Vec<Window>,
+    windows: Vec<Place>,
     rows: usize,
     bytes_per_token: Option<f64>,
 }
@@ -32,12 +31,12 @@ impl Validation {
         for (part, documents) in dataset.parts(Split::Validation).iter().enumerate() {
             for &document in &documents.documents {
                 let length = documents.corpus.document(document).tokens.len();
-                let cut = cut(length, context, train.validation_stride);
-                windows.extend(cut.map(|(start, length, scored)| Window { part, document, start, length, scored }));
+                let cut = cut(context, train.validation_stride).windows(0..length);
+                windows.extend(cut.map(|window| Place { part, document, window }));
             }
         }
         let mut windows = spread(windows, train.validation_targets);
-        windows.sort_by_key(|window| std::cmp::Reverse(window.length));
+        windows.sort_by_key(|place| std::cmp::Reverse(place.window.inputs.len()));
         Self { windows, rows: train.batch, bytes_per_token: bytes_per_token(dataset, Split::Validation) }
     }
 
@@ -51,58 +50,46 @@ impl Validation {
     }
 
     /// The sum of what `evaluate` says of all windows.
-    pub(crate) fn score(&self, dataset: &Dataset, evaluate: impl Fn(TokenBatch) -> Result<Loss>) -> Result<Loss> {
+    pub(crate) fn score(&self, dataset: &Dataset, evaluate: impl Fn(&Batch) -> Result<Loss>) -> Result<Loss> {
         let mut sum = Loss::default();
         // Only windows of equal length share a batch: models with a history score the last rows of a window, so it must
         // not be filled up at its end.
-        for equal in self.windows.chunk_by(|a, b| a.length == b.length) {
+        for equal in self.windows.chunk_by(|a, b| a.window.inputs.len() == b.window.inputs.len()) {
             for windows in equal.chunks(self.rows) {
-                sum.add(evaluate(batch(windows, dataset))?);
+                sum.add(evaluate(&batch(windows, dataset))?);
             }
         }
         Ok(sum)
     }
 }
 
-/// Start, length and number of targets of the windows of a document of `length` tokens.
-fn cut(length: usize, context: usize, stride: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+/// Every window but the first has `context - stride` tokens before its targets, the last one too; a stride of 0 is a context.
+fn cut(context: usize, stride: usize) -> Cut {
     let stride = if stride == 0 { context } else { stride.min(context) };
-    (0..length).step_by(stride).map(move |from| {
-        let (start, end) = (from.saturating_sub(context - stride), (from + stride).min(length));
-        (start, end - start, end - from)
-    })
+    Cut { window: context, stride, first: stride, last: LastWindow::Short }
 }
 
 /// Every so many windows, so that those taken hold about `targets` targets.
-fn spread(windows: Vec<Window>, targets: usize) -> Vec<Window> {
-    let all: usize = windows.iter().map(|window| window.scored).sum();
+fn spread(windows: Vec<Place>, targets: usize) -> Vec<Place> {
+    let all: usize = windows.iter().map(|place| place.window.targets.len()).sum();
     if targets == 0 || all <= targets {
         return windows;
     }
     let count = (windows.len() as u128 * targets as u128 / all as u128).max(1) as usize;
-    (0..count).map(|index| windows[(index as u128 * windows.len() as u128 / count as u128) as usize]).collect()
+    (0..count).map(|index| windows[(index as u128 * windows.len() as u128 / count as u128) as usize].clone()).collect()
 }
 
 /// Windows of equal length as a batch.
-fn batch(windows: &[Window], dataset: &Dataset) -> TokenBatch {
-    let length = windows.first().map_or(0, |window| window.length);
-    let document_token = dataset.tokenizer().document_token();
-    let (mut tokens, mut targets) = (Vec::new(), Vec::new());
-    for window in windows {
-        let document = dataset.parts(Split::Validation)[window.part].corpus.document(window.document).tokens;
-        let end = window.start + window.length;
-        match window.start.checked_sub(1) {
-            Some(before) => tokens.extend(document.range(before..end - 1)),
-            None => {
-                tokens.push(document_token);
-                tokens.extend(document.range(0..end - 1));
-            }
-        }
-        let first = document.scored_from().max(end - window.scored);
-        let scored = (window.start..).zip(document.range(window.start..end));
-        targets.extend(scored.map(|(at, token)| if at < first { IGNORED } else { token }));
+fn batch(places: &[Place], dataset: &Dataset) -> Batch {
+    let length = places.first().map_or(0, |place| place.window.inputs.len());
+    let mut batch = Batch { tokens: Vec::new(), targets: Vec::new(), rows: 0, length };
+    for Place { part, document, window } in places {
+        let tokens = dataset.parts(Split::Validation)[*part].corpus.document(*document).tokens;
+        let first = tokens.scored_from().clamp(window.targets.start, window.targets.end);
+        let window = ScoringWindow { targets: first..window.targets.end, ..window.clone() };
+        window.append_to(&mut batch, &Tokens::Corpus(tokens), dataset.tokenizer().document_token());
     }
-    TokenBatch { tokens, targets, rows: windows.len(), length }
+    batch
 }
 
 /// Bytes of text per target token of a split; `None` where the tokens do not give the text back.
@@ -119,31 +106,33 @@ pub(crate) fn bytes_per_token(dataset: &Dataset, split: Split) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn windows(lengths: &[usize]) -> Vec<Window> {
-        let window = |(start, &length)| Window { part: 0, document: 0, start, length, scored: length };
-        (0..).zip(lengths).map(window).collect()
+    fn places(lengths: &[usize]) -> Vec<Place> {
+        let place = |(start, &length): (usize, &usize)| {
+            let range = start..start + length;
+            Place { part: 0, document: 0, window: ScoringWindow { inputs: range.clone(), targets: range } }
+        };
+        (0..).zip(lengths).map(place).collect()
     }
 
     #[test]
-    fn windows_score_every_target_once_with_their_context_before() {
-        assert_eq!(cut(10, 4, 0).collect::<Vec<_>>(), [(0, 4, 4), (4, 4, 4), (8, 2, 2)]);
-        assert_eq!(cut(9, 4, 2).collect::<Vec<_>>(), [(0, 2, 2), (0, 4, 2), (2, 4, 2), (4, 4, 2), (6, 3, 1)]);
-        assert_eq!(cut(3, 4, 9).collect::<Vec<_>>(), [(0, 3, 3)]);
+    fn a_stride_of_zero_or_too_long_is_a_context() {
+        let starts = |stride| cut(4, stride).windows(0..10).map(|window| window.inputs.start).collect::<Vec<_>>();
+        assert_eq!((starts(0), starts(9), starts(2)), (vec![0, 4, 8], vec![0, 4, 8], vec![0, 0, 2, 4, 6]));
     }
 
     #[test]
     fn few_targets_are_spread_over_all_windows() {
-        let chosen = spread(windows(&[8; 100]), 80);
+        let chosen = spread(places(&[8; 100]), 80);
         assert_eq!(
-            chosen.iter().map(|window| window.start).collect::<Vec<_>>(),
+            chosen.iter().map(|place| place.window.inputs.start).collect::<Vec<_>>(),
             [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]
         );
     }
 
     #[test]
     fn all_are_taken_where_they_fit_and_at_least_one_where_none_does() {
-        assert_eq!(spread(windows(&[8; 100]), 0).len(), 100);
-        assert_eq!(spread(windows(&[8; 100]), 800).len(), 100);
-        assert_eq!(spread(windows(&[8; 100]), 3).len(), 1);
+        assert_eq!(spread(places(&[8; 100]), 0).len(), 100);
+        assert_eq!(spread(places(&[8; 100]), 800).len(), 100);
+        assert_eq!(spread(places(&[8; 100]), 3).len(), 1);
     }
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use percept::model::properties::Properties;
+use percept::model::schedule::LayerSpec;
 use percept::train::{Environment, PrecisionChoice};
 use percept::{Fault, Result};
 use percept_kernels::bench::{Bound, Case, Shapes, bf16_peak, cases, fma_peak, read_bandwidth};
@@ -142,7 +143,7 @@ fn shapes(subject: &Subject) -> Result<Shapes> {
     Ok(Shapes {
         batch: train.batch,
         context: model.context,
-        segment: model.segment,
+        segment: model.layer_specs()?.iter().find_map(LayerSpec::segment).unwrap_or(model.context),
         dim: model.dim,
         hidden: model.hidden_dim(),
         heads: model.heads,
