@@ -133,9 +133,9 @@ pub fn generate(
 /// # use std::sync::Arc;
 /// # use percept_data::Tokenizer;
 /// # use percept_generate::{GenerationConfig, SamplingConfig, generate, generate_streams};
-/// # use percept_model::{LanguageModel, ModelConfig, Session};
+/// # use percept_model::{InferenceModel, LanguageModel, ModelConfig, Session};
 /// # let config = ModelConfig { layers: "llp(segment=8)".into(), vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
-/// # let model = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
+/// # let model: Arc<InferenceModel> = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
 /// let (tokenizer, prompt) = (Tokenizer::bytes(), [256, 72, 105]);
 /// let config = GenerationConfig { tokens: 8, ..Default::default() };
 /// let mut sessions = vec![Session::new(model.clone()), Session::new(model.clone())];

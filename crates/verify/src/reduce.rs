@@ -26,8 +26,7 @@ const VOCAB: usize = 61;
 /// let config = ModelConfig { layers, vocab: 32_000, dim: 768, depth: 24, heads: 12, context: 2048, ..Default::default() };
 /// let small = reduced(&config)?;
 /// // One layer of each kind, eight segments per window as before, and little to compute.
-/// assert_eq!(small.layer_specs()?.len(), 3);
-/// assert_eq!(small.context / small.layer_specs()?[0].segment, 8);
+/// assert_eq!((small.layers.as_str(), small.context), ("llp(segment=4), transformer", 32));
 /// assert!(small.dim <= 96);
 /// # Ok::<(), percept_fault::Fault>(())
 /// ```
