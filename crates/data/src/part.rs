@@ -23,7 +23,7 @@ use crate::{Corpus, Document};
 /// let options = WindowOptions { window: 20, batch: 8, seed: 1, packing: Packing::Document, share: Share::default() };
 /// let batch = Windows::new(&parts, options)?.next_batch()?;
 /// // Where the symbols come again in the same order, it is a copy.
-/// let is_copy = |row: &&[u32]| row[1..10] == row[11..20];
+/// let is_copy = |row: &&[u32]| row[1..9] == row[11..19];
 /// assert_eq!(batch.tokens.chunks(20).filter(is_copy).count(), 6);
 /// # Ok::<(), percept_fault::Fault>(())
 /// ```

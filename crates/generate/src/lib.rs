@@ -4,7 +4,7 @@
 //! - [`generate()`], [`generate_streams`]: text from a session, or from several at once
 //! - [`Batch`] and [`Stream`]: texts that join and leave while others are written, one pass over the weights for all
 //!
-//! What is shown of a text is always valid UTF-8 and never holds a part of a stop string.
+//! Begin with the example of [`generate()`]; a server has one [`Batch`]. What is shown of a text is always valid UTF-8 and never holds a part of a stop string.
 
 mod batch;
 mod gate;

@@ -23,7 +23,7 @@ static NUMBERS: AtomicU64 = AtomicU64::new(0);
 pub struct Cost {
     /// Multiply-accumulates; each is two floating-point operations.
     pub macs: u64,
-    /// Numbers that the products read and write, each operand and result once per product. Caches make it less.
+    /// Elements that the products read and write, each operand and result once per product. Caches make it less.
     pub numbers: u64,
 }
 

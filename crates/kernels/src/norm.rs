@@ -34,7 +34,7 @@ pub struct RowStatistics {
 }
 
 impl Norm {
-    /// `y = normalised x * gamma (+ beta)` for rows of `gamma.len()` numbers.
+    /// `y = normalised x * gamma (+ beta)` for rows of `gamma.len()` elements.
     ///
     /// # Panics
     /// If a slice does not have the length of its shape.

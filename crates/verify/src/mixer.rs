@@ -231,7 +231,7 @@ struct MixerStream<'a, M> {
     position: usize,
 }
 
-/// Tensors of one layer's state, with their shapes; numbers as their bits, so that none is rounded.
+/// Tensors of one layer's state, with their shapes; elements as their bits, so that none is rounded.
 type SavedState = BTreeMap<String, (Vec<usize>, Vec<u64>)>;
 
 /// A stream as JSON.

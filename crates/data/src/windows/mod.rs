@@ -1,7 +1,7 @@
 //! Training batches: windows of text, drawn without replacement in a seeded order that resumes exactly.
 //!
 //! An epoch of a part of the text is cut into windows ([`Packing`] says how), and a keyed permutation puts them in order,
-//! so the state of the sampler is a few numbers. Every token is a target exactly once per epoch; the document token, padding and
+//! so the state of the sampler is a few integers. Every token is a target exactly once per epoch; the document token, padding and
 //! tokens that belong to another window are marked with [`IGNORED`]. See `docs/data.md` for the rules.
 
 mod grid;
@@ -72,7 +72,7 @@ pub struct WindowOptions {
     pub share: Share,
 }
 
-/// A batch of plain numbers.
+/// A batch of windows, in plain memory.
 ///
 /// ```
 /// # use std::sync::Arc;

@@ -79,17 +79,17 @@ pub struct AttentionSaved<'a> {
 }
 
 impl AttentionShape {
-    /// Numbers in the queries and in the output.
+    /// Elements of the queries, and of the output.
     pub fn query_len(&self) -> usize {
         self.batch * self.queries * self.heads * self.width
     }
 
-    /// Numbers in the keys and in the values.
+    /// Elements of the keys, and of the values.
     pub fn key_len(&self) -> usize {
         self.batch * self.keys * self.groups * self.width
     }
 
-    /// Numbers in the log-sum-exp.
+    /// Elements of the log-sum-exp.
     pub fn lse_len(&self) -> usize {
         self.batch * self.heads * self.queries
     }

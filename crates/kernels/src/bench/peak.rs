@@ -12,7 +12,7 @@ use crate::simd::{LANES, Level, lanes_sum, level, simd};
 const CHAINS: usize = 12;
 /// Multiply-adds of each chain between two looks at the clock.
 const ROUNDS: usize = 4_000_000;
-/// Numbers read for the bandwidth: 256 MiB, beyond any cache that a few cores have.
+/// Elements read for the bandwidth: 256 MiB, beyond any cache that a few cores have.
 const NUMBERS: usize = 64 << 20;
 /// Measurements, of which the best counts: half a second, so that a moment's other work on the machine does not matter.
 const REPEATS: usize = 30;
@@ -62,7 +62,7 @@ fn fastest(mut body: impl FnMut() -> f32) -> f64 {
 }
 
 simd! {
-    /// Sum of the numbers.
+    /// Sum of the elements.
     fn sum(numbers: &[f32]) -> f32 {
         let mut lanes = [[0f32; LANES]; 4];
         for block in numbers.chunks_exact(4 * LANES) {
@@ -76,7 +76,7 @@ simd! {
     }
 }
 
-/// Numbers in the widest vector that the processor multiplies and adds.
+/// Elements of the widest vector that the processor multiplies and adds.
 fn lanes() -> usize {
     match level() {
         #[cfg(target_arch = "x86_64")]
@@ -138,7 +138,7 @@ fn avx2_chains(rounds: usize, start: f32) -> f32 {
         sum = _mm256_add_ps(sum, chain);
     }
     let mut lanes = [0f32; 8];
-    // SAFETY: there is room for eight numbers.
+    // SAFETY: there is room for eight elements.
     unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), sum) };
     lanes.iter().sum()
 }

@@ -12,10 +12,10 @@ use crate::linear::WeightOrder;
 use crate::matmul::Shared;
 use crate::simd;
 
-/// Weights to be packed: `inputs x outputs` numbers in some order.
+/// Weights to be packed: `inputs x outputs` elements in some order.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
-    /// The numbers.
+    /// The elements.
     pub weight: &'a [f32],
     /// Their order.
     pub order: WeightOrder,

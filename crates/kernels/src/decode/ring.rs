@@ -34,7 +34,7 @@ pub struct RingAttention {
 }
 
 impl RingAttention {
-    /// Numbers in a ring.
+    /// Elements of a ring.
     pub fn len(&self) -> usize {
         self.capacity * self.groups * self.width
     }
@@ -51,7 +51,7 @@ impl RingAttention {
 
     /// Attention of several rows, each to a ring of its own: `q, output [rows, heads, width]`; `ring(row)` gives keys and
     /// values, `visible(row, head)` the positions. Query head `i` reads key head `i / (heads / groups)`. `scores` has room
-    /// for `capacity` numbers per row and head.
+    /// for `capacity` elements per row and head.
     ///
     /// # Panics
     /// As [`RingAttention::attend`], and if the sizes do not fit.

@@ -34,7 +34,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// What happens to the numbers in the output.
+/// What happens to the elements of the output.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
     /// They are replaced.
