@@ -4,6 +4,8 @@
 //! be ablated by itself.
 
 mod choices;
+mod limits;
+mod stack;
 
 use std::collections::BTreeMap;
 
@@ -14,12 +16,12 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 pub use choices::{Biases, Head, Initialisation, KeyValue, NormKind, RotaryLayers, RotaryLayout};
+pub(crate) use limits::check_dropout;
+pub use stack::{LayerSpec, entry};
 
 use crate::channel::{self, ChannelKind, ChannelOptions};
-use crate::layer::{FlatValues, Tables};
-use crate::limits;
 use crate::mixer::{MixerKind, MixerOptions};
-use crate::schedule::{self, LayerSpec};
+use crate::options::{FlatValues, Tables};
 
 /// The keys of `[model]` with their defaults, in the order in which they are written.
 macro_rules! keys {
@@ -179,7 +181,7 @@ impl ModelConfig {
         let mixers = self.mixers.at_context(context);
         let channels = self.channels.at_context(context);
         let entries =
-            || layers.iter().map(|layer| schedule::entry(layer.kind, &layer.options.at_context(context), &mixers));
+            || layers.iter().map(|layer| stack::entry(layer.kind, &layer.options.at_context(context), &mixers));
         let same = layers.iter().all(|layer| layer.options == self.mixers);
         let layers = if same { self.layers.clone() } else { entries().collect::<Vec<_>>().join(", ") };
         Ok(Self { layers, context, mixers, channels, ..self.clone() })
@@ -246,7 +248,7 @@ impl ModelConfig {
 
     /// The mixer of every layer, from the schedule.
     pub fn layer_specs(&self) -> Result<Vec<LayerSpec>> {
-        schedule::resolve(self)
+        stack::resolve(self)
     }
 
     /// Checks every value; the message names the key.
@@ -264,8 +266,8 @@ impl ModelConfig {
         }
         limits::check(self)?;
         self.validate_heads()?;
-        limits::check_dropout("attention_dropout", self.attention_dropout)?;
-        limits::check_dropout("feed_forward_dropout", self.feed_forward_dropout)?;
+        check_dropout("attention_dropout", self.attention_dropout)?;
+        check_dropout("feed_forward_dropout", self.feed_forward_dropout)?;
         let layers = self.layer_specs()?;
         for layer in &layers {
             (layer.kind.contract().validate)(self, layer)?;

@@ -9,28 +9,24 @@
 
 use std::collections::BTreeMap;
 
+use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, Normal, Uniform};
 use sha2::{Digest, Sha256};
 
-use crate::config::{Initialisation, ModelConfig};
-use crate::language_model::LanguageModel;
+use crate::config::{Initialisation, LayerSpec, ModelConfig};
 use crate::parameters;
-use crate::schedule::LayerSpec;
 
 /// Fills every weight.
-pub fn initialise(model: LanguageModel, seed: u64) -> LanguageModel {
-    let (config, layers) = (model.config().clone(), model.layers().to_vec());
+pub(crate) fn initialise<M: Module>(model: M, config: &ModelConfig, layers: &[LayerSpec], seed: u64) -> M {
     let shapes = parameters::collect(&model).into_iter().map(|(path, weight)| (path, weight.shape)).collect();
     parameters::map(model, |path, shape, tensor| {
         let rule = match config.initialisation {
             Initialisation::Normal if shape.len() == 1 => Rule::Keep,
-            Initialisation::Normal => {
-                Rule::Normal(normal_std(path, shape, &config, &layers).unwrap_or(config.init_std))
-            }
-            Initialisation::Pytorch => pytorch_rule(path, &shapes, &config),
+            Initialisation::Normal => Rule::Normal(normal_std(path, shape, config, layers).unwrap_or(config.init_std)),
+            Initialisation::Pytorch => pytorch_rule(path, &shapes, config),
         };
         let values = match rule {
             Rule::Keep => return tensor,

@@ -7,10 +7,9 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation::log_softm
 use percept_fault::Result;
 
 use crate::batch::{Batch, Loss, check_tokens};
-use crate::config::{Biases, Head, ModelConfig};
+use crate::config::{Biases, Head, LayerSpec, ModelConfig};
 use crate::layer::{Block, BlockFacts, BlockState, Carry, Mode, Rows};
 use crate::layers::Norm;
-use crate::schedule::LayerSpec;
 use crate::{init, ops, parameters};
 
 /// Rows whose logits are held at a time when scoring.
@@ -64,7 +63,9 @@ pub struct LanguageModel {
 impl LanguageModel {
     /// A model with freshly initialised weights (see [`crate::init`]).
     pub fn new(config: &ModelConfig, seed: u64, device: &Device) -> Result<Self> {
-        Ok(init::initialise(Self::zeros(config, device)?, seed))
+        let model = Self::zeros(config, device)?;
+        let layers = model.layers.clone();
+        Ok(init::initialise(model, config, &layers, seed))
     }
 
     /// A model with all weights zero (norms at one), to be filled.

@@ -3,13 +3,12 @@
 use percept_fault::{Fault, Result};
 use percept_kernels::Head;
 
-use crate::config::{self, Biases, ModelConfig};
+use crate::config::{self, Biases, LayerSpec, ModelConfig};
 use crate::cost::Cost;
 use crate::gradients::Recompute;
 use crate::language_model::{block_facts, window_rows};
 use crate::layer::{BlockFacts, Direction, Facts, Reach, Rows};
 use crate::layers::Norm;
-use crate::schedule::LayerSpec;
 use crate::session::WindowSchedule;
 
 /// Formulas of one configuration.

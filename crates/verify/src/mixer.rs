@@ -6,10 +6,10 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use percept_fault::{Fault, Result};
+use percept_model::config::LayerSpec;
 use percept_model::config::NormKind;
 use percept_model::layer::{Carry, Direction, Facts, LayerContext, LayerState, Sublayer, Windowing};
 use percept_model::layers::Norm;
-use percept_model::schedule::LayerSpec;
 use percept_model::{Mode, ModelConfig, Rows, ops};
 use serde::{Deserialize, Serialize};
 

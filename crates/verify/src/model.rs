@@ -5,8 +5,8 @@ use std::sync::Arc;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Device, Tensor};
 use percept_fault::{Fault, Result};
+use percept_model::config::LayerSpec;
 use percept_model::properties::Properties;
-use percept_model::schedule::LayerSpec;
 use percept_model::session::WindowSchedule;
 use percept_model::{
     Batch, InferenceModel, LanguageModel, Mode, ModelConfig, Recompute, Rows, Session, Trainable, parameters,

@@ -3,8 +3,8 @@
 use percept_fault::Result;
 use percept_model::ModelConfig;
 use percept_model::config::Initialisation;
+use percept_model::config::{LayerSpec, entry};
 use percept_model::layer::Scale;
-use percept_model::schedule::{self, LayerSpec};
 
 /// Channels per head; enough for several rotary frequencies.
 const HEAD: usize = 8;
@@ -43,7 +43,7 @@ pub fn reduced(config: &ModelConfig) -> Result<ModelConfig> {
     // One entry for each different layer, in the order in which they first appear.
     let mut entries: Vec<String> = Vec::new();
     for layer in &layers {
-        let entry = schedule::entry(layer.kind, &layer.options.reduced(&scale), &mixers);
+        let entry = entry(layer.kind, &layer.options.reduced(&scale), &mixers);
         if !entries.contains(&entry) {
             entries.push(entry);
         }

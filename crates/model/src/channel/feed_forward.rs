@@ -5,13 +5,12 @@ use burn::tensor::{Device, Tensor};
 use percept_kernels::decode::{Epilogue, PackedLinear};
 
 use super::ChannelKind;
-use crate::config::{Biases, ModelConfig};
+use crate::config::{Biases, LayerSpec, ModelConfig};
 use crate::cost::{Call, LinearCall};
 use crate::decoder::{BuildStep, Pass, RowNorm, Step, parts};
 use crate::layer::{Activations, Carry, Facts, LayerContext, LayerState, NoOptions, Place, Rows, Sublayer};
 use crate::layers::{Bias, Linear, Norm};
 use crate::ops;
-use crate::schedule::LayerSpec;
 
 /// SwiGLU: down(silu(gate(x)) * up(x)). GELU: down(gelu(up(x))).
 #[derive(Module, Debug)]

@@ -5,10 +5,9 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Carry, Facts, LayerContext, LayerState, Mode, Rows, Windowing};
 use crate::channel::AnyChannel;
-use crate::config::ModelConfig;
+use crate::config::{LayerSpec, ModelConfig};
 use crate::layers::Norm;
 use crate::mixer::AnyMixer;
-use crate::schedule::LayerSpec;
 
 /// x = mixer(x); x = channel(x), each with its norm and residual inside.
 #[derive(Module, Debug)]

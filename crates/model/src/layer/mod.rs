@@ -7,10 +7,8 @@ mod block;
 mod carry;
 mod context;
 mod facts;
-mod options;
 mod registry;
 mod state;
-mod tables;
 
 use burn::tensor::{Device, Tensor};
 use percept_fault::Result;
@@ -19,20 +17,16 @@ pub use block::{Block, BlockContext, BlockFacts, BlockState};
 pub use carry::Carry;
 pub use context::{LayerContext, Mode, Place, Rows};
 pub use facts::{Activations, Direction, Facts, Reach, Windowing};
-pub use options::{FlatKey, NoOptions, Options, Scale};
 pub use registry::Contract;
 pub(crate) use registry::sublayers;
 pub(crate) use state::elements;
 pub use state::{Extent, LayerState, StateTensor};
-pub(crate) use tables::{
-    FlatValues, Table, Tables, Written, deserialize_tables, names, read_table, schema_of_tables, schemas,
-};
 
-use crate::config::ModelConfig;
+use crate::config::{LayerSpec, ModelConfig};
 use crate::decoder::BuildStep;
 use crate::layers::Norm;
 use crate::ops;
-use crate::schedule::LayerSpec;
+pub use crate::options::{FlatKey, NoOptions, Options, Scale};
 
 /// One half of a layer: a mixer, which moves information between positions, or a channel sublayer, which works inside
 /// each. Positions are counted from the start of the window or stream.

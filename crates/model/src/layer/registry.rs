@@ -3,8 +3,7 @@
 use percept_fault::Result;
 
 use super::{Facts, Rows, Sublayer, Windowing};
-use crate::config::ModelConfig;
-use crate::schedule::LayerSpec;
+use crate::config::{LayerSpec, ModelConfig};
 
 /// What a kind of sublayer declares without weights; see [`Sublayer`].
 #[derive(Debug, Clone, Copy)]
@@ -66,35 +65,35 @@ macro_rules! sublayers {
         }
 
         impl $own {
-            /// See [`crate::layer::Options::reduced`].
-            pub fn reduced(&self, scale: &$crate::layer::Scale) -> Self {
-                Self { $($field: $crate::layer::Options::reduced(&self.$field, scale),)* }
+            /// See [`crate::options::Options::reduced`].
+            pub fn reduced(&self, scale: &$crate::options::Scale) -> Self {
+                Self { $($field: $crate::options::Options::reduced(&self.$field, scale),)* }
             }
 
-            /// See [`crate::layer::Options::at_context`].
+            /// See [`crate::options::Options::at_context`].
             pub fn at_context(&self, context: usize) -> Self {
-                Self { $($field: $crate::layer::Options::at_context(&self.$field, context),)* }
+                Self { $($field: $crate::options::Options::at_context(&self.$field, context),)* }
             }
 
-            /// See [`crate::layer::Options::segment`].
+            /// See [`crate::options::Options::segment`].
             pub fn segment(&self, kind: $kind) -> Option<usize> {
-                match kind { $($kind::$variant => $crate::layer::Options::segment(&self.$field),)* }
+                match kind { $($kind::$variant => $crate::options::Options::segment(&self.$field),)* }
             }
         }
 
-        impl $crate::layer::Tables for $own {
-            fn tables(&self) -> Vec<$crate::layer::Table> {
-                vec![$($crate::layer::Table::of($name, &self.$field),)*]
+        impl $crate::options::Tables for $own {
+            fn tables(&self) -> Vec<$crate::options::Table> {
+                vec![$($crate::options::Table::of($name, &self.$field),)*]
             }
 
             fn names() -> &'static [&'static str] {
                 static NAMES: std::sync::LazyLock<Vec<&'static str>> =
-                    std::sync::LazyLock::new(|| $crate::layer::names(&<$own>::default().tables()));
+                    std::sync::LazyLock::new(|| $crate::options::names(&<$own>::default().tables()));
                 &NAMES
             }
 
-            fn read(written: &$crate::layer::Written) -> Result<Self, String> {
-                Ok(Self { $($field: $crate::layer::read_table($name, written)?,)* })
+            fn read(written: &$crate::options::Written) -> Result<Self, String> {
+                Ok(Self { $($field: $crate::options::read_table($name, written)?,)* })
             }
 
             fn write<M: serde::ser::SerializeMap>(&self, name: &str, map: &mut M) -> Result<(), M::Error> {
@@ -102,13 +101,13 @@ macro_rules! sublayers {
             }
 
             fn schemas(generator: &mut schemars::SchemaGenerator) -> Vec<[schemars::Schema; 2]> {
-                vec![$($crate::layer::schemas::<<$type as $crate::layer::Sublayer>::Options>($summary, generator),)*]
+                vec![$($crate::options::schemas::<<$type as $crate::layer::Sublayer>::Options>($summary, generator),)*]
             }
         }
 
         impl<'de> serde::Deserialize<'de> for $own {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                $crate::layer::deserialize_tables(stringify!($own), deserializer)
+                $crate::options::deserialize_tables(stringify!($own), deserializer)
             }
         }
 
@@ -122,7 +121,7 @@ macro_rules! sublayers {
             }
 
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                $crate::layer::schema_of_tables::<Self>(generator)
+                $crate::options::schema_of_tables::<Self>(generator)
             }
         }
 
@@ -159,7 +158,7 @@ macro_rules! sublayers {
             pub fn build(
                 self,
                 config: &$crate::config::ModelConfig,
-                layer: &$crate::schedule::LayerSpec,
+                layer: &$crate::config::LayerSpec,
                 device: &burn::tensor::Device,
             ) -> $any {
                 match self {

@@ -13,7 +13,7 @@ use percept_kernels::{Convolution, multiply_add};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::ModelConfig;
+use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::Call;
 use crate::decoder::{BuildStep, Pass, RowNorm, Step, elements, parts};
 use crate::layer::{
@@ -21,7 +21,6 @@ use crate::layer::{
 };
 use crate::layers::Norm;
 use crate::ops;
-use crate::schedule::LayerSpec;
 
 /// The keys of `[model.conv]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attention_step::{self, FirstOutput};
 use super::projection::{Projection, extend};
-use crate::config::ModelConfig;
+use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::{AttentionCall, Call};
 use crate::decoder::BuildStep;
 use crate::layer::{
@@ -26,7 +26,6 @@ use crate::layer::{
 use crate::layers::{Linear, Norm};
 use crate::mixer::MixerKind;
 use crate::ops::{self, Pattern, Visibility};
-use crate::schedule::LayerSpec;
 
 /// The keys of `[model.llp]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -16,13 +16,12 @@ use percept_random::mix;
 use super::attention_step;
 use super::projection::{Projection, extend};
 use super::segment::Segment;
-use crate::config::ModelConfig;
+use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::{AttentionCall, Call};
 use crate::decoder::BuildStep;
 use crate::layer::{Carry, Facts, LayerContext, LayerState, Place, Reach, Rows, Sublayer, Windowing};
 use crate::layers::Norm;
 use crate::ops::{Dropout, Pattern, Visibility};
-use crate::schedule::LayerSpec;
 
 /// Shifted sparse attention.
 #[derive(Module, Debug)]

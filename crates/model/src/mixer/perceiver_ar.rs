@@ -15,14 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use super::history::{self, Latents};
 use super::projection::{Projection, latents};
-use crate::config::ModelConfig;
+use crate::config::{LayerSpec, ModelConfig, check_dropout};
 use crate::layer::{
     Carry, Facts, FlatKey, LayerContext, LayerState, Options, Place, Reach, Rows, Scale, Sublayer, Windowing,
 };
 use crate::layers::Norm;
-use crate::limits;
 use crate::ops::{self, Dropout};
-use crate::schedule::LayerSpec;
 
 /// The keys of `[model.perceiver-ar]`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -121,7 +119,7 @@ impl Sublayer for PerceiverAr {
 
     fn validate(config: &ModelConfig, layer: &LayerSpec) -> Result<()> {
         let PerceiverArOptions { window, cross_attend_dropout } = layer.options.perceiver_ar;
-        limits::check_dropout("cross_attend_dropout", cross_attend_dropout as f32)?;
+        check_dropout("cross_attend_dropout", cross_attend_dropout as f32)?;
         window.validate(config)
     }
 

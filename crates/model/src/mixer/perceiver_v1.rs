@@ -10,11 +10,10 @@ use percept_fault::Result;
 
 use super::history::{self, HistoryRule, Latents};
 use super::projection::Projection;
-use crate::config::{ModelConfig, RotaryLayers};
+use crate::config::{LayerSpec, ModelConfig, RotaryLayers};
 use crate::layer::{Carry, Facts, LayerContext, LayerState, Place, Rows, Sublayer, Windowing};
 use crate::mixer::MixerKind;
 use crate::ops::Pattern;
-use crate::schedule::LayerSpec;
 
 /// History in every layer.
 #[derive(Module, Debug)]

@@ -13,10 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::history::{self, HistoryRule, Latents};
 use super::projection::Projection;
-use crate::config::ModelConfig;
+use crate::config::{LayerSpec, ModelConfig};
 use crate::layer::{Carry, Facts, FlatKey, LayerContext, LayerState, Options, Place, Rows, Scale, Sublayer, Windowing};
 use crate::ops::Pattern;
-use crate::schedule::LayerSpec;
 
 /// The keys of `[model.perceiver-v2]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

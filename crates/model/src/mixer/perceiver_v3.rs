@@ -16,12 +16,11 @@ use serde::{Deserialize, Serialize};
 
 use super::history::{self, Attended, HistoryRule, Latents};
 use super::projection::{Projection, latents};
-use crate::config::ModelConfig;
+use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::LinearCall;
 use crate::layer::{Carry, Facts, FlatKey, LayerContext, LayerState, Options, Place, Rows, Scale, Sublayer, Windowing};
 use crate::layers::Norm;
 use crate::ops::{self, Pattern};
-use crate::schedule::LayerSpec;
 
 /// The residual of the layer that compresses the history, the first of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

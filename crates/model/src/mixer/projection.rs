@@ -3,12 +3,11 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::config::{Biases, KeyValue, ModelConfig, NormKind, RotaryLayers, RotaryLayout};
+use crate::config::{Biases, KeyValue, LayerSpec, ModelConfig, NormKind, RotaryLayers, RotaryLayout};
 use crate::cost::{Call, LinearCall};
 use crate::layer::{Activations, LayerState, Rows, StateTensor, Windowing};
 use crate::layers::{Bias, Linear, Norm};
 use crate::ops::{self, Dropout, Rotary, Visibility};
-use crate::schedule::LayerSpec;
 
 /// Name of the keys in a state.
 const KEY: &str = "key";

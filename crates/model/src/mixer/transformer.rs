@@ -11,13 +11,12 @@ use burn::tensor::{Device, Tensor};
 use super::attention_step;
 use super::projection::{Projection, extend};
 use super::segment::Segment;
-use crate::config::ModelConfig;
+use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::AttentionCall;
 use crate::decoder::BuildStep;
 use crate::layer::{Carry, Facts, LayerContext, LayerState, Place, Reach, Rows, Sublayer, Windowing};
 use crate::layers::Norm;
 use crate::ops::{Pattern, Visibility};
-use crate::schedule::LayerSpec;
 
 /// Full causal attention.
 #[derive(Module, Debug)]

@@ -4,7 +4,7 @@ mod batch;
 mod file;
 mod recent;
 mod running;
-mod schedule;
+mod windows;
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use percept_fault::{Fault, Result};
 use percept_kernels::decode::WeightPrecision;
 
 pub use batch::step_all;
-pub use schedule::{Window, WindowSchedule};
+pub use windows::{Window, WindowSchedule};
 
 use crate::batch::check_tokens;
 use crate::decoder::Decoder;

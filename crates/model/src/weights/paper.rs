@@ -12,7 +12,7 @@
 //! Matrices of sublayers are transposed.
 //! A norm's `gamma`, `beta` are `weight`, `bias` there.
 
-use crate::schedule::LayerSpec;
+use crate::config::LayerSpec;
 
 /// How a tensor is stored there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use percept_fault::Result;
+use percept_model::config::LayerSpec;
 use percept_model::language_model::window_rows;
-use percept_model::schedule::LayerSpec;
 use percept_model::{Batch, InferenceModel, ModelConfig, Rows, Session, WindowSchedule};
 
 use super::{Protocol, Scorer, Stream};

@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::continuation::Continuation;
+use crate::config::learning_rate::{Decay, Schedule};
 use crate::config::presets::NO_PRESET;
-use crate::config::schedule::{Decay, Schedule};
 use crate::machine::device::DeviceChoice;
 use crate::machine::precision::PrecisionChoice;
 

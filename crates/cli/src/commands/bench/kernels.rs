@@ -1,8 +1,8 @@
 //! `percept bench kernels`: every kernel by itself, beside the peaks of the machine.
 
 use clap::Args;
+use percept::model::config::LayerSpec;
 use percept::model::properties::Properties;
-use percept::model::schedule::LayerSpec;
 use percept::train::{Environment, PrecisionChoice};
 use percept::{Fault, Result};
 use percept_kernels::bench::{Bound, Case, Shapes, bf16_peak, cases, fma_peak, read_bandwidth};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use percept::Result;
 use percept::model::ModelConfig;
-use percept::model::schedule::LayerSpec;
+use percept::model::config::LayerSpec;
 use percept::plan::{Plan, plan};
 use percept::train::Memory;
 use serde::Serialize;

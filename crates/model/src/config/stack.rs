@@ -19,8 +19,8 @@ use serde_json::Value;
 
 use crate::channel::ChannelKind;
 use crate::config::ModelConfig;
-use crate::layer::Tables;
 use crate::mixer::{MixerKind, MixerOptions};
+use crate::options::Tables;
 
 /// What one layer is.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,7 +38,7 @@ pub struct LayerSpec {
 }
 
 /// Expands `config.layers` to one [`LayerSpec`] per layer.
-pub fn resolve(config: &ModelConfig) -> Result<Vec<LayerSpec>> {
+pub(super) fn resolve(config: &ModelConfig) -> Result<Vec<LayerSpec>> {
     let mut pattern = Vec::new();
     for entry in split(&config.layers) {
         let (kind, options, count) = parse_entry(entry, config)?;

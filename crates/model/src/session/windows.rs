@@ -6,9 +6,8 @@
 //! section 5). With the stride s = l - fill + 1, after t tokens the split lies at s ceil((t - l) / s),
 //! or 0 for t <= l, and the window starts n - l tokens before it.
 
-use crate::config::ModelConfig;
+use crate::config::{LayerSpec, ModelConfig};
 use crate::layer::{Rows, Windowing};
-use crate::schedule::LayerSpec;
 
 /// The windows of a stream.
 ///

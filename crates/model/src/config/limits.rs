@@ -5,7 +5,7 @@
 use percept_fault::{Fault, Result};
 
 use crate::config::ModelConfig;
-use crate::layer::{Table, Tables};
+use crate::options::{Table, Tables};
 
 /// Most tokens of a vocabulary.
 const VOCABULARY: usize = 1 << 24;

@@ -1,10 +1,16 @@
 //! Keys that a sublayer has of its own: the TOML table `[model.NAME]`.
 
+mod tables;
+
 use std::fmt::Debug;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use tables::{
+    FlatValues, Table, Tables, Written, deserialize_tables, names, read_table, schema_of_tables, schemas,
+};
 
 /// A key of a sublayer's table that is a key of `[model]` too: before mixers had tables, all were. It sets the key of every
 /// table that has it, and it is what files are written with, so that those of before keep their fingerprints.
