@@ -2,7 +2,7 @@
 //!
 //! A [`Fault`] says what went wrong, what the user can do about it (`hint`), and whose fault it is
 //! ([`Kind`], which fixes the exit code). Library code builds it where the cause is known; the
-//! binary only prints it.
+//! binary only prints it. [`IoContext`] makes faults of I/O errors, [`nearest`] finds what was meant.
 
 mod path;
 

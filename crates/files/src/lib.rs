@@ -2,6 +2,7 @@
 //!
 //! Everything is written beside its place under a temporary, hidden name, forced to the disk, and renamed; the folder that
 //! holds the name is forced to the disk after it. A crash leaves at most a hidden file behind, which nobody reads as text.
+//! [`write_file`] and [`write_folder`] do all of it; [`begin`] and [`finish`] are for files that are written piece by piece.
 //!
 //! ```
 //! # let folder = tempfile::tempdir().unwrap();

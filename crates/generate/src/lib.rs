@@ -4,7 +4,7 @@
 //! - [`generate()`], [`generate_streams`]: text from a session, or from several at once
 //! - [`Batch`] and [`Stream`]: texts that join and leave while others are written, one pass over the weights for all
 //!
-//! What is shown of a text is always valid UTF-8 and never holds a part of a stop string.
+//! Begin with the example of [`generate()`]; a server has one [`Batch`]. What is shown of a text is always valid UTF-8 and never holds a part of a stop string.
 
 mod batch;
 mod gate;
@@ -133,9 +133,9 @@ pub fn generate(
 /// # use std::sync::Arc;
 /// # use percept_data::Tokenizer;
 /// # use percept_generate::{GenerationConfig, SamplingConfig, generate, generate_streams};
-/// # use percept_model::{LanguageModel, ModelConfig, Session};
+/// # use percept_model::{InferenceModel, LanguageModel, ModelConfig, Session};
 /// # let config = ModelConfig { layers: "llp(segment=8)".into(), vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
-/// # let model = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
+/// # let model: Arc<InferenceModel> = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
 /// let (tokenizer, prompt) = (Tokenizer::bytes(), [256, 72, 105]);
 /// let config = GenerationConfig { tokens: 8, ..Default::default() };
 /// let mut sessions = vec![Session::new(model.clone()), Session::new(model.clone())];

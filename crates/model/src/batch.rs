@@ -1,4 +1,4 @@
-//! A batch of windows, as plain numbers.
+//! A batch of windows, in plain memory.
 
 use percept_fault::{Fault, Result};
 

@@ -27,6 +27,16 @@ use crate::options::{FlatValues, Tables};
 macro_rules! keys {
     ($($(#[$doc:meta])* $key:ident: $type:ty = $default:expr,)*) => {
         /// The configuration of a language model.
+        ///
+        /// ```
+        /// use percept_model::ModelConfig;
+        /// let layers = "llp(segment=64)*3, transformer".into();
+        /// let config = ModelConfig { layers, vocab: 257, dim: 128, depth: 8, heads: 4, ..Default::default() };
+        /// config.validate()?;
+        /// let fault = ModelConfig { heads: 3, ..config }.validate().unwrap_err();
+        /// assert!(fault.is_usage() && fault.to_string().contains("model.heads"), "{fault}");
+        /// # Ok::<(), percept_fault::Fault>(())
+        /// ```
         #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields, default)]
         pub struct ModelConfig {

@@ -116,7 +116,7 @@ pub fn read_flat(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor
     file.all().into_iter().map(tensor).collect()
 }
 
-/// The bytes that [`write`] puts into a file.
+/// The bytes that [`write()`] puts into a file.
 ///
 /// # Errors
 /// Internal: shapes that do not fit their elements.

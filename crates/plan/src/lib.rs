@@ -1,5 +1,8 @@
 //! What a configuration costs, from its formulas alone: no weights are allocated and no text is read.
 //!
+//! - [`plan()`]: parameters, operations, memory and state of a run; its time, where a [`Speed`] is known ([`measure_speed`])
+//! - [`over_contexts`] and [`page()`]: how that grows with the context, as figures and as a page of charts
+//!
 //! Operations and bytes are those of the matrix products that our kernels execute, and tests count these. A
 //! multiply-accumulate is two operations. The backward pass of a linear map takes two products of the cost of its forward
 //! pass; that of attention takes five, where the forward pass took two (it computes the scores again). Attention meets

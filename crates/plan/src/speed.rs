@@ -64,7 +64,7 @@ pub fn measure_speed(config: &RunConfig, steps: usize) -> Result<Speed> {
         let mode = Mode::Training { seed: config.train.seed, step };
         let recompute = config.train.recompute.into();
         let learned = in_precision(precision, || model.loss_and_gradients(&batch, mode, recompute, 1.0))?;
-        // Reading a number waits for devices that work behind the program's back.
+        // Reading an element waits for devices that work behind the program's back.
         if let Some(gradient) = learned.gradients.0.into_values().next() {
             let _ = gradient.into_data();
         }

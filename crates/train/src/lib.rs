@@ -5,6 +5,8 @@
 //! (accumulated gradients -> clipping -> AdamW), reports to an [`Observer`] and saves checkpoints;
 //! [`resume`] goes on exactly where a checkpoint stands; [`load_run`] hands out the result.
 //!
+//! Begin with the examples of [`Sources`], [`train`] and [`load_run`]. A run folder is read with [`RunFolder`], [`read_metrics`] and [`Overview`].
+//!
 //! The loop knows no kind of model: [`train_task`] trains whatever a [`Task`] says, among [`Ranks`] that share the work;
 //! [`LanguageTask`] is the one that [`train`] runs.
 //!

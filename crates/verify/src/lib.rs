@@ -19,7 +19,7 @@
 //! [`parity`] adds the comparison with recorded outputs of a reference implementation.
 //!
 //! It works on anything that implements [`Subject`]: [`ModelSubject`] for a language model,
-//! [`MixerSubject`] for a mixer of the user's own.
+//! [`MixerSubject`] for a mixer of the user's own. Begin with the example of [`verify()`].
 
 mod checks;
 mod fixtures;

@@ -22,12 +22,12 @@ const VOCAB: usize = 61;
 /// ```
 /// use percept_model::ModelConfig;
 /// use percept_verify::reduced;
-/// let layers = "llp(segment=256)*5, transformer".into();
+/// let layers = "llp*5, transformer".into();
 /// let config = ModelConfig { layers, vocab: 32_000, dim: 768, depth: 24, heads: 12, context: 2048, ..Default::default() };
-/// let small = reduced(&config)?;
+/// let small = reduced(&config.with("segment", 256)?)?;
 /// // One layer of each kind, eight segments per window as before, and little to compute.
-/// assert_eq!(small.layer_specs()?.len(), 3);
-/// assert_eq!(small.context / small.layer_specs()?[0].segment, 8);
+/// assert_eq!(small.layers, "llp, transformer");
+/// assert_eq!(small.context / small.mixers.llp.segment, 2048 / 256);
 /// assert!(small.dim <= 96);
 /// # Ok::<(), percept_fault::Fault>(())
 /// ```

@@ -72,7 +72,7 @@ pub struct WindowOptions {
     pub share: Share,
 }
 
-/// A batch of tokens and targets as integers.
+/// A batch of windows, in plain memory.
 ///
 /// ```
 /// # use std::sync::Arc;

@@ -79,12 +79,12 @@ pub struct AttentionSaved<'a> {
 }
 
 impl AttentionShape {
-    /// Elements of the queries and in the output.
+    /// Elements of the queries, and of the output.
     pub fn query_len(&self) -> usize {
         self.batch * self.queries * self.heads * self.width
     }
 
-    /// Elements of the keys and in the values.
+    /// Elements of the keys, and of the values.
     pub fn key_len(&self) -> usize {
         self.batch * self.keys * self.groups * self.width
     }

@@ -2,6 +2,17 @@
 //!
 //! Grammar: `entry ("," entry)*`, `entry = name ["(" option ("," option)* ")"] ["*" count]`, `option = key "=" value`, the keys
 //! being those of the mixer's table. The expanded list is repeated to the depth.
+//!
+//! ```
+//! use percept_model::ModelConfig;
+//! let config = ModelConfig { layers: "llp(segment=64)*2, transformer".into(), depth: 7, ..Default::default() };
+//! let names: Vec<&str> = config.layer_specs()?.iter().map(|layer| layer.kind.name()).collect();
+//! assert_eq!(names, ["llp", "llp", "transformer", "llp", "llp", "transformer", "llp"]);
+//!
+//! let fault = ModelConfig { layers: "transfomer".into(), ..config }.layer_specs().unwrap_err();
+//! assert_eq!(fault.hint_text(), Some("did you mean `transformer`?"));
+//! # Ok::<(), percept_fault::Fault>(())
+//! ```
 
 use percept_fault::{Fault, Result, nearest};
 use serde_json::Value;

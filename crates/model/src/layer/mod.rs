@@ -30,6 +30,60 @@ pub use crate::options::{FlatKey, NoOptions, Options, Scale};
 
 /// One half of a layer: a mixer, which moves information between positions, or a channel sublayer, which works inside
 /// each. Positions are counted from the start of the window or stream.
+///
+/// ```
+/// use burn::module::{Module, Param};
+/// use burn::tensor::{Device, Tensor};
+/// use percept_model::layer::{Carry, Facts, LayerContext, LayerState, NoOptions, Reach, StateTensor, Sublayer};
+/// use percept_model::schedule::LayerSpec;
+/// use percept_model::{Mode, ModelConfig, Rows};
+///
+/// /// y_t = scale * x_(t - 1), with zeros before the first row.
+/// #[derive(Module, Debug)]
+/// struct Shift {
+///     scale: Param<Tensor<1>>,
+/// }
+///
+/// impl Sublayer for Shift {
+///     type Options = NoOptions;
+///
+///     fn new(config: &ModelConfig, _layer: &LayerSpec, device: &Device) -> Self {
+///         Self { scale: Param::from_tensor(Tensor::ones([config.dim], device)) }
+///     }
+///
+///     fn facts(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Facts {
+///         Facts {
+///             parameters: config.dim as u64,
+///             state: vec![StateTensor::rows("row", (rows.len().min(1), 1), [config.dim])],
+///             reach: Reach::Last(2),
+///             ..Facts::of(rows)
+///         }
+///     }
+///
+///     fn mix(&self, x: Tensor<3>, state: Option<&mut LayerState>, _: &mut Carry, _: &LayerContext) -> Tensor<3> {
+///         let [batch, rows, dim] = x.dims();
+///         let kept = state.as_ref().and_then(|state| state.get::<3>("row"));
+///         let before = kept.unwrap_or_else(|| Tensor::zeros([batch, 1, dim], (&x.device(), x.dtype())));
+///         if let Some(state) = state {
+///             state.set("row", x.clone().narrow(1, rows - 1, 1));
+///         }
+///         Tensor::cat(vec![before, x], 1).narrow(1, 0, rows) * self.scale.val().unsqueeze()
+///     }
+/// }
+///
+/// // A stream that gets one row after the other leaves the same behind as a whole window.
+/// let config = ModelConfig { dim: 1, ..ModelConfig::default() };
+/// let shift = Shift::new(&config, &config.layer_specs()?[0], &Default::default());
+/// let mut state = LayerState::default();
+/// let mut outputs = Vec::new();
+/// for (at, x) in [5.0_f32, 6.0, 7.0].into_iter().enumerate() {
+///     let context = LayerContext { mode: Mode::Evaluation, layer: 0, rows: Rows::plain(1, at) };
+///     let y = shift.mix(Tensor::from_floats([[[x]]], &Default::default()), Some(&mut state), &mut Carry::default(), &context);
+///     outputs.push(y.into_scalar::<f32>());
+/// }
+/// assert_eq!(outputs, [0.0, 5.0, 6.0]);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub trait Sublayer {
     /// Its own keys; [`NoOptions`] where it has none.
     type Options: Options

@@ -144,7 +144,7 @@ impl Session {
         Ok(out)
     }
 
-    /// [`Session::feed`] into the caller's `[V]` numbers. Where the model has a decoder, feeding a token allocates nothing.
+    /// [`Session::feed`] into the caller's `[V]` elements. Where the model has a decoder, feeding a token allocates nothing.
     ///
     /// # Errors
     /// As [`Session::feed`].
@@ -175,7 +175,7 @@ impl Session {
         Ok(out)
     }
 
-    /// [`Session::log_probabilities`] into the caller's `[V]` numbers.
+    /// [`Session::log_probabilities`] into the caller's `[V]` elements.
     ///
     /// # Errors
     /// Nothing was fed yet, or `out` has another size.
