@@ -20,7 +20,6 @@ use crate::layer::{
     Carry, Facts, FlatKey, LayerContext, LayerState, Options, Place, Reach, Rows, Scale, Sublayer, Windowing,
 };
 use crate::layers::Norm;
-use crate::limits;
 use crate::ops::{self, Dropout};
 use crate::schedule::LayerSpec;
 
@@ -120,9 +119,7 @@ impl Sublayer for PerceiverAr {
     }
 
     fn validate(config: &ModelConfig, layer: &LayerSpec) -> Result<()> {
-        let PerceiverArOptions { window, cross_attend_dropout } = layer.options.perceiver_ar;
-        limits::check_dropout("cross_attend_dropout", cross_attend_dropout as f32)?;
-        window.validate(config)
+        layer.options.perceiver_ar.window.validate(config)
     }
 
     /// Without the cross-attention's dropout, which hides a share of the history in training.
