@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 pub use choices::{Biases, Head, Initialisation, KeyValue, NormKind, RotaryLayers, RotaryLayout};
-pub(crate) use limits::check_dropout;
+use limits::check_dropout;
 pub use stack::{LayerSpec, entry};
 
 use crate::channel::{self, ChannelKind, ChannelOptions};

@@ -49,14 +49,15 @@ pub(crate) fn check(config: &ModelConfig) -> Result<()> {
     }
 }
 
-/// The whole numbers of sublayers' tables are counts of tokens.
+/// The whole numbers of sublayers' tables are counts of tokens; what is named so is a dropout.
 fn check_tables(tables: &[Table]) -> Result<()> {
-    for table in tables {
-        let numbers = table.values.iter().filter_map(|(key, value)| Some((key, value.as_u64()? as usize)));
-        for (key, size) in numbers.filter(|(_, size)| *size > TOKENS) {
-            let flat = table.flat.iter().any(|flat| flat.name == key);
-            let key = if flat { key.clone() } else { format!("{}.{key}", table.name) };
-            return Err(too_large(&key, size, TOKENS));
+    for (table, (key, value)) in tables.iter().flat_map(|table| table.values.iter().map(move |entry| (table, entry))) {
+        let flat = table.flat.iter().any(|flat| flat.name == key);
+        let name = if flat { key.clone() } else { format!("{}.{key}", table.name) };
+        match (value.as_u64(), value.as_f64()) {
+            (Some(size), _) if size as usize > TOKENS => return Err(too_large(&name, size as usize, TOKENS)),
+            (_, Some(rate)) if key.ends_with("dropout") => check_dropout(&name, rate as f32)?,
+            _ => {}
         }
     }
     Ok(())
@@ -93,6 +94,9 @@ mod tests {
             (ModelConfig { rotary_base: 0.0, ..config() }, "model.rotary_base = 0 is out of range"),
             (ModelConfig { init_std: 1e40, ..config() }, "out of range"),
             (ModelConfig { z_loss: f32::INFINITY, ..config() }, "model.z_loss = inf is out of range"),
+            (config().with("segment", 1u64 << 40).unwrap(), "model.segment = 1099511627776 is too large"),
+            (config().with("conv.width", 1u64 << 40).unwrap(), "model.conv.width = 1099511627776 is too large"),
+            (config().with("cross_attend_dropout", 1.5).unwrap(), "model.cross_attend_dropout = 1.5 is not in [0, 1)"),
         ];
         for (config, message) in named {
             let fault = Properties::of(&config).unwrap_err();

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::history::{self, Latents};
 use super::projection::{Projection, latents};
-use crate::config::{LayerSpec, ModelConfig, check_dropout};
+use crate::config::{LayerSpec, ModelConfig};
 use crate::layer::{
     Carry, Facts, FlatKey, LayerContext, LayerState, Options, Place, Reach, Rows, Scale, Sublayer, Windowing,
 };
@@ -118,9 +118,7 @@ impl Sublayer for PerceiverAr {
     }
 
     fn validate(config: &ModelConfig, layer: &LayerSpec) -> Result<()> {
-        let PerceiverArOptions { window, cross_attend_dropout } = layer.options.perceiver_ar;
-        check_dropout("cross_attend_dropout", cross_attend_dropout as f32)?;
-        window.validate(config)
+        layer.options.perceiver_ar.window.validate(config)
     }
 
     /// Without the cross-attention's dropout, which hides a share of the history in training.
