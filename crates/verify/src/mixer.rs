@@ -22,7 +22,7 @@ use super::{Row, Subject, SubjectStream};
 /// # use burn::module::{Module, Param};
 /// # use burn::tensor::{Device, Tensor};
 /// # use percept_model::layer::{Carry, Facts, LayerContext, LayerState, NoOptions, Reach, StateTensor, Sublayer};
-/// # use percept_model::schedule::LayerSpec;
+/// # use percept_model::config::LayerSpec;
 /// # use percept_model::{ModelConfig, Rows};
 /// use percept_verify::{Effort, MixerSubject, verify};
 ///

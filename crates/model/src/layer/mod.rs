@@ -35,7 +35,7 @@ pub use crate::options::{FlatKey, NoOptions, Options, Scale};
 /// use burn::module::{Module, Param};
 /// use burn::tensor::{Device, Tensor};
 /// use percept_model::layer::{Carry, Facts, LayerContext, LayerState, NoOptions, Reach, StateTensor, Sublayer};
-/// use percept_model::schedule::LayerSpec;
+/// use percept_model::config::LayerSpec;
 /// use percept_model::{Mode, ModelConfig, Rows};
 ///
 /// /// y_t = scale * x_(t - 1), with zeros before the first row.
