@@ -43,7 +43,7 @@ fn a_team_without_work_ends() {
 
 #[test]
 fn each_tile_is_run_once_and_seen_when_the_round_is_over() {
-    check(4, || {
+    check(3, || {
         let (team, first, second) = (Team::new(1), Cells::new(2), Cells::new(2));
         let mut crew = team.crew();
         crew.each(2, |tile| first.add(tile));

@@ -27,6 +27,20 @@ impl Scale {
 }
 
 /// An axis: label, scale and unit.
+///
+/// ```
+/// use percept_chart::{Axis, Chart, LineChart, Scale, Series, Unit};
+/// let chart = LineChart {
+///     x: Axis::new("step"),
+///     y: Axis::new("state").scale(Scale::Log2).unit(Unit::Bytes).range(1024.0, 4096.0),
+///     series: vec![Series::new("a", vec![(1.0, 2048.0), (2.0, 0.0)])],
+///     ..LineChart::default()
+/// };
+/// let svg = chart.to_svg();
+/// assert!(svg.contains(">1 KiB</text>") && svg.contains(">4 KiB</text>"));
+/// // A logarithmic axis has no place for 0: the point is left out.
+/// assert!(!svg.contains("0 B"));
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Axis {
     /// What it measures, e.g. `context in tokens`.

@@ -21,6 +21,19 @@ pub struct Bar {
 }
 
 /// Horizontal bars from zero. It is as high as its bars need.
+///
+/// ```
+/// use percept_chart::{Axis, Bar, BarChart, Chart, Unit};
+/// let bar = |name: &str, value| Bar { name: name.into(), value, ..Bar::default() };
+/// let chart = BarChart {
+///     title: "Weights".into(),
+///     axis: Axis::new("bytes").unit(Unit::Bytes),
+///     bars: vec![bar("llp", 6_000_000.0), bar("transformer", 5_800_000.0)],
+///     ..BarChart::default()
+/// };
+/// // A bar's length means something only from zero on, so the axis begins there.
+/// assert!(chart.to_svg().contains(">0 B</text>"));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct BarChart {
     /// Title; may be empty.

@@ -8,6 +8,21 @@ use super::number::Unit;
 const CELL_HEIGHT: f64 = 26.0;
 
 /// A table of values. It is as high as its rows need.
+///
+/// ```
+/// use percept_chart::{Chart, HeatMap};
+/// let found = HeatMap {
+///     title: "Needles found".into(),
+///     row_label: "length".into(),
+///     rows: vec!["1k".into(), "4k".into()],
+///     column_label: "depth".into(),
+///     columns: vec!["start".into(), "end".into()],
+///     values: vec![vec![Some(0.875), Some(1.0)], vec![None, Some(0.5)]],
+///     ..HeatMap::default()
+/// };
+/// let svg = found.to_svg();
+/// assert!(svg.contains("87.5 %") && svg.contains("50 %"));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeatMap {
     /// Title; may be empty.

@@ -46,6 +46,20 @@ pub const STYLE: &str = include_str!("chart.css");
 pub const SIZE: (f64, f64) = (720.0, 420.0);
 
 /// Something that can be drawn.
+///
+/// ```
+/// use percept_chart::{Bar, BarChart, Chart, STYLE};
+/// let bars = |title: &str, value| BarChart {
+///     title: title.into(),
+///     bars: vec![Bar { name: "llp".into(), value, ..Bar::default() }],
+///     ..BarChart::default()
+/// };
+/// // A page carries the style once, a file on its own each time.
+/// let (speed, memory) = (bars("Speed", 3.0), bars("Memory", 2.0));
+/// let page = format!("<style>{STYLE}</style>{}{}", speed.to_inline(), memory.to_inline());
+/// assert_eq!((page.matches("<style>").count(), page.matches("<svg").count()), (1, 2));
+/// assert!(speed.to_svg().contains("<style>"));
+/// ```
 pub trait Chart {
     /// Draws it.
     fn draw(&self) -> Canvas;

@@ -40,6 +40,25 @@ pub struct Level {
 }
 
 /// Lines over two axes.
+///
+/// ```
+/// use percept_chart::{Axis, Chart, Level, LineChart, Series};
+/// let mut loss = Series::new("llp", vec![(0.0, 5.5), (100.0, 2.4), (200.0, 2.1)]);
+/// // The spread over seeds, drawn behind the line.
+/// loss.band = vec![(0.0, 5.4, 5.6), (200.0, 2.0, 2.2)];
+/// let chart = LineChart {
+///     title: "Validation loss".into(),
+///     x: Axis::new("step"),
+///     y: Axis::new("nats per token"),
+///     series: vec![loss],
+///     levels: vec![Level { name: "5-gram".into(), value: 2.9 }],
+///     ..LineChart::default()
+/// };
+/// let svg = chart.to_svg();
+/// assert!(svg.contains("class=\"level\"") && svg.contains("5-gram"));
+/// // Every point says what it is under the pointer.
+/// assert!(svg.contains("llp") && svg.contains("2.1</title>"));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct LineChart {
     /// Title; may be empty.

@@ -1,6 +1,16 @@
 //! Numbers as people read them on charts.
 
 /// What a number counts, which decides how it is written.
+///
+/// ```
+/// use percept_chart::Unit;
+/// assert_eq!(Unit::Plain.value(2.35891), "2.359");
+/// assert_eq!(Unit::Count.value(1_434_000.0), "1.434M");
+/// assert_eq!(Unit::Binary.value(65_536.0), "64k");
+/// assert_eq!(Unit::Seconds.value(5400.0), "1.5 h");
+/// assert_eq!(Unit::Percent.rounded(0.9375, 2), "94 %");
+/// assert_eq!(Unit::Bytes.value(f64::NAN), "–");
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Unit {
     /// As it is: `2.359`.

@@ -19,6 +19,20 @@ pub struct Point {
 }
 
 /// Points over two axes, of both of which less is better.
+///
+/// ```
+/// use percept_chart::{Axis, Chart, Point, Scale, Scatter, Unit};
+/// let model = |name: &str, at| Point { name: name.into(), at, ..Point::default() };
+/// let chart = Scatter {
+///     title: "Loss against cost".into(),
+///     x: Axis::new("FLOP per token").scale(Scale::Log10).unit(Unit::Count),
+///     y: Axis::new("bits per byte"),
+///     points: vec![model("llp", (2e6, 2.1)), model("transformer", (9e6, 2.0))],
+///     ..Scatter::default()
+/// };
+/// let svg = chart.to_svg();
+/// assert!(svg.contains("transformer") && svg.contains("class=\"front\""));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scatter {
     /// Title; may be empty.
@@ -44,6 +58,13 @@ impl Default for Scatter {
 
 /// The indices of the points that no other point beats in one value without losing in the other (less is better),
 /// by rising x.
+///
+/// ```
+/// use percept_chart::pareto_front;
+/// // Seconds and loss of four models: the third is beaten in both by the first.
+/// let models = [(10.0, 2.2), (30.0, 2.0), (20.0, 2.3), (5.0, 2.9)];
+/// assert_eq!(pareto_front(&models), [3, 0, 1]);
+/// ```
 pub fn pareto_front(points: &[(f64, f64)]) -> Vec<usize> {
     let mut order: Vec<usize> =
         (0..points.len()).filter(|i| points[*i].0.is_finite() && points[*i].1.is_finite()).collect();

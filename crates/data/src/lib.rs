@@ -5,6 +5,9 @@
 //! [`Windows`] draws training batches from them in a seeded order that resumes exactly. Evaluation reads whole documents
 //! ([`Dataset::evaluation`]).
 //!
+//! Begin with the example of [`Dataset`], from files to splits, and of [`Windows`], from there to batches. [`Watch`] tells how far long work has got, and
+//! stops it; [`Task`] makes up texts whose answers are known.
+//!
 //! This crate knows nothing of models.
 
 #[cfg(target_endian = "big")]

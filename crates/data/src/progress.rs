@@ -45,6 +45,35 @@ pub enum Progress {
 }
 
 /// Whoever waits for long work: is told how it goes, and may stop it. Any `FnMut(Progress)` is one that never does.
+///
+/// ```
+/// use std::sync::atomic::{AtomicBool, Ordering};
+/// use percept_data::{Corpus, DataConfig, Progress, Tokenizer, Watch};
+///
+/// /// Gives up once somebody has pressed the button.
+/// struct Button<'a> {
+///     pressed: &'a AtomicBool,
+/// }
+///
+/// impl<'a> Watch<'a> for Button<'a> {
+///     fn progress(&mut self, progress: Progress) {
+///         if let Progress::Warning(text) = progress {
+///             eprintln!("{text}");
+///         }
+///     }
+///
+///     fn stop(&self) -> &'a AtomicBool {
+///         self.pressed
+///     }
+/// }
+///
+/// # let cache = tempfile::tempdir().unwrap();
+/// # let config = DataConfig { cache: Some(cache.path().into()), ..DataConfig::from_paths(["synthetic:copy"]) };
+/// let pressed = AtomicBool::new(false);
+/// pressed.store(true, Ordering::Relaxed);
+/// let fault = Corpus::open(&config, &Tokenizer::bytes(), &mut Button { pressed: &pressed }).unwrap_err();
+/// assert_eq!(fault.exit_code(), 130);
+/// ```
 pub trait Watch<'a> {
     /// One report.
     fn progress(&mut self, progress: Progress);

@@ -2,7 +2,7 @@
 //!
 //! A [`Fault`] says what went wrong, what the user can do about it (`hint`), and whose fault it is
 //! ([`Kind`], which fixes the exit code). Library code builds it where the cause is known; the
-//! binary only prints it.
+//! binary only prints it. [`IoContext`] makes faults of I/O errors, [`nearest`] finds what was meant.
 
 mod path;
 
@@ -15,6 +15,15 @@ pub use path::path_text;
 pub type Result<T, E = Fault> = std::result::Result<T, E>;
 
 /// Whose fault it is. Each kind has one documented exit code.
+///
+/// ```
+/// use percept_fault::{Fault, Kind};
+/// // What the last lines of a program look like.
+/// let fault = Fault::check("the loss is not a number").hint("lower train.learning_rate");
+/// let hint = fault.hint_text().map_or(String::new(), |hint| format!("\nhint: {hint}"));
+/// assert_eq!(format!("error: {fault}{hint}"), "error: the loss is not a number\nhint: lower train.learning_rate");
+/// assert_eq!((fault.kind(), fault.kind().exit_code()), (Kind::Check, 1));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A check failed, or training diverged: exit code 1.
@@ -97,6 +106,12 @@ impl Fault {
     }
 
     /// The same fault with its place in front of the message, e.g. `books.toml:3: `.
+    ///
+    /// ```
+    /// use percept_fault::Fault;
+    /// let fault = "12 x".parse::<u32>().map_err(|error| Fault::usage("not a number").because(error).at("books.toml:3: "));
+    /// assert_eq!(fault.unwrap_err().to_string(), "books.toml:3: not a number: invalid digit found in string");
+    /// ```
     pub fn at(mut self, place: &str) -> Self {
         self.message.insert_str(0, place);
         self
@@ -156,6 +171,16 @@ impl Error for Fault {
 }
 
 /// Turns an I/O result into a [`Fault`] that names the file.
+///
+/// ```
+/// use percept_fault::{IoContext, Result};
+/// fn read(path: &str) -> Result<String> {
+///     std::fs::read_to_string(path).at("read", path)
+/// }
+/// let fault = read("no/such/file").unwrap_err();
+/// assert!(fault.to_string().starts_with("cannot read no/such/file: "));
+/// assert_eq!((fault.is_environment(), fault.hint_text()), (true, Some("check the path")));
+/// ```
 pub trait IoContext<T> {
     /// `cannot WHAT PATH: CAUSE`, of kind [`Kind::Environment`].
     fn at(self, what: &str, path: impl AsRef<std::path::Path>) -> Result<T>;
@@ -182,6 +207,13 @@ impl<T> IoContext<T> for std::io::Result<T> {
 }
 
 /// The candidate closest to `word`, for "did you mean" hints; `None` where nothing is near.
+///
+/// ```
+/// use percept_fault::nearest;
+/// let keys = ["model.dim", "model.depth", "train.batch"];
+/// assert_eq!(nearest("model.dims", keys), Some("model.dim"));
+/// assert_eq!(nearest("colour", keys), None);
+/// ```
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()

@@ -5,6 +5,20 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serializer};
 
 /// Reads null back as infinity; for `#[serde(deserialize_with = "json::infinite_where_null")]`.
+///
+/// ```
+/// use percept_files::json::infinite_where_null;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Cell {
+///     #[serde(deserialize_with = "infinite_where_null")]
+///     nll: f64,
+/// }
+/// let text = serde_json::to_string(&Cell { nll: f64::INFINITY }).unwrap();
+/// assert_eq!(text, r#"{"nll":null}"#);
+/// assert_eq!(serde_json::from_str::<Cell>(&text).unwrap().nll, f64::INFINITY);
+/// ```
 pub fn infinite_where_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::INFINITY))
 }

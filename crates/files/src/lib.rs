@@ -2,6 +2,7 @@
 //!
 //! Everything is written beside its place under a temporary, hidden name, forced to the disk, and renamed; the folder that
 //! holds the name is forced to the disk after it. A crash leaves at most a hidden file behind, which nobody reads as text.
+//! [`write_file`] and [`write_folder`] do all of it; [`begin`] and [`finish`] are for files that are written piece by piece.
 //!
 //! ```
 //! # let folder = tempfile::tempdir().unwrap();
@@ -107,6 +108,26 @@ fn temporary_file(path: &Path) -> Result<NamedTempFile> {
 ///
 /// # Errors
 /// Whatever `write` meets; usage: a file is there already; environment: `path` can't be written to.
+///
+/// ```
+/// use percept_fault::{Fault, IoContext};
+/// use percept_files::write_folder;
+/// # let folder = tempfile::tempdir().unwrap();
+/// let model = folder.path().join("model");
+/// // The second file can't be written, so the first one isn't there either.
+/// let failed = write_folder(&model, "config.toml", |new| {
+///     std::fs::write(new.join("weights"), "1 2 3").at("write", new)?;
+///     Err(Fault::environment("no space left"))
+/// });
+/// assert!(failed.is_err() && !model.exists());
+///
+/// write_folder(&model, "config.toml", |new| {
+///     std::fs::write(new.join("weights"), "1 2 3").at("write", new)?;
+///     std::fs::write(new.join("config.toml"), "").at("write", new)
+/// })?;
+/// assert!(model.join("weights").exists());
+/// # Ok::<(), Fault>(())
+/// ```
 pub fn write_folder(path: &Path, last: &str, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let path = &std::path::absolute(path).at("find", path)?;
     // Into a folder that is there, files can be moved from inside it only: it may be a file system of its own.
@@ -162,6 +183,21 @@ pub fn sync_folder(path: &Path) -> Result<()> {
 /// Replaces the folder `to` by the complete folder `from`, both on the same file system.
 ///
 /// The old folder steps aside first and is removed last, so that one of the two is there at any time.
+///
+/// ```
+/// # use std::fs;
+/// # let folder = tempfile::tempdir().unwrap();
+/// let (old, new) = (folder.path().join("best"), folder.path().join("best.partial"));
+/// # fs::create_dir(&old).unwrap();
+/// # fs::write(old.join("step-100"), "").unwrap();
+/// # fs::create_dir(&new).unwrap();
+/// # fs::write(new.join("step-200"), "").unwrap();
+/// percept_files::replace_folder(&new, &old)?;
+/// // Nothing of the old folder is left, and nothing beside the new one.
+/// assert!(old.join("step-200").exists() && !old.join("step-100").exists());
+/// assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub fn replace_folder(from: &Path, to: &Path) -> Result<()> {
     sync_folder(from)?;
     let name = to.file_name().unwrap_or_default().to_string_lossy();
@@ -208,6 +244,14 @@ pub fn remove_file(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// Environment: the file can't be read.
+///
+/// ```
+/// # let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("weights");
+/// percept_files::write_file(&path, b"abc")?;
+/// assert!(percept_files::sha256(&path)?.starts_with("ba7816bf8f01cfea"));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub fn sha256(path: &Path) -> Result<String> {
     let mut hasher = Sha256::new();
     let mut file = File::open(path).at("read", path)?;

@@ -15,9 +15,9 @@ use crate::{Generation, Stream};
 /// # use std::sync::Arc;
 /// # use percept_data::Tokenizer;
 /// # use percept_generate::{Batch, GenerationConfig, Stream};
-/// # use percept_model::{LanguageModel, ModelConfig, Session};
-/// # let config = ModelConfig { vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, segment: 8, ..Default::default() };
-/// # let model = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
+/// # use percept_model::{InferenceModel, LanguageModel, ModelConfig, Session};
+/// # let config = ModelConfig { vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() }.with("segment", 8)?;
+/// # let model: Arc<InferenceModel> = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
 /// let tokenizer = Tokenizer::bytes();
 /// let stream = |prompt: &[u32], tokens| {
 ///     let config = GenerationConfig { tokens, ..Default::default() };

@@ -4,7 +4,7 @@
 //! - [`generate()`], [`generate_streams`]: text from a session, or from several at once
 //! - [`Batch`] and [`Stream`]: texts that join and leave while others are written, one pass over the weights for all
 //!
-//! What is shown of a text is always valid UTF-8 and never holds a part of a stop string.
+//! Begin with the example of [`generate()`]; a server has one [`Batch`]. What is shown of a text is always valid UTF-8 and never holds a part of a stop string.
 
 mod batch;
 mod gate;
@@ -22,6 +22,26 @@ pub use sampling::{Sampler, SamplingConfig};
 pub use stream::Stream;
 
 /// How much to generate, and how.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use percept_data::Tokenizer;
+/// # use percept_generate::{GenerationConfig, SamplingConfig, generate};
+/// # use percept_model::{LanguageModel, ModelConfig, Session};
+/// # let config = ModelConfig { layers: "llp(segment=8)".into(), vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+/// # let model = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
+/// let tokenizer = Tokenizer::bytes();
+/// let config = GenerationConfig {
+///     tokens: 100,
+///     sampling: SamplingConfig { temperature: 0.8, top_p: Some(0.9), seed: 3, ..Default::default() },
+///     stop: vec!["e".into(), "\n".into()],
+/// };
+/// let text = generate(&mut Session::new(model), &tokenizer, &[256, 72, 105], &config, &mut |_| Ok(()))?;
+/// // No part of a stop string is shown; without one, all tokens were drawn.
+/// assert!(!text.text.contains(['e', '\n']));
+/// assert!(text.stopped || text.tokens == 100);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct GenerationConfig {
     /// At most this many tokens.
@@ -73,7 +93,7 @@ pub struct Generation {
 /// # use percept_data::Tokenizer;
 /// # use percept_generate::{GenerationConfig, generate};
 /// # use percept_model::{LanguageModel, ModelConfig, Session};
-/// # let config = ModelConfig { vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, segment: 8, ..Default::default() };
+/// # let config = ModelConfig { vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() }.with("segment", 8)?;
 /// # let model = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
 /// let tokenizer = Tokenizer::bytes();
 /// let mut session = Session::new(model);
@@ -108,6 +128,27 @@ pub fn generate(
 ///
 /// # Errors
 /// As [`generate()`].
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use percept_data::Tokenizer;
+/// # use percept_generate::{GenerationConfig, SamplingConfig, generate, generate_streams};
+/// # use percept_model::{InferenceModel, LanguageModel, ModelConfig, Session};
+/// # let config = ModelConfig { layers: "llp(segment=8)".into(), vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+/// # let model: Arc<InferenceModel> = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
+/// let (tokenizer, prompt) = (Tokenizer::bytes(), [256, 72, 105]);
+/// let config = GenerationConfig { tokens: 8, ..Default::default() };
+/// let mut sessions = vec![Session::new(model.clone()), Session::new(model.clone())];
+/// let texts = generate_streams(&mut sessions, &tokenizer, &prompt, &config, &mut |index, piece| {
+///     print!("{index}: {piece:?}");
+///     Ok(())
+/// })?;
+/// // The second one is what a session of its own gives with the next seed.
+/// let next = GenerationConfig { sampling: SamplingConfig { seed: 1, ..Default::default() }, ..config };
+/// let alone = generate(&mut Session::new(model), &tokenizer, &prompt, &next, &mut |_| Ok(()))?;
+/// assert_eq!(texts[1].text, alone.text);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub fn generate_streams(
     sessions: &mut [Session],
     tokenizer: &Tokenizer,

@@ -11,6 +11,22 @@ use percept_kernels::decode::log_softmax;
 use percept_random::uniform;
 
 /// How the next token is chosen.
+///
+/// ```
+/// use percept_generate::{Sampler, SamplingConfig};
+/// let ln_p = [0.5_f32, 0.3, 0.15, 0.05].map(f32::ln);
+/// let left = |config| -> Vec<u32> {
+///     let candidates = Sampler::new(config, &[]).unwrap().candidates(&ln_p).unwrap();
+///     candidates.iter().map(|candidate| candidate.token).collect()
+/// };
+/// assert_eq!(left(SamplingConfig { top_k: Some(3), ..Default::default() }), [0, 1, 2]);
+/// assert_eq!(left(SamplingConfig { top_p: Some(0.7), ..Default::default() }), [0, 1]);
+/// // At least a fifth as probable as the best.
+/// assert_eq!(left(SamplingConfig { min_p: Some(0.2), ..Default::default() }), [0, 1, 2]);
+/// // What is out of range is refused, with the range.
+/// let fault = SamplingConfig { top_p: Some(0.0), ..Default::default() }.validate().unwrap_err();
+/// assert_eq!(fault.hint_text(), Some("top-p lies in (0, 1]"));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct SamplingConfig {
     /// Divides the log-probabilities; 0 takes the most probable token. At least 0.
@@ -102,6 +118,17 @@ impl Sampler {
     }
 
     /// Notes a token of the prompt for the repetition penalty.
+    ///
+    /// ```
+    /// use percept_generate::{Sampler, SamplingConfig};
+    /// let config = SamplingConfig { temperature: 0.0, repetition_penalty: 2.0, ..Default::default() };
+    /// let mut greedy = Sampler::new(config, &[])?;
+    /// assert_eq!(greedy.clone().next(&[-0.8, -1.0])?, 0);
+    /// // Token 0 stands in the prompt: its log-probability is doubled.
+    /// greedy.observe(0);
+    /// assert_eq!(greedy.next(&[-0.8, -1.0])?, 1);
+    /// # Ok::<(), percept_fault::Fault>(())
+    /// ```
     pub fn observe(&mut self, token: u32) {
         if self.config.repetition_penalty == 1.0 || self.config.repetition_window == 0 {
             return;

@@ -12,6 +12,29 @@ use crate::{Generation, GenerationConfig, Sampler};
 
 /// A text on its way: a session of its own (or borrowed), what of the prompt is still to be read, and how it goes on.
 /// A [`crate::Batch`] writes it.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use percept_data::Tokenizer;
+/// # use percept_generate::{Batch, GenerationConfig, Stream};
+/// # use percept_model::{LanguageModel, ModelConfig, Session};
+/// # let config = ModelConfig { layers: "llp(segment=8)".into(), vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+/// # let model = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
+/// let tokenizer = Tokenizer::bytes();
+/// let mut prompt = vec![tokenizer.document_token()];
+/// prompt.extend(tokenizer.encode(b"a long prompt")?);
+/// let config = GenerationConfig { tokens: 1000, ..Default::default() };
+/// let mut batch = Batch::default();
+/// let id = batch.join(Stream::new(Session::new(model), &tokenizer, &prompt, &config)?);
+/// // The prompt has 14 tokens: two rounds read it, the second one draws the first token, the third feeds that token.
+/// for _ in 0..3 {
+///     batch.step(10, &mut |_, text| Ok(print!("{text}")))?;
+/// }
+/// // Whoever asked has gone: the session comes back, and can go on later.
+/// let session = batch.leave(id).unwrap().into_session();
+/// assert_eq!((session.position(), batch.is_empty()), (15, true));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug)]
 pub struct Stream<S = Session> {
     session: S,

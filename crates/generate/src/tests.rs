@@ -8,9 +8,16 @@ use super::*;
 
 /// A model whose state goes on for ever, one whose window is run again, and one without a decoder.
 fn models() -> [Arc<InferenceModel>; 3] {
-    let base = ModelConfig { vocab: 257, dim: 16, depth: 2, heads: 2, context: 24, segment: 6, ..Default::default() };
+    let base = ModelConfig {
+        vocab: 257,
+        dim: 16,
+        depth: 2,
+        heads: 2,
+        context: 24,
+        ..ModelConfig::default().with("segment", 6).unwrap()
+    };
     let rotated = ModelConfig { key_value: KeyValue::Shared, ..base.clone() };
-    let history = ModelConfig { layers: "perceiver-ar".into(), latents: 8, ..base.clone() };
+    let history = ModelConfig { layers: "perceiver-ar".into(), ..base.clone().with("latents", 8).unwrap() };
     [base, rotated, history].map(|config| {
         let config = ModelConfig { init_std: 0.3, ..config };
         Arc::new(LanguageModel::new(&config, 3, &Default::default()).unwrap().into())

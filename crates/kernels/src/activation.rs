@@ -28,6 +28,13 @@ pub fn gelu_backward(x: &[f32], grad: &mut [f32]) {
 ///
 /// # Panics
 /// If the lengths differ.
+///
+/// ```
+/// let mut y = [0.0; 2];
+/// // A gate of 0 is closed.
+/// percept_kernels::swiglu(&[0.0, 20.0], &[5.0, 5.0], &mut y);
+/// assert!(y[0] == 0.0 && (y[1] - 100.0).abs() < 1e-4);
+/// ```
 pub fn swiglu(gate: &[f32], up: &[f32], y: &mut [f32]) {
     assert_eq!((gate.len(), up.len()), (y.len(), y.len()));
     let chunks = gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK)).zip(y.par_chunks_mut(CHUNK));

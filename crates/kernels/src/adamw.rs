@@ -7,6 +7,27 @@ use rayon::prelude::*;
 const CHUNK: usize = 16_384;
 
 /// One step's constants of AdamW for one parameter.
+///
+/// ```
+/// use percept_kernels::{AdamW, squared_norm};
+/// let (mut weight, grad) = ([1.0_f32, -1.0], [30.0_f32, -40.0]);
+/// let (mut m, mut v) = ([0.0; 2], [0.0; 2]);
+/// // Gradients longer than 1 are clipped to 1.
+/// let clip = (1.0 / squared_norm(&grad).sqrt()).min(1.0);
+/// let adamw = AdamW {
+///     lr: 0.1,
+///     beta1: 0.9,
+///     beta2: 0.95,
+///     eps: 1e-8,
+///     weight_decay: 0.0,
+///     correction1: 1.0,
+///     correction2: 1.0,
+///     grad_scale: clip,
+/// };
+/// adamw.at_step(1).update(&mut weight, &grad, &mut m, &mut v);
+/// // The first step goes as far as the learning rate, whatever the size of the gradient.
+/// assert!((weight[0] - 0.9).abs() < 1e-5 && (weight[1] + 0.9).abs() < 1e-5);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamW {
     /// Learning rate.

@@ -9,6 +9,17 @@ const ROWS: usize = 64;
 
 /// `y[t, c] = sum over i of taps[i, c] x[t - i, c]`, with `x` zero before the first row of its sequence.
 /// `x`, `y`: `[batch, rows, channels]`; `taps`: `[width, channels]`.
+///
+/// ```
+/// use percept_kernels::Convolution;
+/// let convolution = Convolution { batch: 1, rows: 4, channels: 1, width: 2 };
+/// let mut y = [0.0; 4];
+/// // Each row less the one before it.
+/// convolution.forward(&[1.0, 4.0, 9.0, 16.0], &[1.0, -1.0], &mut y);
+/// assert_eq!(y, [1.0, 3.0, 5.0, 7.0]);
+/// // The first row has one neighbour less.
+/// assert_eq!(convolution.cost().macs, 4 * 2 - 1);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Convolution {
     /// Sequences.
@@ -36,7 +47,7 @@ impl Convolution {
         let multiplied: usize = (0..self.rows).map(|row| (row + 1).min(self.width)).sum();
         Cost {
             macs: (self.batch * multiplied * self.channels) as u64,
-            numbers: (2 * self.len() + self.width * self.channels) as u64,
+            elements: (2 * self.len() + self.width * self.channels) as u64,
         }
     }
 

@@ -10,6 +10,18 @@ use crate::simd::simd;
 const CHUNK: usize = 16_384;
 
 /// Inverted dropout: an element survives where its hash reaches the rate, and is scaled by `1 / (1 - rate)`.
+///
+/// ```
+/// use percept_kernels::Dropout;
+/// let dropout = Dropout { rate: 0.25, seed: 7 };
+/// let mut x = [1.0_f32; 1000];
+/// dropout.apply(&mut x);
+/// let dropped = x.iter().filter(|x| **x == 0.0).count();
+/// assert!((200..300).contains(&dropped), "{dropped}");
+/// // The survivors are scaled up, and the mask need not be kept.
+/// assert!(x.iter().all(|x| *x == 0.0 || *x == 1.0 / 0.75));
+/// assert_eq!(dropout.factors(10, 5), x[10..15]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dropout {
     /// Probability that an element is dropped, in `0..1`.

@@ -25,6 +25,18 @@ pub fn gather(weight: &[f32], width: usize, ids: &[u32], y: &mut [f32]) {
 ///
 /// # Panics
 /// If an id is outside the table or `grad` has another size.
+///
+/// ```
+/// use percept_kernels::embedding::{gather, scatter};
+/// let (table, ids) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 0, 2]);
+/// let mut rows = [0.0; 6];
+/// gather(&table, 2, &ids, &mut rows);
+/// assert_eq!(rows, [5.0, 6.0, 1.0, 2.0, 5.0, 6.0]);
+/// // Row 2 was read twice, row 1 never.
+/// let mut gradient = [9.0; 6];
+/// scatter(&[1.0; 6], 2, &ids, &mut gradient);
+/// assert_eq!(gradient, [1.0, 1.0, 0.0, 0.0, 2.0, 2.0]);
+/// ```
 pub fn scatter(grad: &[f32], width: usize, ids: &[u32], dweight: &mut [f32]) {
     assert_eq!(grad.len(), ids.len() * width, "size of grad");
     dweight.par_chunks_mut(1 << 16).for_each(|part| part.fill(0.0));

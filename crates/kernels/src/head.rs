@@ -14,6 +14,20 @@ const LOGITS: usize = 1 << 20;
 const ROWS: usize = 512;
 
 /// An output head `logits = hidden [rows, dim] * weight [vocab, dim]^T (+ bias [vocab])` with its targets.
+///
+/// ```
+/// use percept_kernels::{Head, IGNORED, Precision};
+/// let head = Head {
+///     hidden: &[1.0, 0.0, 0.0, 1.0],
+///     weight: &[0.0; 8],
+///     bias: None,
+///     targets: &[3, IGNORED],
+///     dim: 2,
+///     precision: Precision::F32,
+/// };
+/// // A head of zeros finds each of four tokens equally likely; one of the two rows is scored.
+/// assert!((head.loss() - 4_f64.ln()).abs() < 1e-6);
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Head<'a> {
     /// `[rows, dim]`.

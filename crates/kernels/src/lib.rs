@@ -3,6 +3,12 @@
 //! Nothing here knows a tensor framework. Loops are compiled for AVX-512, AVX2 and the baseline and chosen at run time;
 //! work is shared between the threads of the current rayon pool, and every sum has an order that does not depend on
 //! timing. Beside each kernel stands its definition in f64, which the tests compare it with.
+//!
+//! - Whole windows, forward and backward: [`Attention`] (who sees whom: [`Visibility`]), [`Convolution`], [`Linear`], [`Norm`], [`Rotary`], [`gelu()`] and
+//!   [`swiglu()`], [`Dropout`], [`embedding`], and [`Head`], the output head with its loss
+//! - The optimizer: [`AdamW`]
+//! - Single tokens: [`decode`], from packed weights
+//! - What products cost, as formulas and as executed: [`Cost`]
 
 mod activation;
 mod adamw;

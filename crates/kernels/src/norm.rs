@@ -4,6 +4,15 @@ use crate::simd::{Arithmetic, LANES, lanes_sum, simd};
 use rayon::prelude::*;
 
 /// Which statistics a row is normalised by.
+///
+/// ```
+/// use percept_kernels::{Norm, RowStatistics};
+/// let (x, gamma) = ([3.0_f32, 4.0, 0.0, 0.0], [1.0; 4]);
+/// let (mut y, mut rows) = ([0.0; 4], [RowStatistics::default()]);
+/// Norm::Rms.forward(&x, (&gamma, None), 0.0, &mut y, &mut rows);
+/// // The root of the mean square, 2.5, becomes 1.
+/// assert_eq!((y, rows[0].inverse), ([1.2, 1.6, 0.0, 0.0], 0.4));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Norm {
     /// `x / sqrt(mean(x^2) + eps)`.
@@ -25,7 +34,7 @@ pub struct RowStatistics {
 }
 
 impl Norm {
-    /// `y = normalised x * gamma (+ beta)` for rows of `gamma.len()` numbers.
+    /// `y = normalised x * gamma (+ beta)` for rows of `gamma.len()` elements.
     ///
     /// # Panics
     /// If a slice does not have the length of its shape.

@@ -1,4 +1,4 @@
-//! The number format of large products.
+//! The format of the operands of large products.
 
 /// The format to which the operands of large matrix products are rounded. Sums, and everything else, are f32.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

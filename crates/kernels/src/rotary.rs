@@ -14,6 +14,19 @@ pub enum RotaryLayout {
 }
 
 /// A rotary embedding of the first `channels` channels of each head.
+///
+/// ```
+/// use percept_kernels::{Rotary, RotaryLayout, Turn};
+/// let rotary = Rotary { base: 10_000.0, channels: 2, layout: RotaryLayout::Interleaved };
+/// let dot = |query_at: usize, key_at: usize| {
+///     let (mut q, mut k) = ([1.0, 0.5], [0.25, 1.0]);
+///     rotary.rotate(&mut q, [1, 1, 1, 2], query_at, Turn::Forward);
+///     rotary.rotate(&mut k, [1, 1, 1, 2], key_at, Turn::Forward);
+///     q[0] * k[0] + q[1] * k[1]
+/// };
+/// // A score depends on the distance alone.
+/// assert!((dot(5, 3) - dot(105, 103)).abs() < 1e-5 && (dot(5, 3) - dot(5, 4)).abs() > 0.1);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rotary {
     /// Pair `i` turns by `position * base^(-2 i / channels)`.

@@ -125,7 +125,7 @@ pub(crate) fn lanes_sum(lanes: [f32; LANES]) -> f32 {
     lanes[0]
 }
 
-/// Below this, [`exp`] gives zero. Products with smaller numbers become denormal, and those are a hundred times slower.
+/// Below this, [`exp`] gives zero. Products with smaller factors become denormal, and those are a hundred times slower.
 const VANISHING: f32 = -60.0;
 
 /// `exp(x)` to about 1e-7 relative (Cephes' polynomial), zero below [`VANISHING`]; `x` at most 88.

@@ -37,6 +37,16 @@ pub enum Pattern {
 }
 
 /// A [`Pattern`] together with the absolute positions of the first query row and the first key row.
+///
+/// ```
+/// use percept_kernels::{Pattern, Visibility};
+/// // Segments of four tokens: token 9 sees its own segment up to itself, and all of the one before.
+/// let pairs = Visibility::new(Pattern::SegmentPair { length: 4 });
+/// assert_eq!(pairs.range(9, 12), 4..10);
+/// // A stream keeps the keys from position 4 on; its next query is at position 9.
+/// let stream = Visibility { query_start: 9, key_start: 4, ..pairs };
+/// assert_eq!(stream.range(0, 6), 0..6);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Visibility {
     /// The rule.

@@ -29,7 +29,7 @@ fn a_linear_map_executes_one_product_forward_and_two_backward() {
         assert_eq!(executed(|| linear.forward(&x, &weight, None, &mut vec![0.0; rows * 9])), product, "{rows} rows");
         assert_eq!(executed(|| linear.input_gradient(&grad, &weight, &mut vec![0.0; rows * 6])), product);
         assert_eq!(executed(|| linear.weight_gradient(&x, &grad, &mut [0.0; 54])), product);
-        assert_eq!((product.macs, product.numbers), (54 * rows as u64, 15 * rows as u64 + 54));
+        assert_eq!((product.macs, product.elements), (54 * rows as u64, 15 * rows as u64 + 54));
     }
 }
 

@@ -25,7 +25,8 @@ fn main() -> percept_fault::Result<()> {
     };
     let (streams, tokens) = (number(2, 1), number(3, 256));
     let segment = context / 8;
-    let config = ModelConfig { vocab, dim, depth, heads, context, segment, ..ModelConfig::default() };
+    let config =
+        ModelConfig { vocab, dim, depth, heads, context, ..ModelConfig::default().with("segment", segment).unwrap() };
     let config = config.with_paper_options();
     let model = LanguageModel::new(&config, 1, &Device::default())?;
     let model = InferenceModel::new(model).with_weight_precision(precision)?;

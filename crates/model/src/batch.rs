@@ -1,9 +1,8 @@
-//! A batch of windows, as plain numbers.
+//! A batch of windows, in plain memory.
 
 use percept_fault::{Fault, Result};
 
-/// A target that is not scored.
-pub const IGNORED: u32 = u32::MAX;
+pub use percept_kernels::IGNORED;
 
 /// `rows` windows of `length` tokens, row-major.
 ///
@@ -73,6 +72,14 @@ fn outside(token: u32, vocab: usize) -> Fault {
 }
 
 /// A sum of negative log-likelihoods.
+///
+/// ```
+/// use percept_model::Loss;
+/// let mut all = Loss { nll: 6.0, targets: 3 };
+/// // The mean over all targets, not of the means.
+/// all.add(Loss { nll: 1.0, targets: 1 });
+/// assert_eq!(all.mean(), 7.0 / 4.0);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Loss {
     /// Sum of -ln p over the scored targets, in nats.

@@ -3,219 +3,193 @@
 //! Every deviation of the "paper" preset from the default is a named option here, so that each can
 //! be ablated by itself.
 
+mod choices;
+mod limits;
+mod stack;
+
+use std::collections::BTreeMap;
+
 use percept_fault::{Fault, Result};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 
-use crate::channel::ChannelKind;
-use crate::limits;
-use crate::mixer::MixerOptions;
-use crate::schedule::{self, LayerSpec};
+pub use choices::{Biases, Head, Initialisation, KeyValue, NormKind, RotaryLayers, RotaryLayout};
+pub(crate) use limits::check_dropout;
+pub use stack::{LayerSpec, entry};
 
-/// Which normalisation the blocks use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum NormKind {
-    /// x / rms(x) * gamma.
-    Rms,
-    /// (x - mean) / std * gamma + beta.
-    Layer,
+use crate::channel::{self, ChannelKind, ChannelOptions};
+use crate::mixer::{MixerKind, MixerOptions};
+use crate::options::{FlatValues, Tables};
+
+/// The keys of `[model]` with their defaults, in the order in which they are written.
+macro_rules! keys {
+    ($($(#[$doc:meta])* $key:ident: $type:ty = $default:expr,)*) => {
+        /// The configuration of a language model.
+        ///
+        /// ```
+        /// use percept_model::ModelConfig;
+        /// let layers = "llp(segment=64)*3, transformer".into();
+        /// let config = ModelConfig { layers, vocab: 257, dim: 128, depth: 8, heads: 4, ..Default::default() };
+        /// config.validate()?;
+        /// let fault = ModelConfig { heads: 3, ..config }.validate().unwrap_err();
+        /// assert!(fault.is_usage() && fault.to_string().contains("model.heads"), "{fault}");
+        /// # Ok::<(), percept_fault::Fault>(())
+        /// ```
+        #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct ModelConfig {
+            $($(#[$doc])* pub $key: $type,)*
+            /// The tables of single mixers, e.g. `[model.conv]`.
+            #[serde(flatten)]
+            pub mixers: MixerOptions,
+            /// The tables of single channel sublayers.
+            #[serde(flatten)]
+            pub channels: ChannelOptions,
+        }
+
+        impl Default for ModelConfig {
+            fn default() -> Self {
+                Self {
+                    $($key: $default,)*
+                    mixers: MixerOptions::default(),
+                    channels: ChannelOptions::default(),
+                }
+            }
+        }
+
+        /// Flat keys stand where they have always stood: fingerprints are of the written text.
+        impl Serialize for ModelConfig {
+            fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+                let tables: Vec<_> = self.mixers.tables().into_iter().chain(self.channels.tables()).collect();
+                let flat = FlatValues::of(&tables);
+                let mut map = serializer.serialize_map(None)?;
+                $(
+                    map.serialize_entry(stringify!($key), &self.$key)?;
+                    flat.write_after(stringify!($key), &mut map)?;
+                )*
+                for table in tables.iter().filter(|table| flat.lack(table)) {
+                    self.mixers.write(table.name, &mut map)?;
+                    self.channels.write(table.name, &mut map)?;
+                }
+                map.end()
+            }
+        }
+    };
 }
 
-/// Which linear layers have a bias.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Biases {
-    /// None.
-    None,
-    /// As the authors: attention output, feed-forward and head; none on query, key and value.
-    Paper,
-}
-
-/// Whether key and value are two projections or one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum KeyValue {
-    /// A projection for each; only queries and keys are rotated.
-    Separate,
-    /// One projection serves as key and value, so the values are rotated too (authors' code).
-    Shared,
-}
-
-/// Which layers apply the rotary position embedding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum RotaryLayers {
-    /// Every layer.
-    All,
-    /// Layer 0 only (authors' code for all models but V1).
-    First,
-    /// No layer: the model sees no positions at all.
-    None,
-}
-
-/// How channels are paired for the rotation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum RotaryLayout {
-    /// Channel i with channel i + e/2.
-    HalfSplit,
-    /// Channel 2i with channel 2i + 1 (authors' code).
-    Interleaved,
-}
-
-/// The output head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Head {
-    /// Its own matrix.
-    Untied,
-    /// The embedding matrix.
-    Tied,
-}
-
-/// How weights are initialised; see [`crate::init`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Initialisation {
-    /// normal(0, `init_std`), the projections into the residual stream divided by sqrt(2 L).
-    Normal,
-    /// PyTorch's defaults, as the authors leave them: embedding normal(0, 1), linear layers
-    /// uniform(+-1/sqrt(fan-in)).
-    Pytorch,
-}
-
-/// The residual of the layer that compresses the history (Perceiver V3, layer 0).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum CompressionResidual {
-    /// The last l rows for the latents, none for the compressed rows.
-    Aligned,
-    /// The first p + l rows of the input, which misaligns the latents (authors' code).
-    FirstRows,
-}
-
-/// The configuration of a language model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ModelConfig {
+keys! {
     /// Mixer schedule, repeated to the depth: `"llp"`, `"llp*5, transformer"`,
     /// `"llp(segment=64)*2, llp(segment=256)"`.
-    pub layers: String,
+    layers: String = "llp".into(),
     /// Number of tokens in the vocabulary; 0 takes the tokenizer's.
-    pub vocab: usize,
+    vocab: usize = 0,
     /// Model width d.
-    pub dim: usize,
+    dim: usize = 256,
     /// Number of blocks L.
-    pub depth: usize,
+    depth: usize = 4,
     /// Query heads H; d must be a multiple.
-    pub heads: usize,
+    heads: usize = 4,
     /// Key/value heads (grouped queries); 0 means one per query head.
-    pub kv_heads: usize,
+    kv_heads: usize = 0,
     /// Training window n in tokens; global attention keeps this many keys.
-    pub context: usize,
-    /// Segment length m of `llp`; group length G of `longlora`.
-    pub segment: usize,
-    /// Latent length l of the Perceiver models.
-    pub latents: usize,
-    /// Latents left after a latent reset; 0 means max(l - 128, l / 2, 1).
-    pub fill: usize,
-    /// History segments of `perceiver-v2`.
-    pub history_segments: usize,
-    /// Compressed history length p of `perceiver-v3`.
-    pub compressed: usize,
-    /// Residual of V3's compressing layer.
-    pub compression_residual: CompressionResidual,
+    context: usize = 1024,
     /// Normalisation.
-    pub norm: NormKind,
+    norm: NormKind = NormKind::Rms,
     /// Epsilon of the normalisations.
-    pub norm_eps: f64,
+    norm_eps: f64 = 1e-6,
     /// Feed-forward sublayer.
-    pub feed_forward: ChannelKind,
+    feed_forward: ChannelKind = ChannelKind::Swiglu,
     /// Hidden width; 0 means 8d/3 rounded up to 64 for SwiGLU and 4d for GELU.
-    pub feed_forward_dim: usize,
+    feed_forward_dim: usize = 0,
     /// Which linear layers have a bias.
-    pub biases: Biases,
+    biases: Biases = Biases::None,
     /// One or two projections for key and value.
-    pub key_value: KeyValue,
+    key_value: KeyValue = KeyValue::Separate,
     /// LayerNorm over the head channels of the shared key/value, after the rotation (authors' code, all but LLP).
-    pub key_value_norm: bool,
+    key_value_norm: bool = false,
     /// RMSNorm over the head channels of queries and keys, before the rotation.
-    pub qk_norm: bool,
-    /// A second output projection for segment 0 (authors' code, LLP only).
-    pub first_segment_output: bool,
+    qk_norm: bool = true,
     /// Which layers rotate.
-    pub rotary: RotaryLayers,
+    rotary: RotaryLayers = RotaryLayers::All,
     /// Pairing of channels.
-    pub rotary_layout: RotaryLayout,
+    rotary_layout: RotaryLayout = RotaryLayout::HalfSplit,
     /// Fraction of the head channels that are rotated.
-    pub rotary_fraction: f64,
+    rotary_fraction: f64 = 1.0,
     /// Base of the rotary frequencies.
-    pub rotary_base: f64,
+    rotary_base: f64 = 10000.0,
     /// Dropout on attention probabilities.
-    pub attention_dropout: f32,
+    attention_dropout: f32 = 0.0,
     /// Dropout inside the feed-forward sublayer.
-    pub feed_forward_dropout: f32,
-    /// Perceiver AR: share of history positions hidden from the cross-attention in training.
-    pub cross_attend_dropout: f32,
+    feed_forward_dropout: f32 = 0.0,
     /// Output head.
-    pub head: Head,
+    head: Head = Head::Untied,
     /// Weight of the z-loss (mean of squared log-sum-exp of the logits); 0 switches it off.
-    pub z_loss: f32,
+    z_loss: f32 = 0.0,
     /// Initialisation.
-    pub initialisation: Initialisation,
+    initialisation: Initialisation = Initialisation::Normal,
     /// Standard deviation of the normal initialisation.
-    pub init_std: f64,
-    /// The tables of single mixers, e.g. `[model.conv]`.
-    #[serde(flatten)]
-    pub own: MixerOptions,
-}
-
-impl Default for ModelConfig {
-    fn default() -> Self {
-        Self {
-            layers: "llp".into(),
-            vocab: 0,
-            dim: 256,
-            depth: 4,
-            heads: 4,
-            kv_heads: 0,
-            context: 1024,
-            segment: 128,
-            latents: 512,
-            fill: 0,
-            history_segments: 4,
-            compressed: 256,
-            compression_residual: CompressionResidual::Aligned,
-            norm: NormKind::Rms,
-            norm_eps: 1e-6,
-            feed_forward: ChannelKind::Swiglu,
-            feed_forward_dim: 0,
-            biases: Biases::None,
-            key_value: KeyValue::Separate,
-            key_value_norm: false,
-            qk_norm: true,
-            first_segment_output: false,
-            rotary: RotaryLayers::All,
-            rotary_layout: RotaryLayout::HalfSplit,
-            rotary_fraction: 1.0,
-            rotary_base: 10000.0,
-            attention_dropout: 0.0,
-            feed_forward_dropout: 0.0,
-            cross_attend_dropout: 0.0,
-            head: Head::Untied,
-            z_loss: 0.0,
-            initialisation: Initialisation::Normal,
-            init_std: 0.02,
-            own: MixerOptions::default(),
-        }
-    }
+    init_std: f64 = 0.02,
 }
 
 impl ModelConfig {
+    /// With another value for a key of mixers or channel sublayers: `"llp.segment"`, or by its flat name `"segment"` in all
+    /// that have it.
+    ///
+    /// ```
+    /// use percept_model::ModelConfig;
+    ///
+    /// let config = ModelConfig { dim: 64, ..ModelConfig::default() }.with("segment", 32)?;
+    /// assert_eq!((config.mixers.llp.segment, config.mixers.longlora.segment), (32, 32));
+    /// assert!(config.with("llp.segmnet", 32).is_err());
+    /// # Ok::<(), percept_fault::Fault>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A usage fault where there is no such key, or it does not take this value.
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Result<Self> {
+        let value = value.into();
+        let fault = |why: String| Fault::usage(format!("model.{key} = {value}: {why}"));
+        let name = key.split_once('.').map_or(key, |(table, _)| table);
+        if ![MixerOptions::names(), ChannelOptions::names()].concat().contains(&name) {
+            return Err(fault("no mixer has such a key".into()));
+        }
+        self.mixers = self.mixers.with(key, &value).map_err(fault)?;
+        self.channels = self.channels.with(key, &value).map_err(fault)?;
+        Ok(self)
+    }
+
+    /// The flat keys, and the names that each has in the tables: `segment`, `["llp.segment", ..]`.
+    pub fn flat_keys() -> BTreeMap<&'static str, Vec<String>> {
+        let mut keys: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for table in MixerOptions::default().tables().into_iter().chain(ChannelOptions::default().tables()) {
+            for key in table.flat {
+                keys.entry(key.name).or_default().push(format!("{}.{}", table.name, key.name));
+            }
+        }
+        keys
+    }
+
+    /// The same model at another context: what is longer than it allows becomes shorter, in the tables and where the
+    /// schedule gives single layers options.
+    ///
+    /// # Errors
+    /// A wrong schedule.
+    pub fn at_context(&self, context: usize) -> Result<Self> {
+        let layers = self.layer_specs()?;
+        let mixers = self.mixers.at_context(context);
+        let channels = self.channels.at_context(context);
+        let entries =
+            || layers.iter().map(|layer| stack::entry(layer.kind, &layer.options.at_context(context), &mixers));
+        let same = layers.iter().all(|layer| layer.options == self.mixers);
+        let layers = if same { self.layers.clone() } else { entries().collect::<Vec<_>>().join(", ") };
+        Ok(Self { layers, context, mixers, channels, ..self.clone() })
+    }
+
     /// The options of the authors' code ("paper" preset, spec sections 1 and 2) on top of this one's sizes.
     pub fn with_paper_options(self) -> Self {
-        Self {
+        let mut paper = Self {
             norm: NormKind::Layer,
             norm_eps: 1e-5,
             feed_forward: ChannelKind::Gelu,
@@ -224,13 +198,20 @@ impl ModelConfig {
             qk_norm: false,
             rotary_layout: RotaryLayout::Interleaved,
             rotary_fraction: 1.0,
-            rotary: if self.layers == "perceiver-v1" { RotaryLayers::All } else { RotaryLayers::First },
-            key_value_norm: self.layers != "llp",
-            first_segment_output: self.layers == "llp",
-            compression_residual: CompressionResidual::FirstRows,
+            rotary: RotaryLayers::First,
+            key_value_norm: true,
             initialisation: Initialisation::Pytorch,
             ..self
+        };
+        for kind in MixerKind::ALL {
+            (kind.contract().paper)(&mut paper);
         }
+        paper
+    }
+
+    /// Whether this mixer is the whole schedule.
+    pub(crate) fn consists_of(&self, kind: MixerKind) -> bool {
+        MixerKind::from_name(self.layers.trim()) == Some(kind)
     }
 
     /// Channels per head e.
@@ -245,11 +226,7 @@ impl ModelConfig {
 
     /// Hidden width of the feed-forward sublayer, resolved.
     pub fn hidden_dim(&self) -> usize {
-        match (self.feed_forward_dim, self.feed_forward) {
-            (0, ChannelKind::Swiglu) => (8 * self.dim).div_ceil(3).next_multiple_of(64),
-            (0, ChannelKind::Gelu) => 4 * self.dim,
-            (hidden, _) => hidden,
-        }
+        channel::hidden_dim(self)
     }
 
     /// Rotated channels of a head: even, at most e.
@@ -258,17 +235,20 @@ impl ModelConfig {
         channels & !1
     }
 
-    /// Latents that a latent reset leaves (flaxformer's rule; spec section 5).
-    pub fn latent_fill(&self) -> usize {
-        match self.fill {
-            0 => self.latents.saturating_sub(128).max(self.latents / 2).max(1),
-            fill => fill,
-        }
+    /// Standard deviation of the normal initialisation of a matrix by its path: what is named `output` leads into the
+    /// residual stream.
+    pub fn initial_std(&self, path: &str) -> f64 {
+        if path.ends_with("output.weight") { self.residual_std() } else { self.init_std }
+    }
+
+    /// Standard deviation of the projections into the residual stream, as GPT-2 has it.
+    pub fn residual_std(&self) -> f64 {
+        self.init_std / (2.0 * self.depth as f64).sqrt()
     }
 
     /// The mixer of every layer, from the schedule.
     pub fn layer_specs(&self) -> Result<Vec<LayerSpec>> {
-        schedule::resolve(self)
+        stack::resolve(self)
     }
 
     /// Checks every value; the message names the key.
@@ -286,21 +266,28 @@ impl ModelConfig {
         }
         limits::check(self)?;
         self.validate_heads()?;
-        for (key, value) in [
-            ("attention_dropout", self.attention_dropout),
-            ("feed_forward_dropout", self.feed_forward_dropout),
-            ("cross_attend_dropout", self.cross_attend_dropout),
-        ] {
-            if !(0.0..1.0).contains(&value) {
-                return Err(Fault::usage(format!("model.{key} = {value} is not in [0, 1)"))
-                    .hint("dropout is the share of values set to zero, e.g. 0.05"));
-            }
+        check_dropout("attention_dropout", self.attention_dropout)?;
+        check_dropout("feed_forward_dropout", self.feed_forward_dropout)?;
+        let layers = self.layer_specs()?;
+        for layer in &layers {
+            (layer.kind.contract().validate)(self, layer)?;
+            (layer.channel.contract().validate)(self, layer)?;
         }
-        for layer in self.layer_specs()? {
-            (layer.kind.contract().validate)(self, &layer)?;
-            (layer.channel.contract().validate)(self, &layer)?;
+        self.validate_latents(&layers)
+    }
+
+    /// The window is cut once for all layers.
+    fn validate_latents(&self, layers: &[LayerSpec]) -> Result<()> {
+        let mut cuts =
+            layers.iter().filter_map(|layer| layer.latents(self).map(|latents| (layer.kind.name(), latents)));
+        let Some((first, latents)) = cuts.next() else { return Ok(()) };
+        match cuts.find(|(_, other)| *other != latents) {
+            None => Ok(()),
+            Some((name, other)) => Err(Fault::usage(format!(
+                "the window is cut in two ways: `{first}` has {latents} latents and `{name}` has {other}"
+            ))
+            .hint("give all layers with a history the same number of latents")),
         }
-        Ok(())
     }
 
     fn validate_heads(&self) -> Result<()> {
@@ -325,5 +312,61 @@ impl ModelConfig {
                 .hint("change model.heads or model.dim, or set model.rotary = \"none\""));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> std::result::Result<ModelConfig, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn flat_keys_are_other_names_of_the_tables_keys() {
+        let flat = read(r#"{"segment": 4, "fill": 3}"#).unwrap();
+        assert_eq!(
+            (flat.mixers.llp.segment, flat.mixers.transformer.segment, flat.mixers.perceiver_v1.fill),
+            (4, 4, 3)
+        );
+        let own = read(r#"{"llp": {"segment": 4}, "segment": 4}"#).unwrap();
+        assert_eq!(own, ModelConfig::default().with("segment", 4).unwrap());
+        let both = read(r#"{"llp": {"segment": 8}, "segment": 4}"#).unwrap_err();
+        assert!(both.contains("`segment` is 4 and `llp.segment` is 8: they are two names of one key"), "{both}");
+        assert!(read(r#"{"llp": {"segmnet": 8}}"#).unwrap_err().contains("unknown field `segmnet`"));
+        assert!(read(r#"{"segmnet": 8}"#).unwrap_err().contains("unknown field `segmnet`"));
+        assert!(read(r#"{"gelu": {"width": 8}}"#).unwrap_err().contains("unknown field `width`"));
+    }
+
+    #[test]
+    fn what_differs_between_tables_is_written_in_them() {
+        let alike = ModelConfig::default().with("segment", 32).unwrap();
+        let text = serde_json::to_string(&alike).unwrap();
+        assert!(text.contains(r#""context":1024,"segment":32,"latents":512"#) && !text.contains("llp\":{"), "{text}");
+        let differ = alike.with("longlora.segment", 16).unwrap().with("conv.width", 3).unwrap();
+        let text = serde_json::to_string(&differ).unwrap();
+        assert!(text.contains(r#""context":1024,"latents":512"#), "{text}");
+        assert!(text.ends_with(r#""longlora":{"segment":16},"conv":{"width":3}}"#), "{text}");
+        assert_eq!(read(&text).unwrap(), differ);
+    }
+
+    #[test]
+    fn layers_agree_on_the_latents() {
+        let config = |layers: &str| ModelConfig { layers: layers.into(), vocab: 9, ..ModelConfig::default() };
+        config("perceiver-ar(latents=64), perceiver-v2(latents=64), llp").validate().unwrap();
+        let fault = config("perceiver-ar(latents=64), llp, perceiver-v2").validate().unwrap_err();
+        let what = "the window is cut in two ways: `perceiver-ar` has 64 latents and `perceiver-v2` has 512";
+        assert_eq!(fault.to_string(), what);
+    }
+
+    #[test]
+    fn another_context_shortens_the_options_of_single_layers_too() {
+        let config = ModelConfig { layers: "llp(segment=64), llp*2, conv(width=3)".into(), ..ModelConfig::default() };
+        let short = config.at_context(16).unwrap();
+        assert_eq!(short.layers, "llp, llp, llp, conv(width=3)");
+        assert_eq!((short.mixers.llp.segment, short.mixers.perceiver_v3.compressed, short.context), (16, 8, 16));
+        assert_eq!(config.at_context(100).unwrap().layers, "llp(segment=64), llp, llp, conv(width=3)");
+        assert_eq!(ModelConfig::default().at_context(16).unwrap().layers, "llp");
     }
 }

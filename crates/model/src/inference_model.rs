@@ -20,7 +20,7 @@ use crate::parameters;
 /// ```
 /// use percept_model::{InferenceModel, LanguageModel, ModelConfig};
 /// # fn main() -> percept_fault::Result<()> {
-/// let config = ModelConfig { vocab: 257, dim: 16, depth: 1, heads: 2, context: 16, segment: 4, ..Default::default() };
+/// let config = ModelConfig { vocab: 257, dim: 16, depth: 1, heads: 2, context: 16, ..Default::default() }.with("segment", 4)?;
 /// let model = InferenceModel::new(LanguageModel::new(&config, 7, &Default::default())?);
 /// assert_eq!(model.config().dim, 16);
 /// assert!(model.decoder().is_some() && model.fingerprint().len() == 64);
@@ -60,6 +60,17 @@ impl InferenceModel {
     ///
     /// # Errors
     /// A usage fault where the model has no packed decoder ([`Decoder::supports`]).
+    ///
+    /// ```
+    /// use percept_model::{InferenceModel, LanguageModel, ModelConfig, WeightPrecision};
+    /// # let layers = "llp(segment=8)".into();
+    /// # let config = ModelConfig { layers, vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+    /// let exact = InferenceModel::new(LanguageModel::new(&config, 7, &Default::default())?);
+    /// let rounded = exact.clone().with_weight_precision(WeightPrecision::Int8)?;
+    /// // Another model, whose states do not fit the first one.
+    /// assert_ne!(rounded.fingerprint(), exact.fingerprint());
+    /// # Ok::<(), percept_fault::Fault>(())
+    /// ```
     pub fn with_weight_precision(self, precision: WeightPrecision) -> Result<Self> {
         if precision == self.precision {
             return Ok(self);

@@ -1,33 +1,32 @@
 //! Initialisation: a function of (seed, path, shape) alone, so the same seed gives the same weights
 //! whatever the order or the device.
 //!
-//! - `normal` (default): matrices normal(0, `init_std`); the projections into the residual stream
-//!   (`output`, `first_output`, `down`) divided by sqrt(2 L), as GPT-2 does; what a sublayer
-//!   says itself ([`crate::layer::Sublayer::initial_std`]); biases 0; norms 1 and 0.
+//! - `normal` (default): matrices normal(0, std), where the sublayer that holds one says std
+//!   ([`crate::layer::Sublayer::initial_std`]): `init_std`, divided by sqrt(2 L) in the projections into the residual stream, as
+//!   GPT-2 does; biases 0; norms 1 and 0.
 //! - `pytorch`: what PyTorch leaves: embedding normal(0, 1); linear weights and biases
 //!   uniform(+-1/sqrt(fan-in)); norms 1 and 0.
 
+use std::collections::BTreeMap;
+
+use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, Normal, Uniform};
 use sha2::{Digest, Sha256};
 
-use crate::config::{Initialisation, ModelConfig};
-use crate::language_model::LanguageModel;
+use crate::config::{Initialisation, LayerSpec, ModelConfig};
 use crate::parameters;
-use crate::schedule::LayerSpec;
 
 /// Fills every weight.
-pub fn initialise(model: LanguageModel, seed: u64) -> LanguageModel {
-    let (config, layers) = (model.config().clone(), model.layers().to_vec());
+pub(crate) fn initialise<M: Module>(model: M, config: &ModelConfig, layers: &[LayerSpec], seed: u64) -> M {
+    let shapes = parameters::collect(&model).into_iter().map(|(path, weight)| (path, weight.shape)).collect();
     parameters::map(model, |path, shape, tensor| {
         let rule = match config.initialisation {
-            Initialisation::Normal => match of_sublayer(path, shape, &layers) {
-                Some(std) => Rule::Normal(std),
-                None => normal_rule(path, shape, &config),
-            },
-            Initialisation::Pytorch => pytorch_rule(path, shape, &config),
+            Initialisation::Normal if shape.len() == 1 => Rule::Keep,
+            Initialisation::Normal => Rule::Normal(normal_std(path, shape, config, layers).unwrap_or(config.init_std)),
+            Initialisation::Pytorch => pytorch_rule(path, &shapes, config),
         };
         let values = match rule {
             Rule::Keep => return tensor,
@@ -50,37 +49,29 @@ enum Rule {
     Uniform(f64),
 }
 
-/// What the sublayer that holds a weight says of it.
-fn of_sublayer(path: &str, shape: &[usize], layers: &[LayerSpec]) -> Option<f64> {
+/// What the sublayer that holds a matrix says of it.
+fn normal_std(path: &str, shape: &[usize], config: &ModelConfig, layers: &[LayerSpec]) -> Option<f64> {
     let (index, rest) = path.strip_prefix("blocks.")?.split_once('.')?;
     let layer = layers.get(index.parse::<usize>().ok()?)?;
     let (half, path) = rest.split_once('.')?;
     match half {
-        "mixer" => (layer.kind.contract().initial_std)(path, shape),
-        "feed_forward" => (layer.channel.contract().initial_std)(path, shape),
+        "mixer" => Some((layer.kind.contract().initial_std)(config, path, shape)),
+        "feed_forward" => Some((layer.channel.contract().initial_std)(config, path, shape)),
         _ => None,
     }
 }
 
-fn normal_rule(path: &str, shape: &[usize], config: &ModelConfig) -> Rule {
-    let into_residual =
-        [".output.weight", ".first_output.weight", ".down.weight"].iter().any(|end| path.ends_with(end));
-    match shape.len() {
-        1 => Rule::Keep,
-        _ if into_residual => Rule::Normal(config.init_std / (2.0 * config.depth as f64).sqrt()),
-        _ => Rule::Normal(config.init_std),
-    }
-}
-
-fn pytorch_rule(path: &str, shape: &[usize], config: &ModelConfig) -> Rule {
+/// A bias has the fan-in of the matrix beside it.
+fn pytorch_rule(path: &str, shapes: &BTreeMap<String, Vec<usize>>, config: &ModelConfig) -> Rule {
+    let inputs = |path: &str| shapes.get(path).filter(|shape| shape.len() == 2).map(|shape| shape[0]);
     let fan_in = match path {
         "embedding.weight" => return Rule::Normal(1.0),
         "head.weight" | "head.bias" => config.dim,
         _ if path.contains("norm") => return Rule::Keep,
-        _ if shape.len() == 2 => shape[0],
-        _ if path.ends_with(".down.bias") => config.hidden_dim(),
-        _ if path.ends_with(".compression.bias") => config.context - config.latents,
-        _ => config.dim,
+        _ => {
+            let matrix = path.strip_suffix("bias").map(|module| format!("{module}weight"));
+            inputs(path).or_else(|| inputs(&matrix?)).unwrap_or(config.dim)
+        }
     };
     Rule::Uniform((fan_in as f64).powf(-0.5))
 }

@@ -7,10 +7,9 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation::log_softm
 use percept_fault::Result;
 
 use crate::batch::{Batch, Loss, check_tokens};
-use crate::config::{Biases, Head, ModelConfig};
+use crate::config::{Biases, Head, LayerSpec, ModelConfig};
 use crate::layer::{Block, BlockFacts, BlockState, Carry, Mode, Rows};
 use crate::layers::Norm;
-use crate::schedule::LayerSpec;
 use crate::{init, ops, parameters};
 
 /// Rows whose logits are held at a time when scoring.
@@ -38,7 +37,7 @@ pub struct OutputHead {
 /// ```
 /// use percept_model::{LanguageModel, ModelConfig};
 /// # fn main() -> percept_fault::Result<()> {
-/// let config = ModelConfig { vocab: 257, dim: 16, depth: 2, heads: 2, context: 16, segment: 4, ..Default::default() };
+/// let config = ModelConfig { vocab: 257, dim: 16, depth: 2, heads: 2, context: 16, ..Default::default() }.with("segment", 4)?;
 /// let model = LanguageModel::new(&config, 7, &Default::default())?;
 /// let tokens = [104, 101, 108, 108, 111, 32, 121, 111];
 /// let logits = model.forward(&tokens, 1, model.window_rows(tokens.len()))?;
@@ -64,7 +63,9 @@ pub struct LanguageModel {
 impl LanguageModel {
     /// A model with freshly initialised weights (see [`crate::init`]).
     pub fn new(config: &ModelConfig, seed: u64, device: &Device) -> Result<Self> {
-        Ok(init::initialise(Self::zeros(config, device)?, seed))
+        let model = Self::zeros(config, device)?;
+        let layers = model.layers.clone();
+        Ok(init::initialise(model, config, &layers, seed))
     }
 
     /// A model with all weights zero (norms at one), to be filled.
@@ -260,10 +261,8 @@ pub fn block_facts(config: &ModelConfig, layers: &[LayerSpec], mut rows: Rows) -
 
 /// See [`LanguageModel::window_rows`]; from the configuration alone.
 pub fn window_rows(config: &ModelConfig, layers: &[LayerSpec], length: usize) -> Rows {
-    let history = match layers.iter().any(|layer| layer.has_history(config)) {
-        true => length.saturating_sub(config.latents),
-        false => 0,
-    };
+    let latents = layers.iter().find_map(|layer| layer.latents(config));
+    let history = latents.map_or(0, |latents| length.saturating_sub(latents));
     Rows { history, latents: length - history, start: 0 }
 }
 

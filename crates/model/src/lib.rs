@@ -4,6 +4,9 @@
 //! [`layer::Sublayer`]s each: a mixer and a channel sublayer) -> norm -> head -> loss. A [`Session`] runs the
 //! same blocks token by token on a state.
 //!
+//! Begin with the examples of [`ModelConfig`], [`LanguageModel`], [`InferenceModel`] and [`Session`]. [`layer::Sublayer`] is what a mixer implements, [`mixer`] lists them,
+//! [`properties`] says what a configuration costs and how far it sees; [`weights`] and [`parameters`] reach the weights.
+//!
 //! The crate knows nothing of files but weights, nothing of text, and nothing of training beyond
 //! [`Trainable`]: gradients, and what happens to each weight.
 
@@ -18,13 +21,13 @@ pub mod init;
 pub mod language_model;
 pub mod layer;
 pub mod layers;
-mod limits;
 pub mod mixer;
 pub mod ops;
+pub mod options;
 pub mod parameters;
 pub mod properties;
-pub mod schedule;
 pub mod session;
+pub mod tensor_file;
 mod trainable;
 mod training;
 pub mod weights;

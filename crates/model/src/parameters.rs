@@ -115,6 +115,23 @@ impl<F: FnMut(&str, &[usize], Tensor<1>) -> Tensor<1>> ModuleMapper for Mapper<F
 }
 
 /// Replaces every weight: `change(path, shape, flattened)` returns the new one, of the same length.
+///
+/// ```
+/// use percept_model::{LanguageModel, ModelConfig, parameters};
+/// # let layers = "llp(segment=8)".into();
+/// # let config = ModelConfig { layers, vocab: 257, dim: 16, depth: 2, heads: 2, context: 32, ..Default::default() };
+/// let model = LanguageModel::new(&config, 7, &Default::default())?;
+/// // The second block without its mixer: what it adds to the rows is nothing.
+/// let without = parameters::map(model, |path, _shape, weight| match path.starts_with("blocks.1.mixer.") {
+///     true => weight.zeros_like(),
+///     false => weight,
+/// });
+/// let weights = parameters::collect(&without);
+/// let largest = |path: &str| weights[path].data.clone().abs().max().into_scalar::<f32>();
+/// assert_eq!(largest("blocks.1.mixer.projection.query.weight"), 0.0);
+/// assert!(largest("blocks.0.mixer.projection.query.weight") > 0.0);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub fn map<M: Module>(model: M, change: impl FnMut(&str, &[usize], Tensor<1>) -> Tensor<1>) -> M {
     model.map(&mut Mapper { path: Path::default(), change })
 }

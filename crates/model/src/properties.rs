@@ -3,16 +3,30 @@
 use percept_fault::{Fault, Result};
 use percept_kernels::Head;
 
-use crate::config::{self, Biases, ModelConfig};
+use crate::config::{self, Biases, LayerSpec, ModelConfig};
 use crate::cost::Cost;
 use crate::gradients::Recompute;
 use crate::language_model::{block_facts, window_rows};
 use crate::layer::{BlockFacts, Direction, Facts, Reach, Rows};
 use crate::layers::Norm;
-use crate::schedule::LayerSpec;
 use crate::session::WindowSchedule;
 
 /// Formulas of one configuration.
+///
+/// ```
+/// use percept_model::ModelConfig;
+/// use percept_model::properties::Properties;
+/// let of = |layers: &str| {
+///     Properties::of(&ModelConfig { layers: layers.into(), vocab: 257, dim: 64, depth: 4, context: 4096, ..Default::default() })
+/// };
+/// let llp = of("llp(segment=128)")?;
+/// // The state of a stream stops growing after two segments; its output depends on five segments at most.
+/// assert_eq!(llp.state_bytes(128 * 10, 4), llp.state_bytes(128 * 10_000, 4));
+/// assert_eq!(llp.reach(), Some(5 * 128 - 1));
+/// // Global attention keeps keys of the whole context.
+/// assert!(of("transformer")?.state_limit(4) > 10 * llp.state_limit(4));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Properties {
     config: ModelConfig,
@@ -148,7 +162,7 @@ impl Properties {
         if self.reaches.contains(&Reach::Stream) {
             return None;
         }
-        let longest = self.layers.iter().map(|layer| layer.segment.max(1)).max().unwrap_or(1);
+        let longest = self.layers.iter().filter_map(LayerSpec::segment).max().unwrap_or(1);
         let far = (self.layers.len() + 2) * (longest + self.config.context);
         (far..far + 2 * longest).map(|position| position - self.earliest(position)).max()
     }

@@ -50,7 +50,7 @@ pub struct Learned {
 /// ```
 /// use percept_model::{Batch, LanguageModel, Mode, ModelConfig, Recompute, Trainable};
 /// # fn main() -> percept_fault::Result<()> {
-/// let config = ModelConfig { vocab: 11, dim: 8, depth: 1, heads: 2, context: 4, segment: 2, ..Default::default() };
+/// let config = ModelConfig { vocab: 11, dim: 8, depth: 1, heads: 2, context: 4, ..Default::default() }.with("segment", 2)?;
 /// let model = LanguageModel::fresh(&config, 1, &burn::tensor::Device::default().autodiff())?;
 /// let batch = Batch { tokens: vec![1, 2, 3, 4], targets: vec![2, 3, 4, 5], rows: 1, length: 4 };
 /// let targets = model.size(&batch).targets;

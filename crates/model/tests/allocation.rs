@@ -43,17 +43,15 @@ fn a_token_allocates_nothing() {
         depth: 3,
         heads: 4,
         context: 48,
-        segment: 4,
         feed_forward_dim: 41,
-        ..ModelConfig::default()
+        ..ModelConfig::default().with("segment", 4).unwrap()
     };
     let paper = ModelConfig {
         norm: NormKind::Layer,
         feed_forward: ChannelKind::Gelu,
         biases: Biases::Paper,
         key_value: KeyValue::Shared,
-        first_segment_output: true,
-        ..plain.clone()
+        ..plain.clone().with("first_segment_output", true).unwrap()
     };
     let wide = ModelConfig { dim: 512, feed_forward_dim: 1024, ..plain.clone() };
     for config in [plain, paper, wide] {

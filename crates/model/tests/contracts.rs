@@ -27,14 +27,18 @@ fn config(layers: &str, depth: usize, segment: usize, latents: usize, paper: boo
         depth,
         heads: 2,
         context,
-        segment,
-        latents,
-        history_segments: 3,
-        compressed: (context - latents).div_ceil(3).max(1),
         feed_forward_dim: 24,
         rotary_fraction: if layers == "perceiver-ar" { 0.5 } else { 1.0 },
         init_std: 0.3,
         ..ModelConfig::default()
+            .with("segment", segment)
+            .unwrap()
+            .with("latents", latents)
+            .unwrap()
+            .with("history_segments", 3)
+            .unwrap()
+            .with("compressed", (context - latents).div_ceil(3).max(1))
+            .unwrap()
     };
     if paper { config.with_paper_options() } else { config }
 }
@@ -177,9 +181,8 @@ fn recomputation_changes_no_gradient_and_every_weight_has_one() {
             let config = ModelConfig {
                 attention_dropout: 0.2,
                 feed_forward_dropout: 0.2,
-                cross_attend_dropout: 0.3,
                 z_loss: 1e-2,
-                ..config(&layers, 3, 4, 6, paper)
+                ..config(&layers, 3, 4, 6, paper).with("cross_attend_dropout", 0.3).unwrap()
             };
             let model = LanguageModel::new(&config, 3, &Device::default().autodiff()).expect("a model");
             let (kept_loss, kept) = gradients(&model, Recompute::Keep);
@@ -263,8 +266,7 @@ fn the_paper_model_has_the_papers_size() {
         depth: 24,
         heads: 6,
         context: 2048,
-        segment: 256,
-        ..ModelConfig::default()
+        ..ModelConfig::default().with("segment", 256).unwrap()
     };
     let parameters = |config: &ModelConfig| Properties::of(config).expect("a valid configuration").parameters();
     assert_eq!(parameters(&config.clone().with_paper_options()), 214_640_452);

@@ -19,7 +19,7 @@ fn executed(work: impl FnOnce()) -> Cost {
 
 fn check(what: &str, formula: Cost, counted: Cost) {
     for (unit, formula, counted) in
-        [("operations", formula.macs, counted.macs), ("bytes", formula.numbers, counted.numbers)]
+        [("operations", formula.macs, counted.macs), ("bytes", formula.elements, counted.elements)]
     {
         let error = formula as f64 / counted as f64 - 1.0;
         assert!(error.abs() <= LIMIT, "{what}: {unit} are off by {:.1} %: {formula}, counted {counted}", 100.0 * error);
@@ -53,11 +53,15 @@ fn models(context: usize) -> Vec<(String, ModelConfig)> {
         heads: 4,
         kv_heads: 2,
         context,
-        segment: context / 4 - 1,
-        latents: context / 2 - 3,
-        history_segments: 3,
-        compressed: context / 5,
         ..ModelConfig::default()
+            .with("segment", context / 4 - 1)
+            .unwrap()
+            .with("latents", context / 2 - 3)
+            .unwrap()
+            .with("history_segments", 3)
+            .unwrap()
+            .with("compressed", context / 5)
+            .unwrap()
     };
     let paper = |layers: &str| ModelConfig { kv_heads: 0, ..model(layers).with_paper_options() };
     let layers = MixerKind::ALL.iter().map(|kind| kind.name()).chain(["llp*2, transformer"]);
@@ -72,6 +76,10 @@ fn operations_and_bytes_are_those_of_the_executed_products() {
         }
     }
     // A window that is shorter than the context, and a head whose logits are held in several chunks.
-    let wide = ModelConfig { vocab: 9001, context: 200, segment: 32, latents: 150, ..models(200)[0].1.clone() };
+    let wide = ModelConfig {
+        vocab: 9001,
+        context: 200,
+        ..models(200)[0].1.clone().with("segment", 32).unwrap().with("latents", 150).unwrap()
+    };
     check_model("wide vocabulary", &wide, 3, 117);
 }

@@ -35,7 +35,6 @@ fn config(schedule: usize, segment: usize, options: u32) -> ModelConfig {
         heads: 4,
         kv_heads: if on(0) { 2 } else { 0 },
         context: 5 * segment,
-        segment,
         norm: if on(1) { NormKind::Layer } else { NormKind::Rms },
         feed_forward: if on(2) { ChannelKind::Gelu } else { ChannelKind::Swiglu },
         feed_forward_dim: 41,
@@ -43,13 +42,12 @@ fn config(schedule: usize, segment: usize, options: u32) -> ModelConfig {
         key_value: if on(4) { KeyValue::Shared } else { KeyValue::Separate },
         key_value_norm: on(5),
         qk_norm: on(6),
-        first_segment_output: on(7),
         rotary: [RotaryLayers::All, RotaryLayers::First, RotaryLayers::None][options as usize / 256 % 3],
         rotary_layout: if on(8) { RotaryLayout::Interleaved } else { RotaryLayout::HalfSplit },
         rotary_fraction: if on(9) { 0.5 } else { 1.0 },
         head: if on(10) { Head::Tied } else { Head::Untied },
         init_std: 0.3,
-        ..ModelConfig::default()
+        ..ModelConfig::default().with("segment", segment).unwrap().with("first_segment_output", on(7)).unwrap()
     }
 }
 
@@ -144,7 +142,10 @@ proptest! {
 #[test]
 fn a_stack_is_decoded_where_a_mixer_brings_its_step() {
     let supports = |layers: &str| {
-        let config = ModelConfig { layers: layers.into(), latents: 8, compressed: 4, ..config(0, 4, 0) };
+        let config = ModelConfig {
+            layers: layers.into(),
+            ..config(0, 4, 0).with("latents", 8).unwrap().with("compressed", 4).unwrap()
+        };
         Decoder::supports(&LanguageModel::new(&config, 3, &Device::default()).expect("a model"))
     };
     assert!(["llp", "transformer", "longlora", "conv"].into_iter().all(supports));
@@ -192,7 +193,7 @@ fn rounded_weights_score_alike_at_once_and_token_by_token() {
 
 #[test]
 fn models_without_a_decoder_refuse_rounded_weights() {
-    let config = ModelConfig { layers: "perceiver-ar".into(), latents: 8, ..config(0, 4, 0) };
+    let config = ModelConfig { layers: "perceiver-ar".into(), ..config(0, 4, 0).with("latents", 8).unwrap() };
     let model = LanguageModel::new(&config, 3, &Device::default()).expect("a model");
     let session = Session::new(Arc::new(model.into()));
     let fault = session.with_weight_precision(WeightPrecision::Int8).expect_err("no decoder");

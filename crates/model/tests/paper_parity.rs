@@ -51,11 +51,15 @@ fn config(metadata: &HashMap<String, String>) -> ModelConfig {
         depth: required("layers"),
         heads: required("heads"),
         context,
-        segment: context / segments,
-        latents: number("latents").unwrap_or(context),
-        history_segments: segments,
-        compressed: number("compressed").unwrap_or(1),
         ..ModelConfig::default()
+            .with("segment", context / segments)
+            .unwrap()
+            .with("latents", number("latents").unwrap_or(context))
+            .unwrap()
+            .with("history_segments", segments)
+            .unwrap()
+            .with("compressed", number("compressed").unwrap_or(1))
+            .unwrap()
     }
     .with_paper_options()
 }
@@ -118,9 +122,10 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 
 fn check_gradients(fixture: &Fixture, gradients: Gradients, what: &str) {
     let shapes = percept_model::parameters::collect(&fixture.import(&Device::default()).model);
+    let layers = fixture.config.layer_specs().expect("a schedule");
     let mut checked = 0;
     for (path, tensor) in &shapes {
-        let (names, layout) = weights::paper::names(path).expect("a paper name");
+        let (names, layout) = weights::paper::names(path, &layers).expect("a paper name");
         let theirs = names.iter().find_map(|name| fixture.floats(&format!("grad.{name}")));
         let theirs = theirs.unwrap_or_else(|| panic!("{what}: no gradient for {path}"));
         let ours = values(gradients.0.get(path).unwrap_or_else(|| panic!("{what}: we have none for {path}")).clone());

@@ -15,7 +15,7 @@ pub struct ContextCost {
     pub context: usize,
     /// Targets that a training window scores; models with latents score these only.
     pub targets: usize,
-    /// Weights; the compression of V3 grows with the context.
+    /// Weights, which may grow with the context.
     pub parameters: u64,
     /// Operations of a forward pass, per token.
     pub flops_per_token: f64,
@@ -44,11 +44,25 @@ pub struct ContextPlan {
     pub costs: Vec<ContextCost>,
 }
 
-/// The costs of `config` at other contexts. Nothing else changes, as far as it fits: segments, latents and a compressed
-/// history that are longer than a context allows become shorter.
+/// The costs of `config` at other contexts. Nothing else changes, as far as it fits: what is longer than a context allows
+/// becomes shorter.
 ///
 /// # Errors
 /// A usage fault where the configuration is wrong, or its tokenizer cannot be read.
+///
+/// ```
+/// use percept_plan::{over_contexts, page};
+/// use percept_train::resolve_preset;
+/// let contexts = [1 << 10, 1 << 14, 1 << 18];
+/// let plans = ["llp-tiny", "transformer-tiny"].map(|name| over_contexts(name, &resolve_preset(name)?, &contexts, None));
+/// let [llp, transformer] = plans;
+/// let (llp, transformer) = (llp?, transformer?);
+/// let growth = |costs: &[percept_plan::ContextCost]| costs[2].flops_per_token / costs[0].flops_per_token;
+/// assert!(growth(&llp.costs) < 1.1 && growth(&transformer.costs) > 10.0);
+/// // The same as a page to print.
+/// assert!(page(&[llp, transformer]).contains("What a longer context costs"));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub fn over_contexts(
     model: impl Into<String>,
     config: &RunConfig,
@@ -57,7 +71,7 @@ pub fn over_contexts(
 ) -> Result<ContextPlan> {
     let full = with_vocabulary(config)?;
     let train = TrainConfig { batch: 1, ..config.train.clone() };
-    let costs = contexts.iter().map(|&context| cost(&at_context(&full, context), &train, flops_per_second));
+    let costs = contexts.iter().map(|&context| cost(&full.at_context(context)?, &train, flops_per_second));
     Ok(ContextPlan {
         model: model.into(),
         layers: full.layers.clone(),
@@ -80,20 +94,6 @@ fn cost(model: &ModelConfig, train: &TrainConfig, flops_per_second: Option<f64>)
         state_bytes: properties.state_limit(4) as u64,
         seconds_per_token: flops_per_second.map(|speed| training_flops_per_token / speed),
     })
-}
-
-/// The same model at another context.
-fn at_context(model: &ModelConfig, context: usize) -> ModelConfig {
-    let latents = if model.latents < context { model.latents } else { context.div_ceil(2) };
-    let compressed = model.compressed.min((context - latents).max(1));
-    ModelConfig {
-        context,
-        latents,
-        compressed,
-        segment: model.segment.min(context),
-        own: model.own.at_context(context),
-        ..model.clone()
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! What a configuration costs, from its formulas alone: no weights are allocated and no text is read.
 //!
+//! - [`plan()`]: parameters, operations, memory and state of a run; its time, where a [`Speed`] is known ([`measure_speed`])
+//! - [`over_contexts`] and [`page()`]: how that grows with the context, as figures and as a page of charts
+//!
 //! Operations and bytes are those of the matrix products that our kernels execute, and tests count these. A
 //! multiply-accumulate is two operations. The backward pass of a linear map takes two products of the cost of its forward
 //! pass; that of attention takes five, where the forward pass took two (it computes the scores again). Attention meets
@@ -94,6 +97,21 @@ pub struct Plan {
 ///
 /// # Errors
 /// A usage fault where the configuration is wrong, or its tokenizer cannot be read (where the vocabulary is its own).
+///
+/// ```
+/// use percept_plan::{Speed, plan};
+/// use percept_train::{PrecisionChoice, resolve_preset};
+/// let config = resolve_preset("llp-small")?;
+/// // What it takes on a machine with 8 GiB that computes 200 GFLOP/s.
+/// let plan = plan(&config)?.against(8 << 30).at_speed(Speed::given(2e11, PrecisionChoice::F32));
+/// assert_eq!(plan.fits, Some(true));
+/// assert_eq!(plan.seconds_total.unwrap(), plan.seconds_per_step.unwrap() * plan.steps as f64);
+/// // At a million tokens of context, a token costs as much as now, and the state is no larger than it ever is.
+/// let [now, far] = &plan.lengths[..] else { panic!("two lengths") };
+/// assert!(far.state_bytes <= plan.state_bytes);
+/// assert!((far.flops_per_token / now.flops_per_token - 1.0).abs() < 0.1);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub fn plan(config: &RunConfig) -> Result<Plan> {
     let model = with_vocabulary(config)?;
     let properties = Properties::of(&model)?;
@@ -101,7 +119,7 @@ pub fn plan(config: &RunConfig) -> Result<Plan> {
     let train = &config.train;
     let (context, batch) = (model.context, train.batch);
     let tokens = (batch as u64).saturating_mul(context as u64);
-    let bytes = |cost: Cost| (cost.numbers as f64) * NUMBER as f64 / tokens as f64;
+    let bytes = |cost: Cost| (cost.elements as f64) * NUMBER as f64 / tokens as f64;
     Ok(Plan {
         layers: model.layers.clone(),
         parameters: properties.parameters(),

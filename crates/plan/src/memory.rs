@@ -24,6 +24,21 @@ pub enum Attention {
 }
 
 /// Bytes held at the peak of a training step.
+///
+/// ```
+/// use percept_plan::plan;
+/// use percept_train::{Recompute, resolve_preset};
+/// let mut config = resolve_preset("llp-small")?;
+/// config.train.recompute = Recompute::Nothing;
+/// let kept = plan(&config)?.memory;
+/// config.train.recompute = Recompute::Blocks;
+/// let computed_again = plan(&config)?.memory;
+/// // Weights, gradients and moments stay; activations shrink to a block and the inputs of the others.
+/// assert_eq!(kept.optimizer, 2 * kept.weights);
+/// assert_eq!(computed_again.optimizer, kept.optimizer);
+/// assert!(computed_again.activations < kept.activations / 2);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Memory {
     /// The model.

@@ -36,6 +36,19 @@ impl Speed {
 ///
 /// # Errors
 /// A wrong configuration, or a device or precision that is not there.
+///
+/// ```
+/// use percept_plan::{measure_speed, plan};
+/// # let mut config = percept_train::resolve_preset("llp-tiny")?;
+/// # config.model.layers = "llp(segment=8)".into();
+/// # (config.model.dim, config.model.depth, config.model.heads, config.model.context) = (16, 4, 2, 32);
+/// # config.train.device = "cpu".into();
+/// let speed = measure_speed(&config, 1)?;
+/// // Two of the four layers were enough, as all are alike.
+/// assert_eq!((speed.device.as_str(), speed.measured_layers), ("cpu", 2));
+/// assert!(plan(&config)?.at_speed(speed).seconds_total.unwrap() > 0.0);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub fn measure_speed(config: &RunConfig, steps: usize) -> Result<Speed> {
     let model_config = shallow(&super::with_vocabulary(config)?)?;
     let (device, name) = config.train.device.parse::<DeviceChoice>()?.open()?;
@@ -51,7 +64,7 @@ pub fn measure_speed(config: &RunConfig, steps: usize) -> Result<Speed> {
         let mode = Mode::Training { seed: config.train.seed, step };
         let recompute = config.train.recompute.into();
         let learned = in_precision(precision, || model.loss_and_gradients(&batch, mode, recompute, 1.0))?;
-        // Reading a number waits for devices that work behind the program's back.
+        // Reading an element waits for devices that work behind the program's back.
         if let Some(gradient) = learned.gradients.0.into_values().next() {
             let _ = gradient.into_data();
         }
@@ -72,7 +85,7 @@ pub fn measure_speed(config: &RunConfig, steps: usize) -> Result<Speed> {
 fn shallow(config: &ModelConfig) -> Result<ModelConfig> {
     let layers = config.layer_specs()?;
     let new =
-        |at: &usize| !layers[..*at].iter().any(|l| (l.kind, l.segment) == (layers[*at].kind, layers[*at].segment));
+        |at: &usize| !layers[..*at].iter().any(|l| (l.kind, &l.options) == (layers[*at].kind, &layers[*at].options));
     let depth = (0..layers.len()).rev().find(new).unwrap_or(0) + 1;
     Ok(ModelConfig { depth: depth.max(2).min(config.depth), ..config.clone() })
 }
@@ -93,7 +106,8 @@ mod tests {
     #[test]
     fn a_speed_is_measured() {
         let mut config = RunConfig::default();
-        config.model = ModelConfig { dim: 16, depth: 1, heads: 2, context: 16, segment: 4, ..config.model };
+        config.model =
+            ModelConfig { dim: 16, depth: 1, heads: 2, context: 16, ..config.model.with("segment", 4).unwrap() };
         config.train.device = "cpu".into();
         let speed = measure_speed(&config, 1).unwrap();
         assert!(speed.flops_per_second > 0.0 && speed.flops_per_second.is_finite());

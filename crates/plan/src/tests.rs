@@ -26,10 +26,7 @@ fn small(layers: &str) -> ModelConfig {
         depth: 3,
         heads: 4,
         context: 32,
-        segment: 8,
-        latents: 16,
-        compressed: 8,
-        ..ModelConfig::default()
+        ..ModelConfig::default().with("segment", 8).unwrap().with("latents", 16).unwrap().with("compressed", 8).unwrap()
     }
 }
 

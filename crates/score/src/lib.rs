@@ -3,6 +3,8 @@
 //! - [`score()`], [`Protocol`], [`Scorer`]: perplexities and bits per byte of a text
 //! - [`suites`]: what a model does with its context: loss by position, gain of context, recall, copying, needles
 //! - [`ngram`]: the baseline that a neural model has to beat, an interpolated Witten-Bell byte model
+//!
+//! Begin with the example of [`score()`]. Anything that predicts tokens can be scored: it implements [`Scorer`].
 
 pub mod ngram;
 mod scoring;

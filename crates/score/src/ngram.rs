@@ -125,6 +125,19 @@ impl NgramCounter {
 }
 
 /// An interpolated Witten-Bell byte model; see the [module](self) for its formula.
+///
+/// ```
+/// use percept_score::ngram::Ngram;
+/// let mut model = Ngram::fit(2, ["abracadabra"])?;
+/// // After `br` there was always an `a`.
+/// assert!(model.probability(b"br", b'a') > 0.75);
+/// // A byte that was never seen keeps a little.
+/// assert!(model.probability(b"br", b'z') > 0.0);
+/// // Cut to contexts of no byte, only frequencies are left: `a` is 5 of 11.
+/// model.truncate(0);
+/// assert!((model.probability(b"br", b'a') - 5.0 / 11.0).abs() < 0.15);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub struct Ngram {
     levels: Vec<Level>,
 }

@@ -5,6 +5,8 @@
 //! (accumulated gradients -> clipping -> AdamW), reports to an [`Observer`] and saves checkpoints;
 //! [`resume`] goes on exactly where a checkpoint stands; [`load_run`] hands out the result.
 //!
+//! Begin with the examples of [`Sources`], [`train`] and [`load_run`]. A run folder is read with [`RunFolder`], [`read_metrics`] and [`Overview`].
+//!
 //! The loop knows no kind of model: [`train_task`] trains whatever a [`Task`] says, among [`Ranks`] that share the work;
 //! [`LanguageTask`] is the one that [`train`] runs.
 //!
@@ -15,7 +17,6 @@ mod config;
 mod machine;
 mod run;
 mod sample;
-mod tensors;
 mod training;
 
 /// What [`DeviceChoice::open`] gives.
@@ -23,9 +24,9 @@ pub use burn::tensor::Device;
 pub use config::continuation::{Continuation, ScheduleChoice};
 pub use config::document::Document;
 pub use config::layering::Override;
+pub use config::learning_rate::{Decay, Schedule};
 pub use config::presets::{DEFAULT_PRESET, NO_PRESET, Preset, preset, presets};
 pub use config::resolve::{Sources, resolve, resolve_model, resolve_preset};
-pub use config::schedule::{Decay, Schedule};
 pub use config::{Recompute, RunConfig, SampleConfig, TrainConfig};
 pub use machine::device::{DeviceChoice, DeviceKind};
 pub use machine::memory::Memory;

@@ -2,12 +2,9 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use percept_model::layer::{
-    Carry, Facts, LayerContext, LayerState, NoOptions, Reach, StateTensor, Sublayer, with_residual,
-};
-use percept_model::layers::Norm;
+use percept_model::config::LayerSpec;
+use percept_model::layer::{Carry, Facts, LayerContext, LayerState, NoOptions, Reach, StateTensor, Sublayer};
 use percept_model::ops::{self, Pattern, Rotary, RotaryLayout, Visibility};
-use percept_model::schedule::LayerSpec;
 use percept_model::{ModelConfig, Rows};
 
 use super::*;
@@ -81,8 +78,39 @@ impl<const FAULT: u8> Attention<FAULT> {
     }
 }
 
-impl<const FAULT: u8> Attention<FAULT> {
-    fn mix(&self, x: Tensor<3>, state: Option<&mut LayerState>, context: &LayerContext) -> Tensor<3> {
+impl<const FAULT: u8> Sublayer for Attention<FAULT> {
+    type Options = NoOptions;
+
+    fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
+        let matrix = || Param::from_tensor(Tensor::zeros([config.dim, config.dim], device));
+        Self {
+            query: matrix(),
+            key: matrix(),
+            value: matrix(),
+            heads: config.heads,
+            segment: layer.options.llp.segment,
+        }
+    }
+
+    fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts {
+        let segment = layer.options.llp.segment;
+        let (kept, most) = (rows.len() - first_key(rows.len(), segment), 2 * segment);
+        let row = [config.heads, config.head_dim()];
+        Facts {
+            parameters: 3 * (config.dim * config.dim) as u64,
+            state: ["key", "value"].map(|name| StateTensor::rows(name, (kept, most), row)).into(),
+            reach: Reach::Patterns(vec![Pattern::SegmentPair { length: segment }]),
+            ..Facts::of(rows)
+        }
+    }
+
+    fn mix(
+        &self,
+        x: Tensor<3>,
+        state: Option<&mut LayerState>,
+        _carry: &mut Carry,
+        context: &LayerContext,
+    ) -> Tensor<3> {
         let (start, [batch, rows, dim]) = (context.rows.start, x.dims());
         let offset = match &state {
             Some(state) if FAULT == ROTARY_OFFSET => state.row_count("key"),
@@ -107,40 +135,15 @@ impl<const FAULT: u8> Attention<FAULT> {
     }
 }
 
-impl<const FAULT: u8> Sublayer for Attention<FAULT> {
-    type Options = NoOptions;
-
-    fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
-        let matrix = || Param::from_tensor(Tensor::zeros([config.dim, config.dim], device));
-        Self { query: matrix(), key: matrix(), value: matrix(), heads: config.heads, segment: layer.segment }
-    }
-
-    fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts {
-        let (kept, most) = (rows.len() - first_key(rows.len(), layer.segment), 2 * layer.segment);
-        let row = [config.heads, config.head_dim()];
-        Facts {
-            parameters: 3 * (config.dim * config.dim) as u64,
-            state: ["key", "value"].map(|name| StateTensor::rows(name, (kept, most), row)).into(),
-            reach: Reach::Patterns(vec![Pattern::SegmentPair { length: layer.segment }]),
-            ..Facts::of(rows)
-        }
-    }
-
-    fn forward(
-        &self,
-        x: Tensor<3>,
-        norm: &Norm,
-        state: Option<&mut LayerState>,
-        _carry: &mut Carry,
-        context: &LayerContext,
-    ) -> Tensor<3> {
-        with_residual(x, norm, |x| self.mix(x, state, context))
-    }
-}
-
 fn subject<const FAULT: u8>() -> MixerSubject<Attention<FAULT>> {
-    let config =
-        ModelConfig { vocab: 31, dim: 16, heads: 2, depth: 2, context: 24, segment: 6, ..ModelConfig::default() };
+    let config = ModelConfig {
+        vocab: 31,
+        dim: 16,
+        heads: 2,
+        depth: 2,
+        context: 24,
+        ..ModelConfig::default().with("segment", 6).unwrap()
+    };
     MixerSubject::new("own mixer", &config, 11).unwrap()
 }
 

@@ -5,14 +5,13 @@
 //! configuration (model, vocab, dim, heads, layers, sequence, latents, segments, compressed). Compared in f32, by the
 //! relative L2 distance per tensor.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use percept_fault::{Fault, IoContext, Result};
+use percept_model::tensor_file::{Metadata, TensorFile};
 use percept_model::weights::{self, paper};
 use percept_model::{Batch, Gradients, IGNORED, Learned, Mode, ModelConfig, Recompute, Trainable, parameters};
-use safetensors::SafeTensors;
 
 use super::Check;
 
@@ -89,7 +88,7 @@ fn compare(path: &Path, device: &Device) -> Result<[(f64, String); 3]> {
 
 struct Fixture<'a> {
     path: &'a Path,
-    tensors: SafeTensors<'a>,
+    tensors: TensorFile<'a>,
     config: ModelConfig,
 }
 
@@ -100,9 +99,8 @@ impl<'a> Fixture<'a> {
                 .because(error)
                 .hint("copy the fixture again")
         };
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
-        let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;
-        let config = config(path, header.metadata().as_ref().unwrap_or(&HashMap::new()))?;
+        let tensors = TensorFile::parse(bytes).map_err(damaged)?;
+        let config = config(path, tensors.metadata())?;
         Ok(Self { path, tensors, config })
     }
 
@@ -111,16 +109,14 @@ impl<'a> Fixture<'a> {
     }
 
     fn floats(&self, name: &str) -> Result<Vec<f32>> {
-        let view = self.tensors.tensor(name).map_err(|_| self.lacks(name))?;
-        Ok(view.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+        self.tensors.get(name).and_then(|stored| stored.f32s()).ok_or_else(|| self.lacks(name))
     }
 
     /// Tokens `[rows, columns]`, and the columns.
     fn tokens(&self, name: &str) -> Result<(usize, Vec<u32>)> {
-        let view = self.tensors.tensor(name).map_err(|_| self.lacks(name))?;
-        let &[_, columns] = view.shape() else { return Err(self.lacks(name)) };
-        let read = |bytes: &[u8; 8]| u32::try_from(i64::from_le_bytes(*bytes)).map_err(|_| self.lacks(name));
-        Ok((columns, view.data().as_chunks().0.iter().map(read).collect::<Result<_>>()?))
+        let stored = self.tensors.get(name).ok_or_else(|| self.lacks(name))?;
+        let &[_, columns] = stored.shape() else { return Err(self.lacks(name)) };
+        Ok((columns, stored.tokens().ok_or_else(|| self.lacks(name))?))
     }
 
     /// Targets stand under the last scored positions of each window.
@@ -140,7 +136,7 @@ impl<'a> Fixture<'a> {
     }
 
     fn gradient_distance(&self, path: &str, shape: &[usize], gradients: &Gradients) -> Result<f64> {
-        let (names, layout) = paper::names(path).ok_or_else(|| self.lacks(path))?;
+        let (names, layout) = paper::names(path, &self.config.layer_specs()?).ok_or_else(|| self.lacks(path))?;
         let theirs = names.iter().find_map(|name| self.floats(&format!("grad.{name}")).ok());
         let theirs = theirs.ok_or_else(|| self.lacks(&format!("grad.{}", names.join("` or `grad."))))?;
         let theirs = match (layout, shape) {
@@ -158,25 +154,28 @@ fn lacks(path: &Path, name: &str) -> Fault {
         .hint("docs/evaluation.md says what a fixture holds")
 }
 
-fn config(path: &Path, metadata: &HashMap<String, String>) -> Result<ModelConfig> {
+fn config(path: &Path, metadata: &Metadata) -> Result<ModelConfig> {
     let number = |key: &str| metadata.get(key).and_then(|value| value.parse::<usize>().ok());
     let required = |key: &str| number(key).ok_or_else(|| lacks(path, key));
     let context = required("sequence")?;
     let segments = number("segments").unwrap_or(1).max(1);
-    Ok(ModelConfig {
+    let config = ModelConfig {
         layers: metadata.get("model").ok_or_else(|| lacks(path, "model"))?.clone(),
         vocab: required("vocab")?,
         dim: required("dim")?,
         depth: required("layers")?,
         heads: required("heads")?,
         context,
-        segment: context / segments,
-        latents: number("latents").unwrap_or(context),
-        history_segments: segments,
-        compressed: number("compressed").unwrap_or(1),
         ..ModelConfig::default()
-    }
-    .with_paper_options())
+    };
+    let lengths = [
+        ("segment", context / segments),
+        ("latents", number("latents").unwrap_or(context)),
+        ("history_segments", segments),
+        ("compressed", number("compressed").unwrap_or(1)),
+    ];
+    let config = lengths.into_iter().try_fold(config, |config, (key, length)| config.with(key, length))?;
+    Ok(config.with_paper_options())
 }
 
 /// ||a - b|| / ||b||.

@@ -19,7 +19,7 @@
 //! [`parity`] adds the comparison with recorded outputs of a reference implementation.
 //!
 //! It works on anything that implements [`Subject`]: [`ModelSubject`] for a language model,
-//! [`MixerSubject`] for a mixer of the user's own.
+//! [`MixerSubject`] for a mixer of the user's own. Begin with the example of [`verify()`].
 
 mod checks;
 mod fixtures;
@@ -73,6 +73,15 @@ pub struct Check {
 }
 
 /// The outcome of all checks. Serialized, its keys are those of `percept verify --json`.
+///
+/// ```
+/// use percept_verify::{Check, Verdict};
+/// let check = |name, value| Check { name, passed: value <= 0.1, value: Some(value), limit: 0.1, detail: String::new() };
+/// let verdict = Verdict { model: "mine".into(), checks: vec![check("causality", 0.0)], passed: true };
+/// // A check of one's own counts like the others.
+/// let verdict = verdict.with([check("my-tokens-are-balanced", 0.3)]);
+/// assert_eq!((verdict.passed, verdict.failures()), (false, vec!["my-tokens-are-balanced"]));
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verdict {
     /// The model.
@@ -104,6 +113,20 @@ impl Verdict {
 ///
 /// # Errors
 /// Whatever running the model meets; a check that does not hold is no error.
+///
+/// ```
+/// use percept_model::ModelConfig;
+/// use percept_verify::{Effort, ModelSubject, reduced, verify};
+/// # let config = ModelConfig { vocab: 257, depth: 1, ..Default::default() };
+/// // A small model of the same structure: what it promises, the large one promises.
+/// let config = reduced(&config)?;
+/// let subject = ModelSubject::random("llp", &config, 1, &Default::default())?;
+/// let mut names = Vec::new();
+/// let verdict = verify(&subject, Effort::SAMPLED, &mut |check| names.push(check.name))?;
+/// assert!(verdict.passed && verdict.failures().is_empty(), "{verdict:#?}");
+/// assert!(names.contains(&"causality") && names.contains(&"state-round-trip"));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub fn verify(subject: &dyn Subject, effort: Effort, progress: &mut dyn FnMut(&Check)) -> Result<Verdict> {
     let mut all = Vec::new();
     for run in checks::ALL {

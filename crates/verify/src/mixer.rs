@@ -6,10 +6,10 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use percept_fault::{Fault, Result};
+use percept_model::config::LayerSpec;
 use percept_model::config::NormKind;
 use percept_model::layer::{Carry, Direction, Facts, LayerContext, LayerState, Sublayer, Windowing};
 use percept_model::layers::Norm;
-use percept_model::schedule::LayerSpec;
 use percept_model::{Mode, ModelConfig, Rows, ops};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,48 @@ use super::{Row, Subject, SubjectStream};
 
 /// L layers of one mixer, with its norm and residual, in f64, with random weights. The mixer must score every row
 /// (no history) and may have windows of any length.
+///
+/// ```
+/// # use burn::module::{Module, Param};
+/// # use burn::tensor::{Device, Tensor};
+/// # use percept_model::layer::{Carry, Facts, LayerContext, LayerState, NoOptions, Reach, StateTensor, Sublayer};
+/// # use percept_model::schedule::LayerSpec;
+/// # use percept_model::{ModelConfig, Rows};
+/// use percept_verify::{Effort, MixerSubject, verify};
+///
+/// /// y_t = scale * x_(t - 1): the example of `Sublayer`, which here forgets to leave its last row behind.
+/// #[derive(Module, Debug)]
+/// struct Forgetful {
+///     scale: Param<Tensor<1>>,
+/// }
+/// # impl Sublayer for Forgetful {
+/// #     type Options = NoOptions;
+/// #     fn new(config: &ModelConfig, _layer: &LayerSpec, device: &Device) -> Self {
+/// #         Self { scale: Param::from_tensor(Tensor::ones([config.dim], (device, burn::tensor::DType::F64))) }
+/// #     }
+/// #     fn facts(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Facts {
+/// #         Facts {
+/// #             parameters: config.dim as u64,
+/// #             state: vec![StateTensor::rows("row", (rows.len().min(1), 1), [config.dim])],
+/// #             reach: Reach::Last(2),
+/// #             ..Facts::of(rows)
+/// #         }
+/// #     }
+/// #     fn mix(&self, x: Tensor<3>, _: Option<&mut LayerState>, _: &mut Carry, _: &LayerContext) -> Tensor<3> {
+/// #         let [batch, rows, dim] = x.dims();
+/// #         let before = Tensor::zeros([batch, 1, dim], (&x.device(), x.dtype()));
+/// #         Tensor::cat(vec![before, x], 1).narrow(1, 0, rows) * self.scale.val().unsqueeze()
+/// #     }
+/// # }
+///
+/// let config = ModelConfig { vocab: 31, dim: 16, heads: 2, depth: 2, context: 24, ..ModelConfig::default() };
+/// let subject = MixerSubject::<Forgetful>::new("forgetful", &config, 1)?;
+/// let failures = verify(&subject, Effort::SAMPLED, &mut |_| ())?.failures();
+/// assert!(failures.contains(&"forward-extend") && failures.contains(&"state-bytes"), "{failures:?}");
+/// // Whole windows are right: what comes later changes nothing before.
+/// assert!(!failures.contains(&"causality"), "{failures:?}");
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub struct MixerSubject<M> {
     name: String,
     config: ModelConfig,
@@ -58,7 +100,7 @@ impl ModuleMapper for Randomise {
 }
 
 impl<M: Sublayer + Module> MixerSubject<M> {
-    /// A stack of `config.depth` layers. The schedule of the configuration only gives the segment lengths.
+    /// A stack of `config.depth` layers. The schedule of the configuration only gives the options of the layers.
     ///
     /// # Errors
     /// A configuration that the mixer refuses, or a mixer with a history.
@@ -130,7 +172,7 @@ impl<M: Sublayer + Module> Subject for MixerSubject<M> {
     }
 
     fn borders(&self, length: usize) -> Vec<usize> {
-        let segments = self.layers.iter().map(|(layer, _)| layer.segment.max(1));
+        let segments = self.layers.iter().filter_map(|(layer, _)| layer.segment());
         segments.flat_map(|segment| (segment..length).step_by(segment)).collect()
     }
 
@@ -189,7 +231,7 @@ struct MixerStream<'a, M> {
     position: usize,
 }
 
-/// Tensors of one layer's state, with their shapes; numbers as their bits, so that none is rounded.
+/// Tensors of one layer's state, with their shapes; elements as their bits, so that none is rounded.
 type SavedState = BTreeMap<String, (Vec<usize>, Vec<u64>)>;
 
 /// A stream as JSON.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Device, Tensor};
 use percept_fault::{Fault, Result};
+use percept_model::config::LayerSpec;
 use percept_model::properties::Properties;
 use percept_model::session::WindowSchedule;
 use percept_model::{
@@ -102,7 +103,7 @@ impl ModelSubject {
 /// The context; where every layer is local and nothing depends on it, three segments, after which all repeats.
 fn window(model: &LanguageModel, windows: Option<&WindowSchedule>) -> usize {
     let (config, layers) = (model.config(), model.layers());
-    let longest = layers.iter().map(|layer| layer.segment).max().unwrap_or(config.context);
+    let longest = layers.iter().filter_map(LayerSpec::segment).max().unwrap_or(config.context);
     match windows.is_none() && layers.iter().all(|layer| is_bounded(config, layer)) {
         true => config.context.min(3 * longest),
         false => config.context,
@@ -127,12 +128,13 @@ impl Subject for ModelSubject {
     }
 
     fn borders(&self, length: usize) -> Vec<usize> {
-        let (context, latents) = (self.config().context, self.config().latents);
+        let context = self.config().context;
         let mut borders: Vec<usize> = vec![context];
-        for layer in self.properties.layers() {
-            borders.extend((1..).map(|segment| segment * layer.segment).take_while(|&at| at < length));
+        for segment in self.properties.layers().iter().filter_map(LayerSpec::segment) {
+            borders.extend((1..).map(|index| index * segment).take_while(|&at| at < length));
         }
         if let Some(windows) = self.windows {
+            let latents = windows.latents;
             borders.extend([latents, context.saturating_sub(latents), length.saturating_sub(latents)]);
             borders.extend((1..length).filter(|&tokens| windows.window(tokens) != windows.window(tokens + 1)));
         }

@@ -2,11 +2,8 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use percept_model::layer::{
-    Carry, Facts, LayerContext, LayerState, NoOptions, Reach, StateTensor, Sublayer, with_residual,
-};
-use percept_model::layers::Norm;
-use percept_model::schedule::LayerSpec;
+use percept_model::config::LayerSpec;
+use percept_model::layer::{Carry, Facts, LayerContext, LayerState, NoOptions, Reach, StateTensor, Sublayer};
 use percept_model::{ModelConfig, Rows};
 
 use super::*;
@@ -22,24 +19,6 @@ const SHORT_REACH: u8 = 2;
 #[derive(Module, Debug)]
 struct LeakySum<const FAULT: u8> {
     weight: Param<Tensor<2>>,
-}
-
-impl<const FAULT: u8> LeakySum<FAULT> {
-    fn mix(&self, x: Tensor<3>, state: Option<&mut LayerState>) -> Tensor<3> {
-        let x = x.matmul(self.weight.val().unsqueeze());
-        let [batch, rows, dim] = x.dims();
-        let kept = state.as_ref().and_then(|state| state.get::<2>("sum")).filter(|_| FAULT != FORGETFUL);
-        let mut sum = kept.unwrap_or_else(|| Tensor::zeros([batch, dim], (&x.device(), x.dtype())));
-        let mut outputs = Vec::with_capacity(rows);
-        for row in 0..rows {
-            sum = sum * 0.9 + x.clone().narrow(1, row, 1).reshape([batch, dim]);
-            outputs.push(sum.clone().reshape([batch, 1, dim]));
-        }
-        if let Some(state) = state {
-            state.set("sum", sum);
-        }
-        Tensor::cat(outputs, 1)
-    }
 }
 
 impl<const FAULT: u8> Sublayer for LeakySum<FAULT> {
@@ -58,21 +37,38 @@ impl<const FAULT: u8> Sublayer for LeakySum<FAULT> {
         }
     }
 
-    fn forward(
+    fn mix(
         &self,
         x: Tensor<3>,
-        norm: &Norm,
         state: Option<&mut LayerState>,
         _carry: &mut Carry,
         _context: &LayerContext,
     ) -> Tensor<3> {
-        with_residual(x, norm, |x| self.mix(x, state))
+        let x = x.matmul(self.weight.val().unsqueeze());
+        let [batch, rows, dim] = x.dims();
+        let kept = state.as_ref().and_then(|state| state.get::<2>("sum")).filter(|_| FAULT != FORGETFUL);
+        let mut sum = kept.unwrap_or_else(|| Tensor::zeros([batch, dim], (&x.device(), x.dtype())));
+        let mut outputs = Vec::with_capacity(rows);
+        for row in 0..rows {
+            sum = sum * 0.9 + x.clone().narrow(1, row, 1).reshape([batch, dim]);
+            outputs.push(sum.clone().reshape([batch, 1, dim]));
+        }
+        if let Some(state) = state {
+            state.set("sum", sum);
+        }
+        Tensor::cat(outputs, 1)
     }
 }
 
 fn failures<const FAULT: u8>() -> Vec<&'static str> {
-    let config =
-        ModelConfig { vocab: 31, dim: 16, heads: 2, depth: 2, context: 24, segment: 6, ..ModelConfig::default() };
+    let config = ModelConfig {
+        vocab: 31,
+        dim: 16,
+        heads: 2,
+        depth: 2,
+        context: 24,
+        ..ModelConfig::default().with("segment", 6).unwrap()
+    };
     let subject = MixerSubject::<LeakySum<FAULT>>::new("leaky sum", &config, 11).unwrap();
     verify(&subject, Effort::THOROUGH, &mut |_| ()).unwrap().failures()
 }

@@ -37,7 +37,7 @@ fn the_paper_presets_and_hybrids_keep_their_promises() {
 
 #[test]
 fn a_model_is_checked_as_it_is() {
-    let config = ModelConfig { dim: 16, heads: 2, depth: 4, context: 24, segment: 8, ..config("llp") };
+    let config = ModelConfig { dim: 16, heads: 2, depth: 4, context: 24, ..config("llp").with("segment", 8).unwrap() };
     let subject = ModelSubject::random("as it is", &config, 1, &Device::flex()).unwrap();
     let mut seen = Vec::new();
     let report = verify(&subject, Effort::SAMPLED, &mut |check| seen.push(check.name)).unwrap();

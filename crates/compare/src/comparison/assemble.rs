@@ -26,7 +26,7 @@ use percept_score::ngram::Ngram;
 const ORDER: usize = 2;
 /// A length at which the state is told.
 const LONG: usize = 1_000_000;
-/// Bytes of a number in a state.
+/// Bytes of an element of a state.
 const NUMBER: usize = 4;
 
 /// The baseline, fitted once.

@@ -14,6 +14,20 @@ const WIDTH_STEP: usize = 8;
 ///
 /// # Errors
 /// A usage fault where no width comes within [`TOLERANCE`].
+///
+/// ```
+/// use percept_compare::{TOLERANCE, matched};
+/// use percept_model::{ModelConfig, properties::Properties};
+/// let llp = ModelConfig { vocab: 257, dim: 64, ..Default::default() };
+/// let narrow = ModelConfig { layers: "transformer".into(), dim: 48, ..llp.clone() };
+/// let target = Properties::of(&llp)?.parameters();
+/// // A wider feed-forward sublayer makes up for fewer channels.
+/// let as_large = matched(&narrow, target)?;
+/// assert!(as_large.feed_forward_dim > llp.hidden_dim());
+/// let off = Properties::of(&as_large)?.parameters() as f64 / target as f64 - 1.0;
+/// assert!(off.abs() <= TOLERANCE);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub fn matched(config: &ModelConfig, target: u64) -> Result<ModelConfig> {
     let with = |width: usize| ModelConfig { feed_forward_dim: width, ..config.clone() };
     let off = |width: usize| -> Result<f64> {
@@ -51,13 +65,12 @@ mod tests {
             depth: 3,
             heads: 4,
             context: 256,
-            segment: 32,
-            ..small()
+            ..small().with("segment", 32).unwrap()
         }
     }
 
     fn small() -> ModelConfig {
-        ModelConfig { latents: 128, compressed: 64, ..ModelConfig::default() }
+        ModelConfig { ..ModelConfig::default().with("latents", 128).unwrap().with("compressed", 64).unwrap() }
     }
 
     fn parameters(config: &ModelConfig) -> u64 {

@@ -13,6 +13,33 @@ use super::result::Budget;
 const MOST_POINTS: usize = 100;
 
 /// What to compare, and how.
+///
+/// ```
+/// use percept_compare::Spec;
+/// # let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("books.toml");
+/// std::fs::write(&path, r#"
+/// models = ["llp", "transformer"]
+/// budget = "20m"
+/// seeds = [1, 2]
+/// base.data.sources = ["books"]
+///
+/// [[model]]
+/// name = "mix"
+/// preset = "llp*5, transformer"
+/// set.model.segment = 64
+/// "#).unwrap();
+/// let spec = Spec::read(&path)?;
+/// spec.validate()?;
+/// assert_eq!((spec.name.as_str(), spec.models.len(), spec.models[2].what.as_str()), ("books", 3, "llp*5, transformer"));
+///
+/// // A mistake is named with its line.
+/// std::fs::write(&path, "models = [\"llp\"]\nbugdet = \"20m\"\n").unwrap();
+/// let fault = Spec::read(&path).unwrap_err();
+/// assert!(fault.to_string().contains("books.toml:2"), "{fault}");
+/// assert_eq!(fault.hint_text(), Some("did you mean `budget`?"));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Spec {
     /// What the comparison is called.
@@ -63,6 +90,13 @@ impl ModelSpec {
     }
 }
 
+/// The model of this name with nothing changed, named in a program.
+impl From<&str> for ModelSpec {
+    fn from(name: &str) -> Self {
+        Self::named(name, "")
+    }
+}
+
 /// More seeds for the best models.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -85,6 +119,12 @@ pub enum Parameters {
 }
 
 /// A search of the learning rate: a geometric grid around the configured one, the same effort for every model.
+///
+/// ```
+/// use percept_compare::Sweep;
+/// let sweep = Sweep { lr: 3, factor: 2.0, ..Sweep::default() };
+/// assert_eq!(sweep.factors(), [0.5, 1.0, 2.0]);
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sweep {
@@ -235,7 +275,7 @@ impl Spec {
             models.push(ModelSpec {
                 name: table.name.clone(),
                 what: table.preset.clone().unwrap_or_else(|| table.name.clone()),
-                set: document.overrides(&format!("model[{index}].set"), &table.set),
+                set: document.overrides(&format!("model[{index}].set"), &table.set)?,
                 place: document.place(&format!("model[{index}].name")),
             });
         }
@@ -244,7 +284,7 @@ impl Spec {
             name: file.name.clone().or(stem).unwrap_or_else(|| "comparison".to_owned()),
             models,
             size: file.size.clone(),
-            base: document.overrides("base", &file.base),
+            base: document.overrides("base", &file.base)?,
             budget,
             seeds: file.seeds.clone(),
             finalists: file.finalists.clone(),

@@ -125,9 +125,7 @@ mod tests {
                 depth: 1,
                 heads: 2,
                 context: 64,
-                segment: 16,
-                latents: 16,
-                ..config.model
+                ..config.model.with("segment", 16).unwrap().with("latents", 16).unwrap()
             };
             let plan = plan(&config).unwrap();
             let trained = if layers == "llp" { 64 } else { 16 };

@@ -241,7 +241,7 @@ mod tests {
         let others = [
             of(&|config| config.train.seed = 2),
             of(&|config| config.train.learning_rate *= 2.0),
-            of(&|config| config.model.segment = 64),
+            of(&|config| config.model.mixers.llp.segment = 64),
             of(&|config| config.data.packing = percept_data::Packing::Concatenate),
             fingerprint(&base, "other text", &budget).unwrap(),
             fingerprint(&base, "text", &Budget { amount: 2e6, ..budget }).unwrap(),

@@ -35,6 +35,35 @@ pub(crate) fn full() -> Report {
     }
 }
 
+fn environment() -> EnvironmentInfo {
+    EnvironmentInfo {
+        version: "0.1.0".into(),
+        commit: Some("017ea8b".into()),
+        system: "linux x86_64".into(),
+        cpu: Some("AMD EPYC 9R14".into()),
+        threads: 2,
+        device: "cpu".into(),
+        precision: "f32".into(),
+    }
+}
+
+fn baselines() -> Vec<Baseline> {
+    vec![
+        Baseline {
+            name: "order-2 bytes".into(),
+            order: 2,
+            validation_bits_per_byte: Some(2.871),
+            test_bits_per_byte: Some(2.905),
+        },
+        Baseline {
+            name: "order-5 bytes".into(),
+            order: 5,
+            validation_bits_per_byte: Some(1.978),
+            test_bits_per_byte: Some(1.990),
+        },
+    ]
+}
+
 pub(crate) fn comparison() -> Comparison {
     let models: Vec<ModelResult> = RECIPES.iter().enumerate().map(|(index, recipe)| model(index, recipe)).collect();
     let reading = |axis, at: f64, better: [usize; 8]| Reading {
@@ -73,30 +102,9 @@ pub(crate) fn comparison() -> Comparison {
         },
         budget: Budget { kind: Axis::Tokens, amount: BUDGET },
         fairness: fairness(),
-        environment: EnvironmentInfo {
-            version: "0.1.0".into(),
-            commit: Some("017ea8b".into()),
-            system: "linux x86_64".into(),
-            cpu: Some("AMD EPYC 9R14".into()),
-            threads: 2,
-            device: "cpu".into(),
-            precision: "f32".into(),
-        },
+        environment: environment(),
         timing: Some(timing()),
-        baselines: vec![
-            Baseline {
-                name: "order-2 bytes".into(),
-                order: 2,
-                validation_bits_per_byte: Some(2.871),
-                test_bits_per_byte: Some(2.905),
-            },
-            Baseline {
-                name: "order-5 bytes".into(),
-                order: 5,
-                validation_bits_per_byte: Some(1.978),
-                test_bits_per_byte: Some(1.990),
-            },
-        ],
+        baselines: baselines(),
         models,
         readings: vec![
             reading(Axis::Tokens, 5.02e6, [0, 1, 2, 3, 4, 5, 6, 7]),

@@ -97,6 +97,17 @@ impl DataConfig {
     ///
     /// # Errors
     /// A usage fault that names the key: no source, bad shares, weights on some sources only, a weight that is not positive.
+    ///
+    /// ```
+    /// use percept_data::{DataConfig, SourceConfig};
+    /// let mut config = DataConfig::from_paths(["books", "letters"]);
+    /// config.validate()?;
+    /// // A weight is a share of the training windows: all sources have one, or none.
+    /// config.sources[0] = SourceConfig { weight: Some(3.0), ..SourceConfig::new("books") };
+    /// let fault = config.validate().unwrap_err();
+    /// assert_eq!(fault.to_string(), "data.sources: 1 of 2 sources have a weight");
+    /// # Ok::<(), percept_fault::Fault>(())
+    /// ```
     pub fn validate(&self) -> Result<()> {
         if self.sources.is_empty() {
             return Err(Fault::usage("no text given: data.sources is empty")
@@ -182,6 +193,21 @@ impl SplitConfig {
 }
 
 /// How a file is read, once it is decompressed.
+///
+/// ```
+/// use percept_data::{Corpus, DataConfig, Format, SourceConfig, Tokenizer};
+/// # let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("chat.log");
+/// std::fs::write(&path, "{\"text\": \"hello\"}\n{\"text\": \"good bye\"}\n").unwrap();
+/// // By its name it would be one document.
+/// let records = SourceConfig { format: Format::Jsonl, ..SourceConfig::new(path.display().to_string()) };
+/// let config = DataConfig { sources: vec![records], cache: Some(folder.path().join("cache")), ..Default::default() };
+/// let corpus = Corpus::open(&config, &Tokenizer::bytes(), &mut |_| {})?;
+/// assert_eq!(corpus.documents(), 2);
+/// // Messages name the line of a record.
+/// assert!(corpus.document(1).name.ends_with("chat.log:2"));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
@@ -209,6 +235,26 @@ impl Format {
 }
 
 /// Whether a training window keeps to one document.
+///
+/// ```
+/// use std::sync::Arc;
+/// use percept_data::{Corpus, DataConfig, IGNORED, Packing, Part, Share, Tokenizer, WindowOptions, Windows};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("haiku.jsonl");
+/// # std::fs::write(&path, "{\"text\": \"ab\"}\n".repeat(30)).unwrap();
+/// # let cache = Some(folder.path().join("cache"));
+/// # let config = DataConfig { cache, ..DataConfig::from_paths([path.display().to_string()]) };
+/// // 30 documents of two bytes, in windows of six tokens.
+/// let corpus = Arc::new(Corpus::open(&config, &Tokenizer::bytes(), &mut |_| {})?);
+/// let targets = |packing| -> percept_fault::Result<usize> {
+///     let options = WindowOptions { window: 6, batch: 1, seed: 1, packing, share: Share::default() };
+///     let batch = Windows::new(&[Part::whole("haiku", corpus.clone())], options)?.next_batch()?;
+///     Ok(batch.targets.iter().filter(|&&target| target != IGNORED).count())
+/// };
+/// // The rest of the window is padding, or more documents; the document token between them is no target.
+/// assert_eq!((targets(Packing::Document)?, targets(Packing::Concatenate)?), (2, 4));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Packing {
@@ -220,6 +266,22 @@ pub enum Packing {
 }
 
 /// What a document that cannot be used does.
+///
+/// ```
+/// use percept_data::{Corpus, DataConfig, OnError, Tokenizer};
+/// # let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("notes.jsonl");
+/// std::fs::write(&path, "{\"text\": \"fine\"}\n{\"txt\": \"no such key\"}\n").unwrap();
+/// let mut config = DataConfig::from_paths([path.display().to_string()]);
+/// config.cache = Some(folder.path().join("cache"));
+/// let stopped = Corpus::open(&config, &Tokenizer::bytes(), &mut |_| {}).unwrap_err();
+/// assert!(stopped.to_string().contains("notes.jsonl:2"), "{stopped}");
+///
+/// config.on_error = OnError::Skip;
+/// let corpus = Corpus::open(&config, &Tokenizer::bytes(), &mut |_| {})?;
+/// assert_eq!((corpus.documents(), corpus.statistics().skipped_documents()), (1, 1));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnError {

@@ -11,6 +11,21 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::Format;
 
 /// One source of text. In TOML either a string (the path) or a table.
+///
+/// ```
+/// use percept_data::{DataConfig, SourceConfig};
+/// let config = DataConfig {
+///     sources: vec![
+///         "books".into(),
+///         SourceConfig { name: Some("letters".into()), text_key: Some("body".into()), ..SourceConfig::new("mail.jsonl") },
+///     ],
+///     ..DataConfig::default()
+/// };
+/// // In TOML, the one with nothing but a path is that path.
+/// let text = toml::to_string(&config).unwrap();
+/// assert!(text.contains(r#"sources = ["books", { path = "mail.jsonl", name = "letters", text_key = "body" }]"#), "{text}");
+/// assert_eq!(config.sources[1].label(), "letters");
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SourceConfig {
     /// A file, a folder, `-` for standard input, or `synthetic:NAME?option=value&...`.

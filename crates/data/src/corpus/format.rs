@@ -33,7 +33,7 @@ const CHUNK: usize = 1 << 20;
 /// Checksums of the tokens that are checked when a cache is opened; smaller caches are checked whole.
 const CHECKED: usize = 512;
 
-/// What a document record holds, as 64-bit numbers in this order.
+/// What a document record holds, as 64-bit integers in this order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Record {
     /// Where its tokens end; they start where those of the document before end.

@@ -273,6 +273,21 @@ pub struct Document<'a> {
 }
 
 /// Tokens of a document, in the mapped cache. The document token is not among them.
+///
+/// ```
+/// # use percept_data::{Corpus, DataConfig, Tokenizer};
+/// # let cache = tempfile::tempdir().unwrap();
+/// # let config = DataConfig {
+/// #     cache: Some(cache.path().into()),
+/// #     ..DataConfig::from_paths(["synthetic:copy?length=4&documents=10"])
+/// # };
+/// # let corpus = Corpus::open(&config, &Tokenizer::bytes(), &mut |_| {})?;
+/// // A document such as `abca|abca`: what is to be copied is context only.
+/// let tokens = corpus.document(0).tokens;
+/// assert_eq!((tokens.len(), tokens.scored_from(), tokens.targets()), (9, 5, 4));
+/// assert_eq!(tokens.range(0..4), tokens.range(5..9));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct DocumentTokens<'a> {
     tokens: Slice<'a>,

@@ -46,6 +46,30 @@ impl Split {
 /// Validation and test text is what the configuration names; else the `valid` and `test` parts of sources that come split; else
 /// a seeded choice of whole documents that comes near the shares of bytes. Where none does, and where there are fewer than five
 /// documents, the large ones are cut: the first part is for training, the next for validation, the last for the test.
+///
+/// ```
+/// use percept_data::{DataConfig, Dataset, Split};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let (texts, cache) = (folder.path().join("texts"), folder.path().join("cache"));
+/// # std::fs::create_dir(&texts).unwrap();
+/// # for chapter in 0..20 {
+/// #     std::fs::write(texts.join(format!("{chapter}.txt")), "It was a dark and stormy night.\n".repeat(9)).unwrap();
+/// # }
+/// // A folder with 20 chapters; a tenth of the text is held out for each of validation and test.
+/// let mut config = DataConfig::from_paths([texts.display().to_string()]);
+/// config.split.validation = 0.1;
+/// config.split.test = 0.1;
+/// config.cache = Some(cache);
+/// let dataset = Dataset::open(&config, None, &mut |_| {})?;
+/// let documents = [Split::Train, Split::Validation, Split::Test].map(|split| dataset.size(split).documents);
+/// assert_eq!(documents, [16, 2, 2]);
+///
+/// // What is held out is read as whole documents.
+/// let document = dataset.evaluation(Split::Test).next().unwrap();
+/// assert!(document.name.ends_with(".txt"));
+/// assert_eq!((document.tokens.len(), document.words), (288, 63));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug)]
 pub struct Dataset {
     config: DataConfig,

@@ -90,6 +90,24 @@ impl Marked {
 ///
 /// # Errors
 /// An environment fault where the folder cannot be written.
+///
+/// ```
+/// use percept_data::{Corpus, DataConfig, Made, Tokenizer, mark_folder};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let texts = folder.path().join("texts");
+/// # std::fs::create_dir(&texts).unwrap();
+/// std::fs::write(texts.join("book.txt"), "Call me Ishmael.").unwrap();
+/// // A program writes its results into the folder of the texts ...
+/// mark_folder(&texts.join("results"), Made::Run)?;
+/// std::fs::write(texts.join("results/log.txt"), "step 1").unwrap();
+///
+/// // ... and what it wrote is no text.
+/// # let cache = Some(folder.path().join("cache"));
+/// let config = DataConfig { cache, ..DataConfig::from_paths([texts.display().to_string()]) };
+/// let corpus = Corpus::open(&config, &Tokenizer::bytes(), &mut |_| {})?;
+/// assert_eq!((corpus.documents(), corpus.passed_over().percept.count), (1, 1));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub fn mark_folder(folder: &Path, made: Made) -> Result<Marked> {
     let is_new = !folder.exists();
     fs::create_dir_all(folder).at("make", folder)?;
@@ -176,6 +194,17 @@ pub fn holds_others(folder: &Path) -> bool {
 ///
 /// # Errors
 /// A usage fault that names it.
+///
+/// ```
+/// use percept_data::{DataConfig, check_apart};
+/// # let folder = tempfile::tempdir().unwrap();
+/// let texts = folder.path();
+/// let config = DataConfig::from_paths([texts.display().to_string()]);
+/// assert!(check_apart(texts, &config).unwrap_err().is_usage());
+/// // A folder inside is none of the texts once it is marked.
+/// check_apart(&texts.join("runs"), &config)?;
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub fn check_apart(folder: &Path, config: &DataConfig) -> Result<()> {
     let Ok(own) = Identity::at(folder) else { return Ok(()) };
     let mut sources = [&config.sources, &config.validation, &config.test].into_iter().flatten();

@@ -20,6 +20,20 @@ const SEPARATOR: u8 = b'|';
 const FILLER: u8 = b'.';
 
 /// A task, and its size.
+///
+/// ```
+/// use percept_data::Task;
+/// let task = Task::Recall { pairs: 3, values: 4, gap: 5 };
+/// let exercise = task.exercise(1, 0);
+/// assert_eq!(exercise.text.len(), task.size());
+/// // Each answer repeats the value that stood behind its key.
+/// for answer in &exercise.answers {
+///     assert_eq!(exercise.text[answer.at], exercise.text[answer.source]);
+///     assert!(answer.at >= exercise.scored_from && answer.distance() > 5);
+/// }
+/// // Who guesses is right once in four.
+/// assert_eq!(task.candidates().len(), 4);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
     /// Repeat `length` symbols, drawn from `symbols` different ones (at most 62).

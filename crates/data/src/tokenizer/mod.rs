@@ -102,6 +102,22 @@ impl Tokenizer {
     ///
     /// # Errors
     /// A usage fault where `vocab` is below 257, or no text was given.
+    ///
+    /// ```
+    /// use percept_data::Tokenizer;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let path = folder.path().join("tokenizer.json");
+    /// let trained = Tokenizer::train_bpe(["the cat and the hat, the rat and the bat"].into_iter(), 270)?;
+    /// trained.save(&path)?;
+    ///
+    /// let tokenizer = Tokenizer::from_file(&path)?;
+    /// assert_eq!(tokenizer.fingerprint(), trained.fingerprint());
+    /// // Fewer tokens than bytes, and nothing is lost.
+    /// let tokens = tokenizer.encode("the mad hatter".as_bytes())?;
+    /// assert!(tokens.len() < 14);
+    /// assert_eq!(tokenizer.decode(&tokens), b"the mad hatter");
+    /// # Ok::<(), percept_fault::Fault>(())
+    /// ```
     pub fn train_bpe<T>(texts: impl Iterator<Item = T> + Send, vocab: usize) -> Result<Self>
     where
         T: AsRef<str> + Send,

@@ -1,7 +1,7 @@
 //! Training batches: windows of text, drawn without replacement in a seeded order that resumes exactly.
 //!
 //! An epoch of a part of the text is cut into windows ([`Packing`] says how), and a keyed permutation puts them in order,
-//! so the state of the sampler is a few numbers. Every token is a target exactly once per epoch; the document token, padding and
+//! so the state of the sampler is a few integers. Every token is a target exactly once per epoch; the document token, padding and
 //! tokens that belong to another window are marked with [`IGNORED`]. See `docs/data.md` for the rules.
 
 mod grid;
@@ -26,6 +26,23 @@ const SHUFFLE_KEY: u64 = 0x7368_7566;
 /// The share of one process in data-parallel training: of the rows of a step, `rank` reads those from
 /// `rank * batch` to `(rank + 1) * batch`, so that `world` processes together read what one process with `world` times
 /// the batch reads.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use percept_data::{Corpus, DataConfig, Packing, Part, Share, Tokenizer, WindowOptions, Windows};
+/// # let cache = tempfile::tempdir().unwrap();
+/// # let config = DataConfig { cache: Some(cache.path().into()), ..DataConfig::from_paths(["synthetic:copy?length=8"]) };
+/// # let corpus = Corpus::open(&config, &Tokenizer::bytes(), &mut |_| {})?;
+/// # let parts = [Part::whole("copy", Arc::new(corpus))];
+/// let read = |batch, share| {
+///     let options = WindowOptions { window: 20, batch, seed: 1, packing: Packing::Document, share };
+///     Windows::new(&parts, options)?.next_batch()
+/// };
+/// let alone = read(4, Share::default())?;
+/// let ranks = [read(2, Share { rank: 0, world: 2 })?, read(2, Share { rank: 1, world: 2 })?];
+/// assert_eq!([&ranks[0].tokens[..], &ranks[1].tokens].concat(), alone.tokens);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
     /// Which process, from 0.
@@ -55,7 +72,26 @@ pub struct WindowOptions {
     pub share: Share,
 }
 
-/// A batch of plain numbers.
+/// A batch of windows, in plain memory.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use percept_data::{Corpus, DataConfig, IGNORED, Packing, Part, Share, Tokenizer, WindowOptions, Windows};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("hi.txt");
+/// # std::fs::write(&path, "hi!").unwrap();
+/// # let cache = Some(folder.path().join("cache"));
+/// # let config = DataConfig { cache, ..DataConfig::from_paths([path.display().to_string()]) };
+/// # let corpus = Corpus::open(&config, &Tokenizer::bytes(), &mut |_| {})?;
+/// # let parts = [Part::whole("hi", Arc::new(corpus))];
+/// # let options = WindowOptions { window: 5, batch: 1, seed: 1, packing: Packing::Document, share: Share::default() };
+/// // A window of five tokens over the text `hi!`: the document token predicts the first byte, the rest is padding.
+/// let batch = Windows::new(&parts, options)?.next_batch()?;
+/// let [h, i, mark] = [b'h', b'i', b'!'].map(u32::from);
+/// assert_eq!(batch.tokens, [256, h, i, 256, 256]);
+/// assert_eq!(batch.targets, [h, i, mark, IGNORED, IGNORED]);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenBatch {
     /// `[rows * length]`, row-major. Rows of short documents are filled up with the document token.

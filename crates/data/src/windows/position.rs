@@ -8,6 +8,29 @@ use crate::Part;
 use crate::tokenizer::sha256_hex;
 
 /// Where a sampler stands: enough to go on exactly.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use percept_data::{Corpus, DataConfig, Packing, Part, SamplerPosition, Share, Tokenizer, WindowOptions, Windows};
+/// # let cache = tempfile::tempdir().unwrap();
+/// # let config = DataConfig { cache: Some(cache.path().into()), ..DataConfig::from_paths(["synthetic:copy?length=8"]) };
+/// # let corpus = Corpus::open(&config, &Tokenizer::bytes(), &mut |_| {})?;
+/// # let parts = [Part::whole("copy", Arc::new(corpus))];
+/// # let options = WindowOptions { window: 20, batch: 4, seed: 1, packing: Packing::Document, share: Share::default() };
+/// let mut windows = Windows::new(&parts, options)?;
+/// windows.next_batch()?;
+/// // A checkpoint holds it as JSON.
+/// let saved = serde_json::to_string(&windows.position()).unwrap();
+///
+/// // Another batch size goes on at the same place: two batches of two are one of four.
+/// let mut smaller = Windows::new(&parts, WindowOptions { batch: 2, ..options })?;
+/// let position: SamplerPosition = serde_json::from_str(&saved).unwrap();
+/// smaller.restore(&position)?;
+/// assert_eq!(position.windows(), 4);
+/// let halves = [smaller.next_batch()?.tokens, smaller.next_batch()?.tokens].concat();
+/// assert_eq!(halves, windows.next_batch()?.tokens);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SamplerPosition {
     pub(super) parts: Vec<PartPosition>,

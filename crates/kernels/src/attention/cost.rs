@@ -21,7 +21,7 @@ impl Attention {
         let blocks = pieces(0..shape.queries, ROWS).map(|rows| {
             let (count, span) = (rows.len() as u64, self.span(&rows).len());
             let (tiles, span) = (span.div_ceil(TILE) as u64, span as u64);
-            Cost { macs: count * span * width, numbers: tiles * count * width + span * width + count * span }
+            Cost { macs: count * span * width, elements: tiles * count * width + span * width + count * span }
         });
         blocks.sum::<Cost>() * (shape.batch as u64).saturating_mul(shape.heads as u64)
     }

@@ -38,6 +38,19 @@ pub struct AttentionShape {
 }
 
 /// `softmax(scale * q k^T, over the visible keys) v`, with dropout on the probabilities.
+///
+/// ```
+/// use percept_kernels::{Attention, AttentionShape, Pattern, Visibility};
+/// let shape = AttentionShape { batch: 1, queries: 2, keys: 2, heads: 1, groups: 1, width: 2 };
+/// let attention =
+///     Attention { shape, visibility: Visibility::new(Pattern::Causal), scale: 0.5_f32.sqrt(), dropout: None };
+/// let (q, k, v) = ([0.0; 4], [1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 0.0, 1.0]);
+/// let (mut output, mut lse) = (vec![0.0; shape.query_len()], vec![0.0; shape.lse_len()]);
+/// attention.forward(&q, &k, &v, &mut output, &mut lse);
+/// // The first query sees one value; the second one, all of whose scores are 0, the mean of two.
+/// assert_eq!(output, [1.0, 0.0, 0.5, 0.5]);
+/// assert!((lse[1] - 2_f32.ln()).abs() < 1e-6);
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Attention {
     /// The sizes.
@@ -66,17 +79,17 @@ pub struct AttentionSaved<'a> {
 }
 
 impl AttentionShape {
-    /// Numbers in the queries and in the output.
+    /// Elements of the queries, and of the output.
     pub fn query_len(&self) -> usize {
         self.batch * self.queries * self.heads * self.width
     }
 
-    /// Numbers in the keys and in the values.
+    /// Elements of the keys, and of the values.
     pub fn key_len(&self) -> usize {
         self.batch * self.keys * self.groups * self.width
     }
 
-    /// Numbers in the log-sum-exp.
+    /// Elements of the log-sum-exp.
     pub fn lse_len(&self) -> usize {
         self.batch * self.heads * self.queries
     }

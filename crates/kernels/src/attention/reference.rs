@@ -11,7 +11,7 @@ struct Reference {
     gradients: [Vec<f64>; 3],
 }
 
-/// Forward and backward, one number at a time.
+/// Forward and backward, one element at a time.
 fn reference(rule: &Attention, [q, k, v, grad]: [&[f32]; 4]) -> Reference {
     let s = rule.shape;
     let mut output = vec![0.0; s.query_len()];

@@ -53,8 +53,8 @@ pub fn cases(shapes: &Shapes) -> Vec<Case> {
     products.chain(others.into_iter().flatten()).collect()
 }
 
-/// Numbers between -1 and 1 without a short period.
-fn numbers(count: usize) -> Vec<f32> {
+/// Elements between -1 and 1 without a short period.
+fn elements(count: usize) -> Vec<f32> {
     (0..count).map(|i| ((i * 7919) % 2003) as f32 / 1001.5 - 1.0).collect()
 }
 
@@ -84,15 +84,15 @@ fn linear(shapes: &Shapes, precision: Precision, input: usize, output: usize) ->
     let name = |what| format!("linear {input} x {output} {what}{suffix}");
     vec![
         case(name("forward"), bound, work, move || {
-            let (x, weight, mut y) = (numbers(rows * input), numbers(input * output), vec![0.0; rows * output]);
+            let (x, weight, mut y) = (elements(rows * input), elements(input * output), vec![0.0; rows * output]);
             move || map.forward(&x, &weight, None, &mut y)
         }),
         case(name("dx"), bound, work, move || {
-            let (grad, weight, mut dx) = (numbers(rows * output), numbers(input * output), vec![0.0; rows * input]);
+            let (grad, weight, mut dx) = (elements(rows * output), elements(input * output), vec![0.0; rows * input]);
             move || map.input_gradient(&grad, &weight, &mut dx)
         }),
         case(name("dw"), bound, work, move || {
-            let (x, grad, mut dweight) = (numbers(rows * input), numbers(rows * output), vec![0.0; input * output]);
+            let (x, grad, mut dweight) = (elements(rows * input), elements(rows * output), vec![0.0; input * output]);
             move || map.weight_gradient(&x, &grad, &mut dweight)
         }),
     ]
@@ -119,7 +119,7 @@ fn attention(shapes: &Shapes, what: &str, visibility: Visibility, queries: usize
         Bound::Arithmetic,
         (2.0 * product, 2 * query + key + shape.lse_len()),
         move || {
-            let (q, k) = (numbers(query), numbers(key));
+            let (q, k) = (elements(query), elements(key));
             let (mut output, mut lse) = (vec![0.0; query], vec![0.0; shape.lse_len()]);
             move || call.forward(&q, &k, &k, &mut output, &mut lse)
         },
@@ -129,7 +129,7 @@ fn attention(shapes: &Shapes, what: &str, visibility: Visibility, queries: usize
         Bound::Arithmetic,
         (5.0 * product, 4 * query + 2 * key + shape.lse_len()),
         move || {
-            let (q, k, grad) = (numbers(query), numbers(key), numbers(query));
+            let (q, k, grad) = (elements(query), elements(key), elements(query));
             let (mut output, mut lse) = (vec![0.0; query], vec![0.0; shape.lse_len()]);
             call.forward(&q, &k, &k, &mut output, &mut lse);
             let (mut dq, mut dk) = (vec![0.0; query], vec![0.0; key]);
@@ -149,7 +149,7 @@ fn head(shapes: &Shapes, precision: Precision) -> Vec<Case> {
     let (bound, suffix) = products(precision);
     let name = format!("head {dim} x {vocab} with cross-entropy and gradients{suffix}");
     vec![case(name, bound, work, move || {
-        let (hidden, weight) = (numbers(rows * dim), numbers(vocab * dim));
+        let (hidden, weight) = (elements(rows * dim), elements(vocab * dim));
         let targets: Vec<u32> = (0..rows).map(|row| (row * 31 % vocab) as u32).collect();
         let (mut dhidden, mut dweight) = (vec![0.0; rows * dim], vec![0.0; vocab * dim]);
         move || {
@@ -164,14 +164,14 @@ fn norms(shapes: &Shapes) -> Vec<Case> {
     let (rows, dim) = (shapes.rows(), shapes.dim);
     let forward = move |norm: Norm, name: &str| {
         case(format!("{name} forward"), Bound::Memory, (0.0, 2 * rows * dim), move || {
-            let (x, gamma) = (numbers(rows * dim), numbers(dim));
+            let (x, gamma) = (elements(rows * dim), elements(dim));
             let (mut y, mut statistics) = (vec![0.0; rows * dim], vec![RowStatistics::default(); rows]);
             move || norm.forward(&x, (&gamma, beta(norm, &gamma)), 1e-5, &mut y, &mut statistics)
         })
     };
     let backward = move |norm: Norm, name: &str| {
         case(format!("{name} backward"), Bound::Memory, (0.0, 3 * rows * dim), move || {
-            let (x, gamma, mut grad) = (numbers(rows * dim), numbers(dim), numbers(rows * dim));
+            let (x, gamma, mut grad) = (elements(rows * dim), elements(dim), elements(rows * dim));
             let mut statistics = vec![RowStatistics::default(); rows];
             norm.forward(&x, (&gamma, beta(norm, &gamma)), 1e-5, &mut grad.clone(), &mut statistics);
             let (mut dgamma, mut dbeta) = (vec![0.0; dim], vec![0.0; dim]);
@@ -194,19 +194,19 @@ fn activations(shapes: &Shapes) -> Vec<Case> {
     let count = shapes.rows() * shapes.hidden;
     vec![
         case("GELU forward".into(), Bound::Memory, (0.0, 2 * count), move || {
-            let (x, mut y) = (numbers(count), vec![0.0; count]);
+            let (x, mut y) = (elements(count), vec![0.0; count]);
             move || gelu(&x, &mut y)
         }),
         case("GELU backward".into(), Bound::Memory, (0.0, 3 * count), move || {
-            let (x, mut grad) = (numbers(count), numbers(count));
+            let (x, mut grad) = (elements(count), elements(count));
             move || gelu_backward(&x, &mut grad)
         }),
         case("SwiGLU forward".into(), Bound::Memory, (0.0, 3 * count), move || {
-            let (gate, up, mut y) = (numbers(count), numbers(count), vec![0.0; count]);
+            let (gate, up, mut y) = (elements(count), elements(count), vec![0.0; count]);
             move || swiglu(&gate, &up, &mut y)
         }),
         case("SwiGLU backward".into(), Bound::Memory, (0.0, 5 * count), move || {
-            let (gate, up, mut grad, mut dgate) = (numbers(count), numbers(count), numbers(count), vec![0.0; count]);
+            let (gate, up, mut grad, mut dgate) = (elements(count), elements(count), elements(count), vec![0.0; count]);
             move || swiglu_backward(&gate, &up, &mut grad, &mut dgate)
         }),
     ]
@@ -218,7 +218,7 @@ fn rotary(shapes: &Shapes) -> Vec<Case> {
     let rotary = Rotary { base: 1e4, channels, layout: RotaryLayout::Interleaved };
     let count = sizes.iter().product();
     vec![case("rotary".into(), Bound::Memory, (0.0, 2 * count), move || {
-        let mut x = numbers(count);
+        let mut x = elements(count);
         move || rotary.rotate(&mut x, sizes, 0, Turn::Forward)
     })]
 }
@@ -230,12 +230,12 @@ fn optimizer(shapes: &Shapes) -> Vec<Case> {
         AdamW { lr: 1e-4, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1, correction1, correction2, grad_scale };
     vec![
         case("AdamW".into(), Bound::Memory, (0.0, 7 * count), move || {
-            let (mut weights, gradient) = (numbers(count), numbers(count));
+            let (mut weights, gradient) = (elements(count), elements(count));
             let (mut m, mut v) = (vec![0.0; count], vec![0.0; count]);
             move || hyper.update(&mut weights, &gradient, &mut m, &mut v)
         }),
         case("gradient norm".into(), Bound::Memory, (0.0, count), move || {
-            let gradient = numbers(count);
+            let gradient = elements(count);
             move || {
                 std::hint::black_box(squared_norm(&gradient));
             }

@@ -12,8 +12,8 @@ use crate::simd::{LANES, Level, lanes_sum, level, simd};
 const CHAINS: usize = 12;
 /// Multiply-adds of each chain between two looks at the clock.
 const ROUNDS: usize = 4_000_000;
-/// Numbers read for the bandwidth: 256 MiB, beyond any cache that a few cores have.
-const NUMBERS: usize = 64 << 20;
+/// Elements read for the bandwidth: 256 MiB, beyond any cache that a few cores have.
+const ELEMENTS: usize = 64 << 20;
 /// Measurements, of which the best counts: half a second, so that a moment's other work on the machine does not matter.
 const REPEATS: usize = 30;
 
@@ -39,11 +39,11 @@ pub fn bf16_peak() -> Option<f64> {
 /// Bytes per second at best when memory, in huge pages where the system has them, is read once from end to end; 0 where
 /// the system has no memory for the test.
 pub fn read_bandwidth() -> f64 {
-    let Ok(mut pages) = Pages::zeroed(NUMBERS) else { return 0.0 };
+    let Ok(mut pages) = Pages::zeroed(ELEMENTS) else { return 0.0 };
     pages.words_mut().fill(1f32.to_bits());
-    let numbers: &[f32] = bytemuck::cast_slice(pages.words());
-    let bytes = (NUMBERS * size_of::<f32>()) as f64;
-    bytes / fastest(|| numbers.par_chunks(1 << 18).map(sum).sum::<f32>())
+    let elements: &[f32] = bytemuck::cast_slice(pages.words());
+    let bytes = (ELEMENTS * size_of::<f32>()) as f64;
+    bytes / fastest(|| elements.par_chunks(1 << 18).map(sum).sum::<f32>())
 }
 
 /// Runs `body` on every thread at once and adds up what it returns, so that none of it is optimised away.
@@ -62,12 +62,12 @@ fn fastest(mut body: impl FnMut() -> f32) -> f64 {
 }
 
 simd! {
-    /// Sum of the numbers.
-    fn sum(numbers: &[f32]) -> f32 {
+    /// Sum of the elements.
+    fn sum(elements: &[f32]) -> f32 {
         let mut lanes = [[0f32; LANES]; 4];
-        for block in numbers.chunks_exact(4 * LANES) {
-            for (lanes, numbers) in lanes.iter_mut().zip(block.chunks_exact(LANES)) {
-                for (lane, number) in lanes.iter_mut().zip(numbers) {
+        for block in elements.chunks_exact(4 * LANES) {
+            for (lanes, elements) in lanes.iter_mut().zip(block.chunks_exact(LANES)) {
+                for (lane, number) in lanes.iter_mut().zip(elements) {
                     *lane += *number;
                 }
             }
@@ -76,7 +76,7 @@ simd! {
     }
 }
 
-/// Numbers in the widest vector that the processor multiplies and adds.
+/// Elements of the widest vector that the processor multiplies and adds.
 fn lanes() -> usize {
     match level() {
         #[cfg(target_arch = "x86_64")]
@@ -138,7 +138,7 @@ fn avx2_chains(rounds: usize, start: f32) -> f32 {
         sum = _mm256_add_ps(sum, chain);
     }
     let mut lanes = [0f32; 8];
-    // SAFETY: there is room for eight numbers.
+    // SAFETY: there is room for eight elements.
     unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), sum) };
     lanes.iter().sum()
 }

@@ -8,6 +8,16 @@ pub(super) const PANEL: usize = 64;
 const INT8_MAX: f32 = 127.0;
 
 /// How exactly weights are kept.
+///
+/// ```
+/// use percept_kernels::WeightOrder;
+/// use percept_kernels::decode::WeightPrecision;
+/// // Two outputs of three inputs; the scale of each output comes from its largest weight.
+/// let mut weight = [1.27, 0.014, -0.5, 127.0, 1.4, -50.0];
+/// WeightPrecision::Int8.round(&mut weight, 3, WeightOrder::OutputInput);
+/// let exact = [1.27, 0.01, -0.5, 127.0, 1.0, -50.0];
+/// assert!(weight.iter().zip(exact).all(|(w, e): (&f32, f32)| (w - e).abs() < 1e-5 * e.abs()), "{weight:?}");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WeightPrecision {
     /// As they are.

@@ -12,16 +12,31 @@ use crate::linear::WeightOrder;
 use crate::matmul::Shared;
 use crate::simd;
 
-/// Weights to be packed: `inputs x outputs` numbers in some order.
+/// Weights to be packed: `inputs x outputs` elements in some order.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
-    /// The numbers.
+    /// The elements.
     pub weight: &'a [f32],
     /// Their order.
     pub order: WeightOrder,
 }
 
 /// `y = x W (+ b)`, where W lies in some [`Pages`].
+///
+/// ```
+/// use percept_kernels::WeightOrder;
+/// use percept_kernels::decode::{Epilogue, PackedLinear, Pages, Source, Team, WeightPrecision};
+/// let precision = WeightPrecision::Bf16;
+/// let mut pages = Pages::zeroed(PackedLinear::words(2, 3, precision)).unwrap();
+/// let weight = [1.0, 2.0, 3.0, 10.0, 20.0, 30.0];
+/// let source = Source { weight: &weight, order: WeightOrder::InputOutput };
+/// let (linear, _free) = PackedLinear::pack(&[source], None, 2, precision, (&mut pages, 0));
+/// // Two streams in one pass over the weight; the sums are added to what stands there.
+/// let mut y = [1.0; 6];
+/// let mut crew = Team::global().crew();
+/// linear.apply(&mut crew, &pages, &[1.0, 0.5, 2.0, 0.0], &mut y, Epilogue::Add);
+/// assert_eq!(y, [7.0, 13.0, 19.0, 3.0, 5.0, 7.0]);
+/// ```
 #[derive(Debug, Clone)]
 pub struct PackedLinear {
     precision: WeightPrecision,

@@ -16,8 +16,8 @@ impl Pages {
     /// The system has no memory.
     pub fn zeroed(words: usize) -> std::io::Result<Self> {
         let pages = MmapMut::map_anon((words * size_of::<u32>()).max(1))?;
-        // A wish: without huge pages everything works, slower.
-        #[cfg(target_os = "linux")]
+        // A wish: without huge pages everything works, slower. (Miri has none.)
+        #[cfg(all(target_os = "linux", not(miri)))]
         let _ = pages.advise(memmap2::Advice::HugePage);
         Ok(Self(pages))
     }

@@ -10,6 +10,19 @@ use crate::simd::{Arithmetic, LANES, exp, lanes_sum, simd};
 const PART: usize = 64;
 
 /// Sizes of a ring `[capacity, groups, width]`, where position p lies in row `p % capacity`.
+///
+/// ```
+/// use percept_kernels::decode::RingAttention;
+/// let ring = RingAttention { capacity: 4, groups: 1, width: 1 };
+/// // Position 5 has taken the place of position 1.
+/// let (keys, mut values) = (vec![0.0; ring.len()], vec![0.0; ring.len()]);
+/// for position in 0..6 {
+///     values[ring.row(position)] = position as f32;
+/// }
+/// let (mut scores, mut output) = ([0.0; 4], [0.0]);
+/// ring.attend(&[1.0], (&keys, &values), 0, 3..6, &mut scores, &mut output);
+/// assert_eq!(output, [(3.0 + 4.0 + 5.0) / 3.0]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RingAttention {
     /// Rows.
@@ -21,7 +34,7 @@ pub struct RingAttention {
 }
 
 impl RingAttention {
-    /// Numbers in a ring.
+    /// Elements of a ring.
     pub fn len(&self) -> usize {
         self.capacity * self.groups * self.width
     }
@@ -38,7 +51,7 @@ impl RingAttention {
 
     /// Attention of several rows, each to a ring of its own: `q, output [rows, heads, width]`; `ring(row)` gives keys and
     /// values, `visible(row, head)` the positions. Query head `i` reads key head `i / (heads / groups)`. `scores` has room
-    /// for `capacity` numbers per row and head.
+    /// for `capacity` elements per row and head.
     ///
     /// # Panics
     /// As [`RingAttention::attend`], and if the sizes do not fit.

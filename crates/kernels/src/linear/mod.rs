@@ -20,6 +20,19 @@ pub enum WeightOrder {
 }
 
 /// Sizes of a linear map `y [rows, output] = x [rows, input] * weight`.
+///
+/// ```
+/// use percept_kernels::{Linear, Precision, WeightOrder};
+/// let linear = Linear { rows: 1, input: 2, output: 3, order: WeightOrder::InputOutput, precision: Precision::F32 };
+/// let weight = [1.0, 2.0, 3.0, 10.0, 20.0, 30.0];
+/// let mut y = [0.0; 3];
+/// linear.forward(&[1.0, 0.1], &weight, Some(&[0.0, 0.0, 1.0]), &mut y);
+/// assert_eq!(y, [2.0, 4.0, 7.0]);
+/// // The same weight as `[output, input]`.
+/// let linear = Linear { order: WeightOrder::OutputInput, ..linear };
+/// linear.forward(&[1.0, 0.1], &[1.0, 10.0, 2.0, 20.0, 3.0, 30.0], None, &mut y);
+/// assert_eq!(y, [2.0, 4.0, 6.0]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Linear {
     /// Rows of x and y.

@@ -20,11 +20,11 @@ const DEPTH: usize = 256;
 const SLAB: usize = 16;
 /// Panels that stay in the second-level cache.
 const GROUP: usize = 24;
-/// Numbers of `b` packed at a time.
+/// Elements of `b` packed at a time.
 const PACKED: usize = 1 << 20;
 /// Distance of the rows of a copied tile: no multiple of a page, so that they lie in different sets of the cache.
 const STEP: usize = DEPTH + 16;
-/// Numbers in a copied tile, either way round.
+/// Elements of a copied tile, either way round.
 const TILE: usize = DEPTH * 16;
 /// Multiplications below which waking other threads costs more than it gains.
 const ALONE: usize = 1 << 17;
@@ -174,14 +174,14 @@ impl Block<'_> {
         match along {
             true => {
                 for row in 0..rows {
-                    // SAFETY: the row's `depth` numbers lie in the block, and `STEP >= depth`.
+                    // SAFETY: the row's `depth` elements lie in the block, and `STEP >= depth`.
                     unsafe { from.add(row * self.a.row).copy_to_nonoverlapping(copy.add(row * STEP), self.depth) };
                 }
             }
             false => {
                 let mask = masks(rows).0;
                 for step in 0..self.depth {
-                    // SAFETY: the mask keeps the read inside the block; the copy has 16 numbers for each step.
+                    // SAFETY: the mask keeps the read inside the block; the copy has 16 elements for each step.
                     unsafe {
                         let rows = _mm512_maskz_loadu_ps(mask, from.add(step * self.a.column));
                         _mm512_storeu_ps(copy.add(step * 16), rows);
@@ -225,13 +225,13 @@ impl Block<'_> {
     }
 }
 
-/// The lanes of two registers that hold `columns` numbers.
+/// The lanes of two registers that hold `columns` elements.
 fn masks(columns: usize) -> (__mmask16, __mmask16) {
     let lanes = |count: usize| ((1u32 << count.min(16)) - 1) as __mmask16;
     (lanes(columns), lanes(columns.saturating_sub(16)))
 }
 
-/// Where a tile goes: address, distance of rows, columns, what happens to the numbers there.
+/// Where a tile goes: address, distance of rows, columns, what happens to the elements there.
 type Target = (*mut f32, usize, usize, Output);
 type Kernel = unsafe fn(usize, *const f32, *const f32, Target);
 
@@ -262,7 +262,7 @@ static ACROSS: [Kernel; ROWS] = kernels!(1, 16);
 /// `R x COLUMNS` sums in registers.
 ///
 /// # Safety
-/// AVX-512 is there; `a` has `depth` numbers in each of `R` rows, `b` is a panel of `depth`, the target may be accessed.
+/// AVX-512 is there; `a` has `depth` elements in each of `R` rows, `b` is a panel of `depth`, the target may be accessed.
 #[target_feature(enable = "avx512f")]
 unsafe fn kernel<const R: usize, const ROW: usize, const COLUMN: usize>(
     depth: usize,

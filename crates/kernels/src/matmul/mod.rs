@@ -34,7 +34,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// What happens to the numbers in the output.
+/// What happens to the elements of the output.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
     /// They are replaced.
@@ -97,7 +97,7 @@ pub(crate) fn multiply(
 /// [`multiply`] into a raw output, for outputs whose rows interleave with those of other threads.
 ///
 /// # Safety
-/// `out` is valid for writes (and holds numbers, where it accumulates) at every `i * stride + j`, and nobody else
+/// `out` is valid for writes (and initialised, where it accumulates) at every `i * stride + j`, and nobody else
 /// accesses these elements meanwhile. `a` and `b` must contain their shapes.
 pub(crate) unsafe fn multiply_raw(
     (m, n, k): (usize, usize, usize),

@@ -5,13 +5,12 @@ use burn::tensor::{Device, Tensor};
 use percept_kernels::decode::{Epilogue, PackedLinear};
 
 use super::ChannelKind;
-use crate::config::{Biases, ModelConfig};
+use crate::config::{Biases, LayerSpec, ModelConfig};
 use crate::cost::{Call, LinearCall};
 use crate::decoder::{BuildStep, Pass, RowNorm, Step, parts};
 use crate::layer::{Activations, Carry, Facts, LayerContext, LayerState, NoOptions, Place, Rows, Sublayer};
 use crate::layers::{Bias, Linear, Norm};
 use crate::ops;
-use crate::schedule::LayerSpec;
 
 /// SwiGLU: down(silu(gate(x)) * up(x)). GELU: down(gelu(up(x))).
 #[derive(Module, Debug)]
@@ -29,6 +28,15 @@ fn bias(config: &ModelConfig) -> Bias {
     match config.biases {
         Biases::None => Bias::Without,
         Biases::Paper => Bias::With,
+    }
+}
+
+/// Hidden width.
+pub(crate) fn hidden_dim(config: &ModelConfig) -> usize {
+    match (config.feed_forward_dim, config.feed_forward) {
+        (0, ChannelKind::Swiglu) => (8 * config.dim).div_ceil(3).next_multiple_of(64),
+        (0, ChannelKind::Gelu) => 4 * config.dim,
+        (hidden, _) => hidden,
     }
 }
 
@@ -69,6 +77,19 @@ impl Sublayer for FeedForward {
         }
     }
 
+    fn initial_std(config: &ModelConfig, path: &str, _shape: &[usize]) -> f64 {
+        if path == "down.weight" { config.residual_std() } else { config.init_std }
+    }
+
+    fn paper_names(module: &str) -> &'static [&'static str] {
+        match module {
+            "up" => &["net.0"],
+            "down" => &["net.3"],
+            _ => &[],
+        }
+    }
+
+    /// One kernel does the norm and the residual too.
     fn forward(
         &self,
         x: Tensor<3>,

@@ -3,6 +3,7 @@
 mod feed_forward;
 
 pub use feed_forward::FeedForward;
+pub(crate) use feed_forward::hidden_dim;
 
 use crate::layer::sublayers;
 

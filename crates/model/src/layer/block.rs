@@ -5,10 +5,9 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Carry, Facts, LayerContext, LayerState, Mode, Rows, Windowing};
 use crate::channel::AnyChannel;
-use crate::config::ModelConfig;
+use crate::config::{LayerSpec, ModelConfig};
 use crate::layers::Norm;
 use crate::mixer::AnyMixer;
-use crate::schedule::LayerSpec;
 
 /// x = mixer(x); x = channel(x), each with its norm and residual inside.
 #[derive(Module, Debug)]
@@ -114,10 +113,18 @@ impl LayerSpec {
         [self.kind.contract(), self.channel.contract()].map(|contract| (contract.windowing)(config, self))
     }
 
-    /// True where the window is cut into history and latents.
-    pub fn has_history(&self, config: &ModelConfig) -> bool {
-        let split = |windowing: &Windowing| matches!(windowing, Windowing::Latents | Windowing::LatentsAnew);
-        self.windowing(config).iter().any(split)
+    /// The latents of a window, where it is cut into history and latents.
+    pub fn latents(&self, config: &ModelConfig) -> Option<usize> {
+        let count = |windowing: Windowing| match windowing {
+            Windowing::Latents { latents, .. } => Some(latents),
+            _ => None,
+        };
+        self.windowing(config).into_iter().find_map(count)
+    }
+
+    /// See [`super::Options::segment`].
+    pub fn segment(&self) -> Option<usize> {
+        self.options.segment(self.kind).filter(|segment| *segment > 0)
     }
 
     /// The contexts of a pass over the rows that enter the layer, and the rows that leave it.

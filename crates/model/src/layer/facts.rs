@@ -40,6 +40,17 @@ pub struct Activations {
 }
 
 /// Which inputs can matter for the output at a position.
+///
+/// ```
+/// use percept_kernels::Pattern;
+/// use percept_model::layer::Reach;
+/// let segments = Reach::Patterns(vec![Pattern::SegmentPair { length: 100 }]);
+/// assert_eq!(segments.earliest(250), 100);
+/// // Through three layers it goes three segments back, and further back at the end of a segment than at its start.
+/// let through_three = |position| (0..3).fold(position, |at, _| segments.earliest(at));
+/// assert_eq!((through_three(500), through_three(599)), (200, 200));
+/// assert!(segments.is_constant() && !Reach::Context(4096).is_constant());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reach {
     /// Its own only.
@@ -90,10 +101,13 @@ pub enum Direction {
 pub enum Windowing {
     /// Its state is carried on for ever.
     Carried,
-    /// Its window is cut into history and latents; a reset leaves some latents (spec, section 5).
-    Latents,
-    /// As [`Windowing::Latents`], but a state can't be extended: the window is run again for every token.
-    LatentsAnew,
+    /// Its window is cut into history and latents (spec, section 5).
+    Latents {
+        /// Most latents l.
+        latents: usize,
+        /// Those that a reset leaves; l where a state can't be extended: then the window is run again for every token.
+        fill: usize,
+    },
     /// It knows the positions 0 .. n only: past n, windows are run again, the next one `stride` positions further.
     Sliding {
         /// Positions between two windows.

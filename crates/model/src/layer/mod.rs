@@ -7,7 +7,6 @@ mod block;
 mod carry;
 mod context;
 mod facts;
-mod options;
 mod registry;
 mod state;
 
@@ -18,21 +17,73 @@ pub use block::{Block, BlockContext, BlockFacts, BlockState};
 pub use carry::Carry;
 pub use context::{LayerContext, Mode, Place, Rows};
 pub use facts::{Activations, Direction, Facts, Reach, Windowing};
-pub(crate) use options::is_default;
-pub use options::{NoOptions, Options};
 pub use registry::Contract;
 pub(crate) use registry::sublayers;
 pub(crate) use state::elements;
 pub use state::{Extent, LayerState, StateTensor};
 
-use crate::config::ModelConfig;
+use crate::config::{LayerSpec, ModelConfig};
 use crate::decoder::BuildStep;
 use crate::layers::Norm;
 use crate::ops;
-use crate::schedule::LayerSpec;
+pub use crate::options::{FlatKey, NoOptions, Options, Scale};
 
 /// One half of a layer: a mixer, which moves information between positions, or a channel sublayer, which works inside
 /// each. Positions are counted from the start of the window or stream.
+///
+/// ```
+/// use burn::module::{Module, Param};
+/// use burn::tensor::{Device, Tensor};
+/// use percept_model::layer::{Carry, Facts, LayerContext, LayerState, NoOptions, Reach, StateTensor, Sublayer};
+/// use percept_model::schedule::LayerSpec;
+/// use percept_model::{Mode, ModelConfig, Rows};
+///
+/// /// y_t = scale * x_(t - 1), with zeros before the first row.
+/// #[derive(Module, Debug)]
+/// struct Shift {
+///     scale: Param<Tensor<1>>,
+/// }
+///
+/// impl Sublayer for Shift {
+///     type Options = NoOptions;
+///
+///     fn new(config: &ModelConfig, _layer: &LayerSpec, device: &Device) -> Self {
+///         Self { scale: Param::from_tensor(Tensor::ones([config.dim], device)) }
+///     }
+///
+///     fn facts(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Facts {
+///         Facts {
+///             parameters: config.dim as u64,
+///             state: vec![StateTensor::rows("row", (rows.len().min(1), 1), [config.dim])],
+///             reach: Reach::Last(2),
+///             ..Facts::of(rows)
+///         }
+///     }
+///
+///     fn mix(&self, x: Tensor<3>, state: Option<&mut LayerState>, _: &mut Carry, _: &LayerContext) -> Tensor<3> {
+///         let [batch, rows, dim] = x.dims();
+///         let kept = state.as_ref().and_then(|state| state.get::<3>("row"));
+///         let before = kept.unwrap_or_else(|| Tensor::zeros([batch, 1, dim], (&x.device(), x.dtype())));
+///         if let Some(state) = state {
+///             state.set("row", x.clone().narrow(1, rows - 1, 1));
+///         }
+///         Tensor::cat(vec![before, x], 1).narrow(1, 0, rows) * self.scale.val().unsqueeze()
+///     }
+/// }
+///
+/// // A stream that gets one row after the other leaves the same behind as a whole window.
+/// let config = ModelConfig { dim: 1, ..ModelConfig::default() };
+/// let shift = Shift::new(&config, &config.layer_specs()?[0], &Default::default());
+/// let mut state = LayerState::default();
+/// let mut outputs = Vec::new();
+/// for (at, x) in [5.0_f32, 6.0, 7.0].into_iter().enumerate() {
+///     let context = LayerContext { mode: Mode::Evaluation, layer: 0, rows: Rows::plain(1, at) };
+///     let y = shift.mix(Tensor::from_floats([[[x]]], &Default::default()), Some(&mut state), &mut Carry::default(), &context);
+///     outputs.push(y.into_scalar::<f32>());
+/// }
+/// assert_eq!(outputs, [0.0, 5.0, 6.0]);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub trait Sublayer {
     /// Its own keys; [`NoOptions`] where it has none.
     type Options: Options
@@ -60,13 +111,29 @@ pub trait Sublayer {
     where
         Self: Sized;
 
-    /// The standard deviation of the normal initialisation of a matrix, by its path within the sublayer and its shape;
-    /// `None`: `model.init_std`.
-    fn initial_std(_path: &str, _shape: &[usize]) -> Option<f64>
+    /// The standard deviation of the normal initialisation of a matrix, by its path within the sublayer and its shape.
+    fn initial_std(config: &ModelConfig, path: &str, _shape: &[usize]) -> f64
     where
         Self: Sized,
     {
-        None
+        config.initial_std(path)
+    }
+
+    /// What the authors' code does otherwise in this sublayer, on top of the options that all of it has in common; see
+    /// [`ModelConfig::with_paper_options`].
+    fn paper(_config: &mut ModelConfig)
+    where
+        Self: Sized,
+    {
+    }
+
+    /// The names of one of its modules, such as `projection.query`, in the authors' weight files, their own first; none: it
+    /// is not there.
+    fn paper_names(_module: &str) -> &'static [&'static str]
+    where
+        Self: Sized,
+    {
+        &[]
     }
 
     /// How a stream goes on past the training window.
@@ -77,11 +144,23 @@ pub trait Sublayer {
         Windowing::Carried
     }
 
-    /// `x`: `[B, rows, d]`; returns `[B, rows_after, d]`, the residual included: most often x + f(norm(x))
-    /// ([`with_residual`]).
+    /// What is added to the rows, `[B, rows, d]`; `x` are the normalised ones. For a sublayer with another residual form,
+    /// [`Sublayer::forward`] takes its place.
     ///
     /// Without a state the rows are a whole window. With one they follow whatever it has seen, and it is updated; from the
     /// empty state the result is that of the whole window. Only an empty state may be given history rows.
+    fn mix(
+        &self,
+        x: Tensor<3>,
+        _state: Option<&mut LayerState>,
+        _carry: &mut Carry,
+        _context: &LayerContext,
+    ) -> Tensor<3> {
+        x
+    }
+
+    /// `x`: `[B, rows, d]`; returns `[B, rows_after, d]`, the residual included: x + mix(norm(x)), unless the sublayer says
+    /// otherwise. States as in [`Sublayer::mix`].
     fn forward(
         &self,
         x: Tensor<3>,
@@ -89,15 +168,12 @@ pub trait Sublayer {
         state: Option<&mut LayerState>,
         carry: &mut Carry,
         context: &LayerContext,
-    ) -> Tensor<3>;
+    ) -> Tensor<3> {
+        ops::add(self.mix(norm.forward(x.clone()), state, carry, context), x)
+    }
 
     /// How [`crate::decoder`] runs one new position from packed weights; `None`: it runs [`Sublayer::forward`].
     fn step<'a>(&'a self, _norm: &'a Norm) -> Option<BuildStep<'a>> {
         None
     }
-}
-
-/// x + f(norm(x)).
-pub fn with_residual(x: Tensor<3>, norm: &Norm, f: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Tensor<3> {
-    ops::add(f(norm.forward(x.clone())), x)
 }

@@ -3,8 +3,7 @@
 use percept_fault::Result;
 
 use super::{Facts, Rows, Sublayer, Windowing};
-use crate::config::ModelConfig;
-use crate::schedule::LayerSpec;
+use crate::config::{LayerSpec, ModelConfig};
 
 /// What a kind of sublayer declares without weights; see [`Sublayer`].
 #[derive(Debug, Clone, Copy)]
@@ -16,13 +15,24 @@ pub struct Contract {
     /// [`Sublayer::windowing`].
     pub windowing: fn(&ModelConfig, &LayerSpec) -> Windowing,
     /// [`Sublayer::initial_std`].
-    pub initial_std: fn(&str, &[usize]) -> Option<f64>,
+    pub initial_std: fn(&ModelConfig, &str, &[usize]) -> f64,
+    /// [`Sublayer::paper`].
+    pub paper: fn(&mut ModelConfig),
+    /// [`Sublayer::paper_names`].
+    pub paper_names: fn(&str) -> &'static [&'static str],
 }
 
 impl Contract {
     /// The contract of a type.
     pub fn of<S: Sublayer>() -> Self {
-        Self { validate: S::validate, facts: S::facts, windowing: S::windowing, initial_std: S::initial_std }
+        Self {
+            validate: S::validate,
+            facts: S::facts,
+            windowing: S::windowing,
+            initial_std: S::initial_std,
+            paper: S::paper,
+            paper_names: S::paper_names,
+        }
     }
 }
 
@@ -46,25 +56,72 @@ macro_rules! sublayers {
         }
 
         $(#[$own_doc])*
-        #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-        #[serde(default)]
+        #[derive(Debug, Clone, Default, PartialEq)]
         pub struct $own {
             $(
                 #[doc = $summary]
-                #[serde(rename = $name, skip_serializing_if = "crate::layer::is_default")]
                 pub $field: <$type as $crate::layer::Sublayer>::Options,
             )*
         }
 
         impl $own {
-            /// See [`crate::layer::Options::reduced`].
-            pub fn reduced(&self) -> Self {
-                Self { $($field: $crate::layer::Options::reduced(&self.$field),)* }
+            /// See [`crate::options::Options::reduced`].
+            pub fn reduced(&self, scale: &$crate::options::Scale) -> Self {
+                Self { $($field: $crate::options::Options::reduced(&self.$field, scale),)* }
             }
 
-            /// See [`crate::layer::Options::at_context`].
+            /// See [`crate::options::Options::at_context`].
             pub fn at_context(&self, context: usize) -> Self {
-                Self { $($field: $crate::layer::Options::at_context(&self.$field, context),)* }
+                Self { $($field: $crate::options::Options::at_context(&self.$field, context),)* }
+            }
+
+            /// See [`crate::options::Options::segment`].
+            pub fn segment(&self, kind: $kind) -> Option<usize> {
+                match kind { $($kind::$variant => $crate::options::Options::segment(&self.$field),)* }
+            }
+        }
+
+        impl $crate::options::Tables for $own {
+            fn tables(&self) -> Vec<$crate::options::Table> {
+                vec![$($crate::options::Table::of($name, &self.$field),)*]
+            }
+
+            fn names() -> &'static [&'static str] {
+                static NAMES: std::sync::LazyLock<Vec<&'static str>> =
+                    std::sync::LazyLock::new(|| $crate::options::names(&<$own>::default().tables()));
+                &NAMES
+            }
+
+            fn read(written: &$crate::options::Written) -> Result<Self, String> {
+                Ok(Self { $($field: $crate::options::read_table($name, written)?,)* })
+            }
+
+            fn write<M: serde::ser::SerializeMap>(&self, name: &str, map: &mut M) -> Result<(), M::Error> {
+                match name { $($name => map.serialize_entry($name, &self.$field),)* _ => Ok(()) }
+            }
+
+            fn schemas(generator: &mut schemars::SchemaGenerator) -> Vec<[schemars::Schema; 2]> {
+                vec![$($crate::options::schemas::<<$type as $crate::layer::Sublayer>::Options>($summary, generator),)*]
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $own {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::options::deserialize_tables(stringify!($own), deserializer)
+            }
+        }
+
+        impl schemars::JsonSchema for $own {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($own).into()
+            }
+
+            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                $crate::options::schema_of_tables::<Self>(generator)
             }
         }
 
@@ -101,7 +158,7 @@ macro_rules! sublayers {
             pub fn build(
                 self,
                 config: &$crate::config::ModelConfig,
-                layer: &$crate::schedule::LayerSpec,
+                layer: &$crate::config::LayerSpec,
                 device: &burn::tensor::Device,
             ) -> $any {
                 match self {

@@ -26,6 +26,14 @@ pub enum Extent {
 
 /// A tensor of a state, as declared in [`super::Facts::state`]: `[1, ..shape]` where it is fixed, else
 /// `[1, kept, ..shape]`.
+///
+/// ```
+/// use percept_model::layer::StateTensor;
+/// // Keys of two heads of 16 channels, of the last 64 positions; ten have been seen.
+/// let keys = StateTensor::rows("key", (10, 64), [2, 16]);
+/// assert_eq!((keys.dims(), keys.elements()), (vec![1, 10, 2, 16], 320));
+/// assert_eq!(keys.capacity() * keys.width(), 2048);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateTensor {
     /// Its name within the sublayer.
@@ -138,6 +146,18 @@ impl LayerState {
     }
 
     /// Appends rows `[1, t, ..]` to those kept under `name`, returns all of them, and keeps the last `keep`.
+    ///
+    /// ```
+    /// use burn::tensor::Tensor;
+    /// use percept_model::layer::LayerState;
+    /// let rows = |first: f32| Tensor::<3>::from_floats([[[first], [first + 1.0]]], &Default::default());
+    /// let mut state = LayerState::default();
+    /// // A mixer that looks at the two rows before its own gets them in front of the new ones.
+    /// state.push_rows("key", rows(0.0), 2);
+    /// let seen = state.push_rows("key", rows(2.0), 2);
+    /// assert_eq!(seen.into_data().as_slice::<f32>().unwrap(), [0.0, 1.0, 2.0, 3.0]);
+    /// assert_eq!(state.get::<3>("key").unwrap().into_data().as_slice::<f32>().unwrap(), [2.0, 3.0]);
+    /// ```
     pub fn push_rows<const D: usize>(&mut self, name: &str, rows: Tensor<D>, keep: usize) -> Tensor<D> {
         let all = match self.get::<D>(name) {
             Some(old) => Tensor::cat(vec![old, rows], 1),

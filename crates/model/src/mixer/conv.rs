@@ -13,15 +13,14 @@ use percept_kernels::{Convolution, multiply_add};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::ModelConfig;
+use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::Call;
 use crate::decoder::{BuildStep, Pass, RowNorm, Step, elements, parts};
 use crate::layer::{
-    Activations, Carry, Facts, LayerContext, LayerState, Options, Reach, Rows, StateTensor, Sublayer, with_residual,
+    Activations, Carry, Facts, LayerContext, LayerState, Options, Reach, Rows, Scale, StateTensor, Sublayer,
 };
 use crate::layers::Norm;
 use crate::ops;
-use crate::schedule::LayerSpec;
 
 /// The keys of `[model.conv]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -38,7 +37,7 @@ impl Default for ConvOptions {
 }
 
 impl Options for ConvOptions {
-    fn reduced(&self) -> Self {
+    fn reduced(&self, _scale: &Scale) -> Self {
         Self { width: self.width.min(4) }
     }
 }
@@ -53,35 +52,23 @@ pub struct Conv {
 /// Name of the kept rows.
 const ROWS: &str = "rows";
 
-impl Conv {
-    fn mix(&self, x: Tensor<3>, state: Option<&mut LayerState>) -> Tensor<3> {
-        let taps = self.taps.val();
-        let Some(state) = state else { return ops::convolution(x, taps) };
-        let (new, before) = (x.dims()[1], state.row_count(ROWS));
-        let all = state.push_rows(ROWS, x, taps.dims()[0] - 1);
-        ops::convolution(all, taps).narrow(1, before, new)
-    }
-}
-
 impl Sublayer for Conv {
     type Options = ConvOptions;
 
-    fn new(config: &ModelConfig, _layer: &LayerSpec, device: &Device) -> Self {
-        Self { taps: Param::from_tensor(Tensor::zeros([config.own.conv.width, config.dim], device)) }
+    fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
+        Self { taps: Param::from_tensor(Tensor::zeros([layer.options.conv.width, config.dim], device)) }
     }
 
-    fn validate(config: &ModelConfig, _layer: &LayerSpec) -> Result<()> {
-        match config.own.conv.width {
-            0 | 1 => {
-                Err(Fault::usage(format!("model.conv.width = {} looks at no other position", config.own.conv.width))
-                    .hint("it counts the position itself; set it to at least 2, e.g. 7"))
-            }
+    fn validate(_config: &ModelConfig, layer: &LayerSpec) -> Result<()> {
+        match layer.options.conv.width {
+            width @ (0 | 1) => Err(Fault::usage(format!("model.conv.width = {width} looks at no other position"))
+                .hint("it counts the position itself; set it to at least 2, e.g. 7")),
             _ => Ok(()),
         }
     }
 
-    fn facts(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Facts {
-        let (width, channels) = (config.own.conv.width, config.dim);
+    fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts {
+        let (width, channels) = (layer.options.conv.width, config.dim);
         let cost = Convolution { batch: 1, rows: rows.len(), channels, width }.cost();
         let row = (rows.len() * channels) as u64;
         Facts {
@@ -95,19 +82,22 @@ impl Sublayer for Conv {
     }
 
     /// A tap is one of w that are added, not one of the d of a matrix.
-    fn initial_std(_path: &str, shape: &[usize]) -> Option<f64> {
-        Some((shape[0] as f64).powf(-0.5))
+    fn initial_std(_config: &ModelConfig, _path: &str, shape: &[usize]) -> f64 {
+        (shape[0] as f64).powf(-0.5)
     }
 
-    fn forward(
+    fn mix(
         &self,
         x: Tensor<3>,
-        norm: &Norm,
         state: Option<&mut LayerState>,
         _carry: &mut Carry,
         _context: &LayerContext,
     ) -> Tensor<3> {
-        with_residual(x, norm, |x| self.mix(x, state))
+        let taps = self.taps.val();
+        let Some(state) = state else { return ops::convolution(x, taps) };
+        let (new, before) = (x.dims()[1], state.row_count(ROWS));
+        let all = state.push_rows(ROWS, x, taps.dims()[0] - 1);
+        ops::convolution(all, taps).narrow(1, before, new)
     }
 
     fn step<'a>(&'a self, norm: &'a Norm) -> Option<BuildStep<'a>> {

@@ -5,12 +5,90 @@
 
 use burn::tensor::Tensor;
 use percept_fault::{Fault, Result};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::projection::{Projection, extend};
 use crate::config::{KeyValue, ModelConfig};
 use crate::cost::{AttentionCall, Call};
-use crate::layer::{Facts, LayerContext, LayerState, Reach, Rows};
+use crate::layer::{Facts, FlatKey, LayerContext, LayerState, Options, Reach, Rows, Scale, Windowing};
 use crate::ops::{Dropout, Pattern, Visibility};
+
+/// How a window is cut into history and latents: keys of every mixer with a history, in which all layers must agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Latents {
+    /// Latent length l: the last positions of a window, which are trained and scored.
+    pub latents: usize,
+    /// Latents left after a latent reset; 0 means max(l - 128, l / 2, 1).
+    pub fill: usize,
+}
+
+impl Default for Latents {
+    fn default() -> Self {
+        Self { latents: 512, fill: 0 }
+    }
+}
+
+impl Latents {
+    /// Latents that a reset leaves (flaxformer's rule; spec section 5).
+    fn resolved_fill(&self) -> usize {
+        match self.fill {
+            0 => self.latents.saturating_sub(128).max(self.latents / 2).max(1),
+            fill => fill,
+        }
+    }
+
+    /// A stream goes on by resets.
+    pub(super) fn windowing(&self) -> Windowing {
+        Windowing::Latents { latents: self.latents, fill: self.resolved_fill() }
+    }
+
+    /// l must fit into the window.
+    pub(super) fn validate(&self, config: &ModelConfig) -> Result<()> {
+        if self.latents == 0 || self.latents > config.context {
+            return Err(Fault::usage(format!(
+                "model.latents = {} is not in 1 ..= model.context = {}",
+                self.latents, config.context
+            ))
+            .hint("the last `latents` positions of a window are trained; try context / 2"));
+        }
+        if self.resolved_fill() > self.latents {
+            return Err(Fault::usage(format!(
+                "model.fill = {} is more than model.latents = {}",
+                self.fill, self.latents
+            ))
+            .hint("fill is the number of latents that a reset leaves; 0 chooses it"));
+        }
+        Ok(())
+    }
+}
+
+impl Options for Latents {
+    const FLAT: &'static [FlatKey] = &[
+        FlatKey { name: "latents", after: "segment", anywhere: false },
+        FlatKey { name: "fill", after: "latents", anywhere: false },
+    ];
+
+    fn reduced(&self, scale: &Scale) -> Self {
+        let latents = scale.part(self.latents).min(scale.context);
+        let fill = if self.fill == 0 { 0 } else { scale.part(self.fill).min(latents) };
+        Self { latents, fill }
+    }
+
+    fn at_context(&self, context: usize) -> Self {
+        let latents = if self.latents < context { self.latents } else { context.div_ceil(2) };
+        Self { latents, ..*self }
+    }
+}
+
+/// The authors' names of modules: what is `to_out` in V1 and LLP is `w_out` in the others.
+pub(super) fn paper_names(module: &str) -> &'static [&'static str] {
+    match module {
+        "projection.output" => &["w_out", "to_out"],
+        _ => Projection::paper_names(module),
+    }
+}
 
 /// Attention outputs, heads joined, before the output projection.
 pub(super) struct Attended {
@@ -69,25 +147,6 @@ pub(super) fn join(attended: Attended) -> Tensor<3> {
         Some(history) => Tensor::cat(vec![history, attended.latents], 1),
         None => attended.latents,
     }
-}
-
-/// l must fit into the window.
-pub(super) fn validate_latents(config: &ModelConfig) -> Result<()> {
-    if config.latents == 0 || config.latents > config.context {
-        return Err(Fault::usage(format!(
-            "model.latents = {} is not in 1 ..= model.context = {}",
-            config.latents, config.context
-        ))
-        .hint("the last `latents` positions of a window are trained; try context / 2"));
-    }
-    if config.latent_fill() > config.latents {
-        return Err(Fault::usage(format!(
-            "model.fill = {} is more than model.latents = {}",
-            config.fill, config.latents
-        ))
-        .hint("fill is the number of latents that a reset leaves; 0 chooses it"));
-    }
-    Ok(())
 }
 
 /// The facts of a mixer whose latents see everything before them and whose history attends by `pattern`, with

@@ -12,18 +12,53 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use percept_fault::{Fault, Result};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::attention_step::{self, FirstOutput};
 use super::projection::{Projection, extend};
-use crate::config::ModelConfig;
+use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::{AttentionCall, Call};
 use crate::decoder::BuildStep;
 use crate::layer::{
-    Carry, Facts, LayerContext, LayerState, NoOptions, Place, Reach, Rows, Sublayer, Windowing, with_residual,
+    Carry, Facts, FlatKey, LayerContext, LayerState, Options, Place, Reach, Rows, Scale, Sublayer, Windowing,
 };
 use crate::layers::{Linear, Norm};
+use crate::mixer::MixerKind;
 use crate::ops::{self, Pattern, Visibility};
-use crate::schedule::LayerSpec;
+
+/// The keys of `[model.llp]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LlpOptions {
+    /// Segment length m in tokens.
+    pub segment: usize,
+    /// A second output projection for segment 0 (authors' code).
+    pub first_segment_output: bool,
+}
+
+impl Default for LlpOptions {
+    fn default() -> Self {
+        Self { segment: 128, first_segment_output: false }
+    }
+}
+
+impl Options for LlpOptions {
+    const FLAT: &'static [FlatKey] =
+        &[FlatKey::SEGMENT, FlatKey { name: "first_segment_output", after: "qk_norm", anywhere: false }];
+
+    fn segment(&self) -> Option<usize> {
+        Some(self.segment)
+    }
+
+    fn reduced(&self, scale: &Scale) -> Self {
+        Self { segment: scale.segment(self.segment), ..*self }
+    }
+
+    fn at_context(&self, context: usize) -> Self {
+        Self { segment: self.segment.min(context), ..*self }
+    }
+}
 
 /// Pairwise overlapping segment attention.
 #[derive(Module, Debug)]
@@ -42,17 +77,6 @@ fn first_key(position: usize, segment: usize) -> usize {
 }
 
 impl Llp {
-    fn mix(&self, x: Tensor<3>, state: Option<&mut LayerState>, context: &LayerContext) -> Tensor<3> {
-        let (start, end) = (context.rows.start, context.rows.end());
-        let q = self.projection.queries(x.clone(), start);
-        let pair = self.projection.keys_values(x, start);
-        let (pair, before) = extend(pair, state, end - first_key(end, self.segment));
-        let pattern = Pattern::SegmentPair { length: self.segment };
-        let visibility = Visibility { pattern, query_start: start, key_start: start - before };
-        let y = self.projection.attend(q, pair, &visibility, context.dropout(self.dropout, Place::Attention));
-        self.output(y, start)
-    }
-
     fn output(&self, y: Tensor<3>, start: usize) -> Tensor<3> {
         let rows = y.dims()[1];
         let Some(first_output) = &self.first_output else { return self.projection.output.forward(y) };
@@ -74,67 +98,89 @@ fn score_entries(segment: usize, rows: usize) -> u64 {
 }
 
 impl Sublayer for Llp {
-    type Options = NoOptions;
+    type Options = LlpOptions;
 
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
         Self {
             projection: Projection::new(config, layer, device),
-            first_output: config.first_segment_output.then(|| Projection::new_output(config, device)),
-            segment: layer.segment,
+            first_output: layer.options.llp.first_segment_output.then(|| Projection::new_output(config, device)),
+            segment: layer.options.llp.segment,
             dropout: config.attention_dropout,
         }
     }
 
     fn validate(config: &ModelConfig, layer: &LayerSpec) -> Result<()> {
-        if layer.segment == 0 {
+        let segment = layer.options.llp.segment;
+        if segment == 0 {
             return Err(Fault::usage("model.segment is 0").hint("set model.segment, e.g. context / 8"));
         }
-        if config.context < layer.segment {
+        if config.context < segment {
             return Err(Fault::usage(format!(
-                "model.context = {} is shorter than a segment (model.segment = {})",
-                config.context, layer.segment
+                "model.context = {} is shorter than a segment (model.segment = {segment})",
+                config.context
             ))
-            .hint(format!("set model.context to at least {}, or model.segment lower", layer.segment)));
+            .hint(format!("set model.context to at least {segment}, or model.segment lower")));
         }
         Ok(())
     }
 
     fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts {
-        let (count, pattern) = (rows.len(), Pattern::SegmentPair { length: layer.segment });
-        let kept = (rows.end() - first_key(rows.end(), layer.segment)).min(count);
-        let score_entries = score_entries(layer.segment, count);
+        let LlpOptions { segment, first_segment_output } = layer.options.llp;
+        let (count, pattern) = (rows.len(), Pattern::SegmentPair { length: segment });
+        let kept = (rows.end() - first_key(rows.end(), segment)).min(count);
+        let score_entries = score_entries(segment, count);
         let mut work = Projection::input_calls(config, count, count);
-        let first = if config.first_segment_output { layer.segment.min(count) } else { 0 };
+        let first = if first_segment_output { segment.min(count) } else { 0 };
         let outputs = [first, count - first].into_iter().filter(|&rows| rows > 0);
         work.extend(outputs.map(|rows| Call::from(Projection::output_call(config, rows))));
         let visibility = Visibility::new(pattern);
         let (heads, width) = (config.heads, config.head_dim());
         work.push(AttentionCall { queries: count, keys: count, heads, width, visibility }.into());
-        let second = if config.first_segment_output { Projection::output_parameters(config) } else { 0 };
+        let second = if first_segment_output { Projection::output_parameters(config) } else { 0 };
         Facts {
             parameters: Projection::parameters(config) + second,
             work,
             score_entries,
             activations: Projection::activations(config, (rows, rows), score_entries, 0),
-            state: Projection::state(config, kept, 2 * layer.segment),
+            state: Projection::state(config, kept, 2 * segment),
             reach: Reach::Patterns(vec![pattern]),
             ..Facts::of(rows)
         }
     }
 
     fn windowing(config: &ModelConfig, layer: &LayerSpec) -> Windowing {
-        Projection::windowing(config, layer)
+        Projection::windowing(config, layer.options.llp.segment)
     }
 
-    fn forward(
+    /// Segment 0 has an output projection of its own; the norm of keys and values is never used.
+    fn paper(config: &mut ModelConfig) {
+        let alone = config.consists_of(MixerKind::Llp);
+        config.mixers.llp.first_segment_output = alone;
+        config.key_value_norm &= !alone;
+    }
+
+    fn paper_names(module: &str) -> &'static [&'static str] {
+        match module {
+            "first_output" => &["to_out_0"],
+            _ => Projection::paper_names(module),
+        }
+    }
+
+    fn mix(
         &self,
         x: Tensor<3>,
-        norm: &Norm,
         state: Option<&mut LayerState>,
         _carry: &mut Carry,
         context: &LayerContext,
     ) -> Tensor<3> {
-        with_residual(x, norm, |x| self.mix(x, state, context))
+        let (start, end) = (context.rows.start, context.rows.end());
+        let q = self.projection.queries(x.clone(), start);
+        let pair = self.projection.keys_values(x, start);
+        let (pair, before) = extend(pair, state, end - first_key(end, self.segment));
+        let pattern = Pattern::SegmentPair { length: self.segment };
+        let visibility = Visibility { pattern, query_start: start, key_start: start - before };
+        let y = self.projection.attend(q, pair, &visibility, context.dropout(self.dropout, Place::Attention));
+        self.output(y, start)
     }
 
     fn step<'a>(&'a self, norm: &'a Norm) -> Option<BuildStep<'a>> {

@@ -15,15 +15,13 @@ use percept_random::mix;
 
 use super::attention_step;
 use super::projection::{Projection, extend};
-use crate::config::ModelConfig;
+use super::segment::Segment;
+use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::{AttentionCall, Call};
 use crate::decoder::BuildStep;
-use crate::layer::{
-    Carry, Facts, LayerContext, LayerState, NoOptions, Place, Reach, Rows, Sublayer, Windowing, with_residual,
-};
+use crate::layer::{Carry, Facts, LayerContext, LayerState, Place, Reach, Rows, Sublayer, Windowing};
 use crate::layers::Norm;
 use crate::ops::{Dropout, Pattern, Visibility};
-use crate::schedule::LayerSpec;
 
 /// Shifted sparse attention.
 #[derive(Module, Debug)]
@@ -50,38 +48,21 @@ fn halves(group: usize) -> [Pattern; 2] {
     [0, group / 2].map(|shift| Pattern::CausalBlocks { length: group, shift })
 }
 
-impl LongLora {
-    fn mix(&self, x: Tensor<3>, state: Option<&mut LayerState>, context: &LayerContext) -> Tensor<3> {
-        let (start, end) = (context.rows.start, context.rows.end());
-        let q = self.projection.queries(x.clone(), start);
-        let pair = self.projection.keys_values(x, start);
-        let ((k, v), before) = extend(pair, state, end - first_key(end, self.group));
-        let dropout = context.dropout(self.dropout, Place::Attention);
-        let attend = |(index, pattern): (usize, Pattern)| {
-            let part = |t: &Tensor<4>| t.clone().narrow(2, index * t.dims()[2] / 2, t.dims()[2] / 2);
-            let visibility = Visibility { pattern, query_start: start, key_start: start - before };
-            let dropout = dropout.map(|d| Dropout { rate: d.rate, seed: mix(d.seed ^ index as u64) });
-            self.projection.attend(part(&q), (part(&k), part(&v)), &visibility, dropout)
-        };
-        let y = Tensor::cat(halves(self.group).into_iter().enumerate().map(attend).collect(), 2);
-        self.projection.output.forward(y)
-    }
-}
-
 impl Sublayer for LongLora {
-    type Options = NoOptions;
+    type Options = Segment;
 
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
         Self {
             projection: Projection::new(config, layer, device),
-            group: layer.segment,
+            group: layer.options.longlora.segment,
             dropout: config.attention_dropout,
         }
     }
 
     fn validate(config: &ModelConfig, layer: &LayerSpec) -> Result<()> {
-        if layer.segment < 2 {
-            return Err(Fault::usage(format!("model.segment = {} is too short for longlora", layer.segment))
+        let group = layer.options.longlora.segment;
+        if group < 2 {
+            return Err(Fault::usage(format!("model.segment = {group} is too short for longlora"))
                 .hint("it is the group length G; set it to at least 2"));
         }
         if !config.heads.is_multiple_of(2) || !config.key_value_heads().is_multiple_of(2) {
@@ -92,7 +73,7 @@ impl Sublayer for LongLora {
     }
 
     fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts {
-        let (count, group) = (rows.len(), layer.segment);
+        let (count, group) = (rows.len(), layer.options.longlora.segment);
         let kept = (rows.end() - first_key(rows.end(), group)).min(count);
         let score_entries = (count * group.min(count)) as u64;
         let half = |pattern| -> Call {
@@ -114,18 +95,33 @@ impl Sublayer for LongLora {
     }
 
     fn windowing(config: &ModelConfig, layer: &LayerSpec) -> Windowing {
-        Projection::windowing(config, layer)
+        Projection::windowing(config, layer.options.longlora.segment)
     }
 
-    fn forward(
+    fn paper_names(module: &str) -> &'static [&'static str] {
+        Projection::paper_names(module)
+    }
+
+    fn mix(
         &self,
         x: Tensor<3>,
-        norm: &Norm,
         state: Option<&mut LayerState>,
         _carry: &mut Carry,
         context: &LayerContext,
     ) -> Tensor<3> {
-        with_residual(x, norm, |x| self.mix(x, state, context))
+        let (start, end) = (context.rows.start, context.rows.end());
+        let q = self.projection.queries(x.clone(), start);
+        let pair = self.projection.keys_values(x, start);
+        let ((k, v), before) = extend(pair, state, end - first_key(end, self.group));
+        let dropout = context.dropout(self.dropout, Place::Attention);
+        let attend = |(index, pattern): (usize, Pattern)| {
+            let part = |t: &Tensor<4>| t.clone().narrow(2, index * t.dims()[2] / 2, t.dims()[2] / 2);
+            let visibility = Visibility { pattern, query_start: start, key_start: start - before };
+            let dropout = dropout.map(|d| Dropout { rate: d.rate, seed: mix(d.seed ^ index as u64) });
+            self.projection.attend(part(&q), (part(&k), part(&v)), &visibility, dropout)
+        };
+        let y = Tensor::cat(halves(self.group).into_iter().enumerate().map(attend).collect(), 2);
+        self.projection.output.forward(y)
     }
 
     fn step<'a>(&'a self, norm: &'a Norm) -> Option<BuildStep<'a>> {

@@ -2,6 +2,17 @@
 //!
 //! A mixer is one file (or folder) that implements [`crate::layer::Sublayer`], and one line below. Everything else (trainer,
 //! evaluator, session, cost model, checks) goes through that contract and knows no mixer by name.
+//!
+//! ```
+//! use percept_model::mixer::MixerKind;
+//! // What `percept plan` lists, and what `layers` may name.
+//! for kind in MixerKind::ALL {
+//!     println!("{}: {}", kind.name(), kind.summary());
+//! }
+//! // A mixer may have further names.
+//! assert_eq!(MixerKind::from_name("ecp"), MixerKind::from_name("llp"));
+//! assert!(MixerKind::from_name("rnn").is_none());
+//! ```
 
 mod attention_step;
 mod conv;
@@ -13,7 +24,16 @@ mod perceiver_v1;
 mod perceiver_v2;
 mod perceiver_v3;
 mod projection;
+mod segment;
 mod transformer;
+
+pub use conv::ConvOptions;
+pub use history::Latents;
+pub use llp::LlpOptions;
+pub use perceiver_ar::PerceiverArOptions;
+pub use perceiver_v2::PerceiverV2Options;
+pub use perceiver_v3::{CompressionResidual, PerceiverV3Options};
+pub use segment::Segment;
 
 use crate::layer::sublayers;
 

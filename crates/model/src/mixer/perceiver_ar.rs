@@ -10,14 +10,44 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use percept_fault::Result;
 use percept_random::mix;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::history;
+use super::history::{self, Latents};
 use super::projection::{Projection, latents};
-use crate::config::ModelConfig;
-use crate::layer::{Carry, Facts, LayerContext, LayerState, NoOptions, Place, Reach, Rows, Sublayer, Windowing};
+use crate::config::{LayerSpec, ModelConfig, check_dropout};
+use crate::layer::{
+    Carry, Facts, FlatKey, LayerContext, LayerState, Options, Place, Reach, Rows, Scale, Sublayer, Windowing,
+};
 use crate::layers::Norm;
 use crate::ops::{self, Dropout};
-use crate::schedule::LayerSpec;
+
+/// The keys of `[model.perceiver-ar]`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PerceiverArOptions {
+    /// How the window is cut.
+    #[serde(flatten)]
+    pub window: Latents,
+    /// Share of history positions hidden from the cross-attention in training.
+    pub cross_attend_dropout: f64,
+}
+
+impl Options for PerceiverArOptions {
+    const FLAT: &'static [FlatKey] = &[
+        Latents::FLAT[0],
+        Latents::FLAT[1],
+        FlatKey { name: "cross_attend_dropout", after: "feed_forward_dropout", anywhere: false },
+    ];
+
+    fn reduced(&self, scale: &Scale) -> Self {
+        Self { window: self.window.reduced(scale), ..*self }
+    }
+
+    fn at_context(&self, context: usize) -> Self {
+        Self { window: self.window.at_context(context), ..*self }
+    }
+}
 
 /// Cross-attention to the history once, then causal attention among the latents.
 #[derive(Module, Debug)]
@@ -77,25 +107,27 @@ impl PerceiverAr {
 }
 
 impl Sublayer for PerceiverAr {
-    type Options = NoOptions;
+    type Options = PerceiverArOptions;
 
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
         Self {
             projection: Projection::new(config, layer, device),
             dropout: config.attention_dropout,
-            cross_attend_dropout: config.cross_attend_dropout,
+            cross_attend_dropout: layer.options.perceiver_ar.cross_attend_dropout as f32,
         }
     }
 
-    fn validate(config: &ModelConfig, _layer: &LayerSpec) -> Result<()> {
-        history::validate_latents(config)
+    fn validate(config: &ModelConfig, layer: &LayerSpec) -> Result<()> {
+        let PerceiverArOptions { window, cross_attend_dropout } = layer.options.perceiver_ar;
+        check_dropout("cross_attend_dropout", cross_attend_dropout as f32)?;
+        window.validate(config)
     }
 
     /// Without the cross-attention's dropout, which hides a share of the history in training.
     fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts {
         let after = Rows::plain(rows.latents, rows.first_latent());
         let score_entries = (rows.latents * rows.len()) as u64;
-        let most = if layer.first_of_kind { config.context } else { config.latents };
+        let most = if layer.first_of_kind { config.context } else { layer.options.perceiver_ar.window.latents };
         let mut work = Projection::calls(config, rows.latents, rows.len());
         work.push(history::latent_call(config, rows));
         Facts {
@@ -110,8 +142,12 @@ impl Sublayer for PerceiverAr {
         }
     }
 
-    fn windowing(_config: &ModelConfig, _layer: &LayerSpec) -> Windowing {
-        Windowing::Latents
+    fn windowing(_config: &ModelConfig, layer: &LayerSpec) -> Windowing {
+        layer.options.perceiver_ar.window.windowing()
+    }
+
+    fn paper_names(module: &str) -> &'static [&'static str] {
+        history::paper_names(module)
     }
 
     fn forward(

@@ -8,15 +8,12 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use percept_fault::Result;
 
-use super::history::{self, HistoryRule};
+use super::history::{self, HistoryRule, Latents};
 use super::projection::Projection;
-use crate::config::ModelConfig;
-use crate::layer::{
-    Carry, Facts, LayerContext, LayerState, NoOptions, Place, Rows, Sublayer, Windowing, with_residual,
-};
-use crate::layers::Norm;
+use crate::config::{LayerSpec, ModelConfig, RotaryLayers};
+use crate::layer::{Carry, Facts, LayerContext, LayerState, Place, Rows, Sublayer, Windowing};
+use crate::mixer::MixerKind;
 use crate::ops::Pattern;
-use crate::schedule::LayerSpec;
 
 /// History in every layer.
 #[derive(Module, Debug)]
@@ -26,24 +23,15 @@ pub struct PerceiverV1 {
     dropout: f32,
 }
 
-impl PerceiverV1 {
-    fn mix(&self, x: Tensor<3>, state: Option<&mut LayerState>, context: &LayerContext) -> Tensor<3> {
-        let rule = HistoryRule { pattern: Pattern::Everything, dropout: context.dropout(self.dropout, Place::History) };
-        let dropout = context.dropout(self.dropout, Place::Attention);
-        let attended = history::attend(&self.projection, x, state, context, rule, dropout);
-        self.projection.output.forward(history::join(attended))
-    }
-}
-
 impl Sublayer for PerceiverV1 {
-    type Options = NoOptions;
+    type Options = Latents;
 
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
         Self { projection: Projection::new(config, layer, device), dropout: config.attention_dropout }
     }
 
-    fn validate(config: &ModelConfig, _layer: &LayerSpec) -> Result<()> {
-        history::validate_latents(config)
+    fn validate(config: &ModelConfig, layer: &LayerSpec) -> Result<()> {
+        layer.options.perceiver_v1.validate(config)
     }
 
     fn facts(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Facts {
@@ -51,18 +39,31 @@ impl Sublayer for PerceiverV1 {
         history::facts(config, rows, (Pattern::Everything, scores), config.context, rows)
     }
 
-    fn windowing(_config: &ModelConfig, _layer: &LayerSpec) -> Windowing {
-        Windowing::Latents
+    fn windowing(_config: &ModelConfig, layer: &LayerSpec) -> Windowing {
+        layer.options.perceiver_v1.windowing()
     }
 
-    fn forward(
+    /// Every layer rotates.
+    fn paper(config: &mut ModelConfig) {
+        if config.consists_of(MixerKind::PerceiverV1) {
+            config.rotary = RotaryLayers::All;
+        }
+    }
+
+    fn paper_names(module: &str) -> &'static [&'static str] {
+        Projection::paper_names(module)
+    }
+
+    fn mix(
         &self,
         x: Tensor<3>,
-        norm: &Norm,
         state: Option<&mut LayerState>,
         _carry: &mut Carry,
         context: &LayerContext,
     ) -> Tensor<3> {
-        with_residual(x, norm, |x| self.mix(x, state, context))
+        let rule = HistoryRule { pattern: Pattern::Everything, dropout: context.dropout(self.dropout, Place::History) };
+        let dropout = context.dropout(self.dropout, Place::Attention);
+        let attended = history::attend(&self.projection, x, state, context, rule, dropout);
+        self.projection.output.forward(history::join(attended))
     }
 }

@@ -11,15 +11,70 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use percept_fault::{Fault, Result};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::history::{self, Attended, HistoryRule};
+use super::history::{self, Attended, HistoryRule, Latents};
 use super::projection::{Projection, latents};
-use crate::config::{CompressionResidual, ModelConfig};
+use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::LinearCall;
-use crate::layer::{Carry, Facts, LayerContext, LayerState, NoOptions, Place, Rows, Sublayer, Windowing};
+use crate::layer::{Carry, Facts, FlatKey, LayerContext, LayerState, Options, Place, Rows, Scale, Sublayer, Windowing};
 use crate::layers::Norm;
 use crate::ops::{self, Pattern};
-use crate::schedule::LayerSpec;
+
+/// The residual of the layer that compresses the history, the first of its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CompressionResidual {
+    /// The last l rows for the latents, none for the compressed rows.
+    Aligned,
+    /// The first p + l rows of the input, which misaligns the latents (authors' code).
+    FirstRows,
+}
+
+/// The keys of `[model.perceiver-v3]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PerceiverV3Options {
+    /// How the window is cut.
+    #[serde(flatten)]
+    pub window: Latents,
+    /// Compressed history length p.
+    pub compressed: usize,
+    /// Residual of the compressing layer.
+    pub compression_residual: CompressionResidual,
+}
+
+impl Default for PerceiverV3Options {
+    fn default() -> Self {
+        Self { window: Latents::default(), compressed: 256, compression_residual: CompressionResidual::Aligned }
+    }
+}
+
+impl PerceiverV3Options {
+    /// The compressed history is no longer than the history.
+    fn fitted(&self, window: Latents, compressed: usize, context: usize) -> Self {
+        let history = (context - window.latents).max(1);
+        Self { window, compressed: compressed.min(history), ..*self }
+    }
+}
+
+impl Options for PerceiverV3Options {
+    const FLAT: &'static [FlatKey] = &[
+        Latents::FLAT[0],
+        Latents::FLAT[1],
+        FlatKey { name: "compressed", after: "history_segments", anywhere: false },
+        FlatKey { name: "compression_residual", after: "compressed", anywhere: false },
+    ];
+
+    fn reduced(&self, scale: &Scale) -> Self {
+        self.fitted(self.window.reduced(scale), scale.part(self.compressed), scale.context)
+    }
+
+    fn at_context(&self, context: usize) -> Self {
+        self.fitted(self.window.at_context(context), self.compressed, context)
+    }
+}
 
 /// Linear(h -> p) along the sequence.
 #[derive(Module, Debug)]
@@ -83,39 +138,41 @@ impl PerceiverV3 {
 }
 
 /// Compressed rows have no positions of their own: they take the p before the latents, for which the latents move up by p.
-fn rows_after(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Rows {
+fn rows_after(layer: &LayerSpec, rows: Rows) -> Rows {
+    let compressed = layer.options.perceiver_v3.compressed;
     match (layer.first_of_kind, rows.history) {
         (false, _) => rows,
-        (true, 0) => Rows { start: rows.start + config.compressed, ..rows },
-        (true, _) => Rows { history: config.compressed, latents: rows.latents, start: rows.first_latent() },
+        (true, 0) => Rows { start: rows.start + compressed, ..rows },
+        (true, _) => Rows { history: compressed, latents: rows.latents, start: rows.first_latent() },
     }
 }
 
 impl Sublayer for PerceiverV3 {
-    type Options = NoOptions;
+    type Options = PerceiverV3Options;
 
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
-        let capacity = config.context - config.latents;
+        let PerceiverV3Options { window, compressed, compression_residual: residual } = layer.options.perceiver_v3;
+        let capacity = config.context - window.latents;
         let compression = (layer.first_of_kind && capacity > 0).then(|| Compression {
-            weight: Param::from_tensor(Tensor::zeros([capacity, config.compressed], device)),
-            bias: Param::from_tensor(Tensor::zeros([config.compressed], device)),
+            weight: Param::from_tensor(Tensor::zeros([capacity, compressed], device)),
+            bias: Param::from_tensor(Tensor::zeros([compressed], device)),
         });
         Self {
             projection: Projection::new(config, layer, device),
             compression,
-            compressed: config.compressed,
-            residual: config.compression_residual,
+            compressed,
+            residual,
             dropout: config.attention_dropout,
         }
     }
 
-    fn validate(config: &ModelConfig, _layer: &LayerSpec) -> Result<()> {
-        history::validate_latents(config)?;
-        let capacity = config.context - config.latents;
-        if config.compressed == 0 || (capacity > 0 && config.compressed > capacity) {
+    fn validate(config: &ModelConfig, layer: &LayerSpec) -> Result<()> {
+        let PerceiverV3Options { window, compressed, .. } = layer.options.perceiver_v3;
+        window.validate(config)?;
+        let capacity = config.context - window.latents;
+        if compressed == 0 || (capacity > 0 && compressed > capacity) {
             return Err(Fault::usage(format!(
-                "model.compressed = {} is not in 1 ..= model.context - model.latents = {capacity}",
-                config.compressed
+                "model.compressed = {compressed} is not in 1 ..= model.context - model.latents = {capacity}"
             ))
             .hint("the history of context - latents rows is compressed to that many, e.g. context / 4"));
         }
@@ -125,17 +182,18 @@ impl Sublayer for PerceiverV3 {
     /// The compression's rows are the channels: it reads the history's outputs as columns. The output projection runs on
     /// the compressed rows.
     fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts {
-        let after = rows_after(config, layer, rows);
-        let most = if layer.first_of_kind { config.context } else { config.compressed + config.latents };
+        let PerceiverV3Options { window, compressed, .. } = layer.options.perceiver_v3;
+        let after = rows_after(layer, rows);
+        let most = if layer.first_of_kind { config.context } else { compressed + window.latents };
         let scores = rows.history * rows.history;
         let mut facts = history::facts(config, rows, (Pattern::Everything, scores), most, after);
-        let capacity = config.context - config.latents;
+        let capacity = config.context - window.latents;
         if layer.first_of_kind && capacity > 0 {
-            facts.parameters += ((capacity + 1) * config.compressed) as u64;
+            facts.parameters += ((capacity + 1) * compressed) as u64;
         }
         if layer.first_of_kind && rows.history > 0 {
             let channels = config.heads * config.head_dim();
-            let compression = LinearCall { rows: channels, input: rows.history, output: config.compressed };
+            let compression = LinearCall { rows: channels, input: rows.history, output: compressed };
             facts.work.push(compression.into());
             facts.activations.kept += (rows.history * config.dim) as u64;
         }
@@ -143,15 +201,31 @@ impl Sublayer for PerceiverV3 {
     }
 
     /// The compression adds h rows.
-    fn initial_std(path: &str, shape: &[usize]) -> Option<f64> {
-        (path == "compression.weight").then(|| (shape[0] as f64).powf(-0.5))
+    fn initial_std(config: &ModelConfig, path: &str, shape: &[usize]) -> f64 {
+        match path {
+            "compression.weight" => (shape[0] as f64).powf(-0.5),
+            _ => config.initial_std(path),
+        }
     }
 
     /// The authors' residual adds to each latent an input row that a stream has not kept.
-    fn windowing(config: &ModelConfig, _layer: &LayerSpec) -> Windowing {
-        match config.compression_residual {
-            CompressionResidual::Aligned => Windowing::Latents,
-            CompressionResidual::FirstRows => Windowing::LatentsAnew,
+    fn windowing(_config: &ModelConfig, layer: &LayerSpec) -> Windowing {
+        let PerceiverV3Options { window, compression_residual, .. } = layer.options.perceiver_v3;
+        match compression_residual {
+            CompressionResidual::Aligned => window.windowing(),
+            CompressionResidual::FirstRows => Windowing::Latents { latents: window.latents, fill: window.latents },
+        }
+    }
+
+    /// The authors' residual, whatever the schedule is.
+    fn paper(config: &mut ModelConfig) {
+        config.mixers.perceiver_v3.compression_residual = CompressionResidual::FirstRows;
+    }
+
+    fn paper_names(module: &str) -> &'static [&'static str] {
+        match module {
+            "compression" => &["projection_hist"],
+            _ => history::paper_names(module),
         }
     }
 

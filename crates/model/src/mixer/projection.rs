@@ -3,12 +3,11 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::config::{Biases, KeyValue, ModelConfig, NormKind, RotaryLayers, RotaryLayout};
+use crate::config::{Biases, KeyValue, LayerSpec, ModelConfig, NormKind, RotaryLayers, RotaryLayout};
 use crate::cost::{Call, LinearCall};
 use crate::layer::{Activations, LayerState, Rows, StateTensor, Windowing};
 use crate::layers::{Bias, Linear, Norm};
 use crate::ops::{self, Dropout, Rotary, Visibility};
-use crate::schedule::LayerSpec;
 
 /// Name of the keys in a state.
 const KEY: &str = "key";
@@ -157,10 +156,21 @@ impl Projection {
     }
 
     /// How a stream goes on: rotated values (authors' code) carry absolute positions and were trained on 0 .. n only.
-    pub fn windowing(config: &ModelConfig, layer: &LayerSpec) -> Windowing {
+    pub fn windowing(config: &ModelConfig, stride: usize) -> Windowing {
         match config.key_value == KeyValue::Shared && config.rotary != RotaryLayers::None {
-            true => Windowing::Sliding { stride: layer.segment },
+            true => Windowing::Sliding { stride },
             false => Windowing::Carried,
+        }
+    }
+
+    /// The authors' names of its modules.
+    pub fn paper_names(module: &str) -> &'static [&'static str] {
+        match module {
+            "projection.query" => &["to_q"],
+            "projection.key" => &["to_kv"],
+            "projection.key_value_norm" => &["norm"],
+            "projection.output" => &["to_out", "w_out"],
+            _ => &[],
         }
     }
 

@@ -10,15 +10,13 @@ use burn::tensor::{Device, Tensor};
 
 use super::attention_step;
 use super::projection::{Projection, extend};
-use crate::config::ModelConfig;
+use super::segment::Segment;
+use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::AttentionCall;
 use crate::decoder::BuildStep;
-use crate::layer::{
-    Carry, Facts, LayerContext, LayerState, NoOptions, Place, Reach, Rows, Sublayer, Windowing, with_residual,
-};
+use crate::layer::{Carry, Facts, LayerContext, LayerState, Place, Reach, Rows, Sublayer, Windowing};
 use crate::layers::Norm;
 use crate::ops::{Pattern, Visibility};
-use crate::schedule::LayerSpec;
 
 /// Full causal attention.
 #[derive(Module, Debug)]
@@ -29,20 +27,8 @@ pub struct Transformer {
     dropout: f32,
 }
 
-impl Transformer {
-    fn mix(&self, x: Tensor<3>, state: Option<&mut LayerState>, context: &LayerContext) -> Tensor<3> {
-        let start = context.rows.start;
-        let q = self.projection.queries(x.clone(), start);
-        let (pair, before) = extend(self.projection.keys_values(x, start), state, self.context);
-        let pattern = Pattern::Band { width: self.context };
-        let visibility = Visibility { pattern, query_start: start, key_start: start - before };
-        let y = self.projection.attend(q, pair, &visibility, context.dropout(self.dropout, Place::Attention));
-        self.projection.output.forward(y)
-    }
-}
-
 impl Sublayer for Transformer {
-    type Options = NoOptions;
+    type Options = Segment;
 
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
         Self {
@@ -71,18 +57,27 @@ impl Sublayer for Transformer {
     }
 
     fn windowing(config: &ModelConfig, layer: &LayerSpec) -> Windowing {
-        Projection::windowing(config, layer)
+        Projection::windowing(config, layer.options.transformer.segment)
     }
 
-    fn forward(
+    fn paper_names(module: &str) -> &'static [&'static str] {
+        Projection::paper_names(module)
+    }
+
+    fn mix(
         &self,
         x: Tensor<3>,
-        norm: &Norm,
         state: Option<&mut LayerState>,
         _carry: &mut Carry,
         context: &LayerContext,
     ) -> Tensor<3> {
-        with_residual(x, norm, |x| self.mix(x, state, context))
+        let start = context.rows.start;
+        let q = self.projection.queries(x.clone(), start);
+        let (pair, before) = extend(self.projection.keys_values(x, start), state, self.context);
+        let pattern = Pattern::Band { width: self.context };
+        let visibility = Visibility { pattern, query_start: start, key_start: start - before };
+        let y = self.projection.attend(q, pair, &visibility, context.dropout(self.dropout, Place::Attention));
+        self.projection.output.forward(y)
     }
 
     fn step<'a>(&'a self, norm: &'a Norm) -> Option<BuildStep<'a>> {

@@ -4,7 +4,7 @@ use super::composed::check::{numbers, random};
 use super::*;
 use burn::tensor::Device;
 
-/// Runs `fast` on f32 and `plain` on f64 with the same numbers; compares outputs and all gradients.
+/// Runs `fast` on f32 and `plain` on f64 with the same elements; compares outputs and all gradients.
 fn agree<const D: usize>(
     shapes: &[&[usize]],
     fast: impl Fn(Vec<Tensor<1>>) -> Tensor<D>,
@@ -31,7 +31,7 @@ fn agree<const D: usize>(
     }
 }
 
-/// The same numbers behind a view whose elements are not in order.
+/// The same elements behind a view whose elements are not in order.
 fn strided<const D: usize>(x: &Tensor<1>, shape: [usize; D]) -> Tensor<D> {
     let mut turned = shape;
     turned.swap(D - 2, D - 1);

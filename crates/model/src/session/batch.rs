@@ -15,6 +15,22 @@ use crate::decoder::{Decoder, Stream};
 ///
 /// # Errors
 /// A token outside the vocabulary, numbers that do not match, or sessions of different models; then nothing was fed.
+///
+/// ```
+/// use std::sync::Arc;
+/// use percept_model::session::step_all;
+/// use percept_model::{InferenceModel, LanguageModel, ModelConfig, Session};
+/// # let layers = "llp(segment=8)".into();
+/// # let config = ModelConfig { layers, vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+/// let model: Arc<InferenceModel> = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
+/// let (mut first, mut second) = (Session::new(model.clone()), Session::new(model.clone()));
+/// second.feed(&[256, 72])?;
+/// let mut rows = vec![0.0; 2 * 257];
+/// step_all(&mut [&mut first, &mut second], &[256, 105], &mut rows)?;
+/// // As if each had been alone.
+/// assert_eq!(rows[257..], Session::new(model).feed(&[256, 72, 105])?);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub fn step_all(sessions: &mut [&mut Session], tokens: &[u32], out: &mut [f32]) -> Result<()> {
     let Some(first) = sessions.first() else { return Ok(()) };
     let model = first.model.clone();

@@ -1,17 +1,15 @@
 //! A session as a safetensors file with the model's fingerprint.
 
-use std::collections::HashMap;
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use percept_fault::{Fault, IoContext, Result};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use super::recent::Recent;
 use super::{Session, running};
 use crate::inference_model::InferenceModel;
+use crate::tensor_file::{self, Elements, Entry, Metadata, Stored, TensorFile};
 
 const FORMAT: &str = "percept-session-1";
 const FINGERPRINT: &str = "model_fingerprint";
@@ -36,21 +34,28 @@ pub struct StateSummary {
 
 impl Session {
     /// Writes the state to `path`, replacing what is there: under a temporary name, synced and renamed.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use percept_model::{InferenceModel, LanguageModel, ModelConfig, Session};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let layers = "llp(segment=8)".into();
+    /// # let config = ModelConfig { layers, vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+    /// # let model: Arc<InferenceModel> = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
+    /// let path = folder.path().join("chat.state");
+    /// let mut session = Session::new(model.clone());
+    /// session.feed(&[256, 72])?;
+    /// session.save(&path)?;
+    /// // Later, in another process:
+    /// let mut loaded = Session::load(&path, model)?;
+    /// assert_eq!(loaded.feed(&[105])?, session.feed(&[105])?);
+    /// // Another model refuses it.
+    /// let other = LanguageModel::new(&config, 8, &Default::default())?;
+    /// assert!(Session::load(&path, Arc::new(other.into())).unwrap_err().is_usage());
+    /// # Ok::<(), percept_fault::Fault>(())
+    /// ```
     pub fn save(&self, path: &Path) -> Result<()> {
-        let bytes = self.to_bytes()?;
-        // Hidden: what a killed process leaves of it is not read as text.
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = path.with_file_name(format!(".{name}.partial"));
-        let written = std::fs::File::create(&temporary).and_then(|mut file| {
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&temporary, path)
-        });
-        if written.is_err() {
-            // What could not be written whole is of no use; a failure to remove it would hide the first one.
-            let _ = std::fs::remove_file(&temporary);
-        }
-        written.at("write", path)
+        percept_files::write_file(path, &self.to_bytes()?)
     }
 
     /// Reads a state; it must belong to `model`.
@@ -69,69 +74,62 @@ impl Session {
     /// What the state file at `path` holds, without a model.
     pub fn inspect(path: &Path) -> Result<StateSummary> {
         let bytes = std::fs::read(path).at("read", path)?;
-        let (tensors, metadata) = parse(&bytes)?;
-        let state_bytes = tensors.iter().filter(|(name, _)| name != LAST).map(|(_, view)| view.data().len()).sum();
-        let mut shapes: Vec<_> = tensors.iter().map(|(name, view)| (name.clone(), view.shape().to_vec())).collect();
-        shapes.sort();
+        let file = parse(&bytes)?;
+        let (tensors, metadata) = (file.all(), file.metadata());
         Ok(StateSummary {
-            model_fingerprint: field(&metadata, FINGERPRINT)?.to_string(),
-            position: number(&metadata, "position")?,
-            state_bytes,
-            tensors: shapes,
+            model_fingerprint: field(metadata, FINGERPRINT)?.to_string(),
+            position: number(metadata, "position")?,
+            state_bytes: tensors.iter().filter(|(name, _)| *name != LAST).map(|(_, stored)| stored.bytes()).sum(),
+            tensors: tensors.iter().map(|(name, stored)| (name.clone(), stored.shape().to_vec())).collect(),
         })
     }
 
     /// The state as the bytes of a safetensors file.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut parts: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+        let mut entries = Vec::new();
         let running::Tensors { states, last } = self.running.to_tensors(&self.model, self.rows());
         for (layer, state) in states.iter().enumerate() {
             for (half, state) in HALVES.into_iter().zip([&state.mixer, &state.channel]) {
                 for (name, dims, flat) in state.tensors() {
-                    parts.push(part(format!("layers.{layer}.{half}{name}"), dims.to_vec(), flat.clone()));
+                    let name = format!("layers.{layer}.{half}{name}");
+                    entries.push(Entry::new(name, dims, Elements::Tensor(flat.clone())));
                 }
             }
         }
         if let Some(last) = last {
-            parts.push(part(LAST.into(), last.dims().to_vec(), last.flatten(0, 2)));
+            entries.push(Entry::new(LAST, last.dims(), Elements::Tensor(last.flatten(0, 2))));
         }
-        let tokens = self.tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
-        parts.push((TOKENS.into(), Dtype::U32, vec![self.tokens.len()], tokens));
-        let views = parts
-            .iter()
-            .map(|(name, dtype, shape, data)| Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), data)?)))
-            .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>();
-        let metadata = HashMap::from([
+        entries.push(Entry::new(TOKENS, [self.tokens.len()], Elements::Tokens(self.tokens.clone())));
+        let metadata = Metadata::from([
             ("format".to_string(), FORMAT.to_string()),
             (FINGERPRINT.to_string(), self.model.fingerprint().to_string()),
             ("position".to_string(), self.position.to_string()),
             (RECENT.to_string(), self.recent.to_text()),
         ]);
-        views
-            .and_then(|views| safetensors::serialize(views, Some(metadata)))
-            .map_err(|error| Fault::internal("a state can't be serialised").because(error))
+        tensor_file::to_bytes(&entries, Some(metadata))
     }
 
     /// The inverse of [`Session::to_bytes`].
     pub fn from_bytes(bytes: &[u8], model: Arc<InferenceModel>) -> Result<Self> {
         let mut session = Session::new(model);
-        let (tensors, metadata) = parse(bytes)?;
-        if field(&metadata, FINGERPRINT)? != session.model.fingerprint() {
+        let file = parse(bytes)?;
+        let (mut tensors, metadata) = (file.all(), file.metadata());
+        if field(metadata, FINGERPRINT)? != session.model.fingerprint() {
             return Err(Fault::usage("this state belongs to another model")
                 .hint("load it with the run and checkpoint that wrote it"));
         }
-        session.position = number(&metadata, "position")?;
+        session.position = number(metadata, "position")?;
         // Older files say nothing about them.
         let recent = metadata.get(RECENT).map_or("", String::as_str);
         session.recent = Recent::of_text(recent).ok_or_else(damaged)?;
         let rows = session.rows();
         let (model, device) = (session.model.clone(), session.model.device());
         let running = session.running.tensors(&model, rows);
-        let mut tensors: HashMap<String, TensorView<'_>> = tensors.into_iter().collect();
-        session.tokens = tensors.remove(TOKENS).map(|view| tokens(&view)).unwrap_or_default();
+        session.tokens =
+            tensors.remove(TOKENS).map_or(Some(Vec::new()), |stored| stored.tokens()).ok_or_else(damaged)?;
         if session.position > 0 {
             let mut take = |name: &str, dims: &[usize]| match tensors.remove(name) {
-                Some(view) if view.shape() == dims => tensor(&view, &device),
+                Some(stored) if stored.shape() == dims => tensor(&stored, &device),
                 _ => Err(damaged()),
             };
             let dim = model.config().dim;
@@ -152,49 +150,29 @@ impl Session {
     }
 }
 
-type Tensors<'a> = Vec<(String, TensorView<'a>)>;
-
-fn parse(bytes: &[u8]) -> Result<(Tensors<'_>, HashMap<String, String>)> {
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| damaged().because(error))?;
-    let metadata = header.metadata().clone().unwrap_or_default();
-    if metadata.get("format").map(String::as_str) != Some(FORMAT) {
-        return Err(Fault::usage("this is not a state file of Percept").hint("`percept state save` writes one"));
+fn parse(bytes: &[u8]) -> Result<TensorFile<'_>> {
+    let file = TensorFile::parse(bytes).map_err(|error| damaged().because(error))?;
+    match file.metadata().get("format").map(String::as_str) {
+        Some(FORMAT) => Ok(file),
+        _ => Err(Fault::usage("this is not a state file of Percept").hint("`percept state save` writes one")),
     }
-    let tensors = SafeTensors::deserialize(bytes).map_err(|error| damaged().because(error))?;
-    Ok((tensors.tensors(), metadata))
 }
 
-fn part(name: String, dims: Vec<usize>, flat: Tensor<1>) -> (String, Dtype, Vec<usize>, Vec<u8>) {
-    let dtype = if flat.dtype() == DType::F64 { Dtype::F64 } else { Dtype::F32 };
-    (name, dtype, dims, flat.into_data().as_bytes().to_vec())
-}
-
-/// The elements of a tensor, in order.
-fn tensor(view: &TensorView<'_>, device: &burn::tensor::Device) -> Result<Tensor<1>> {
-    let (data, size) = (view.data(), view.shape().iter().product::<usize>());
-    match view.dtype() {
-        Dtype::F32 => {
-            let values: Vec<f32> = data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-            Ok(Tensor::from_data(TensorData::new(values, [size]), (device, DType::F32)))
-        }
-        Dtype::F64 => {
-            let read = |b: &[u8]| b.try_into().map(f64::from_le_bytes).map_err(|_| damaged());
-            let values = data.chunks_exact(8).map(read).collect::<Result<Vec<f64>>>()?;
-            Ok(Tensor::from_data(TensorData::new(values, [size]), (device, DType::F64)))
-        }
+/// The elements of a tensor, in order and in their type.
+fn tensor(stored: &Stored<'_>, device: &Device) -> Result<Tensor<1>> {
+    let size = stored.shape().iter().product::<usize>();
+    match (stored.f32s(), stored.f64s()) {
+        (Some(values), _) => Ok(Tensor::from_data(TensorData::new(values, [size]), (device, DType::F32))),
+        (_, Some(values)) => Ok(Tensor::from_data(TensorData::new(values, [size]), (device, DType::F64))),
         _ => Err(damaged()),
     }
 }
 
-fn tokens(view: &TensorView<'_>) -> Vec<u32> {
-    view.data().chunks_exact(4).map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect()
-}
-
-fn field<'a>(metadata: &'a HashMap<String, String>, key: &str) -> Result<&'a str> {
+fn field<'a>(metadata: &'a Metadata, key: &str) -> Result<&'a str> {
     metadata.get(key).map(String::as_str).ok_or_else(damaged)
 }
 
-fn number(metadata: &HashMap<String, String>, key: &str) -> Result<usize> {
+fn number(metadata: &Metadata, key: &str) -> Result<usize> {
     field(metadata, key)?.parse().map_err(|_| damaged())
 }
 
@@ -209,8 +187,14 @@ mod tests {
 
     #[test]
     fn a_state_tells_the_last_tokens_and_an_older_one_still_loads() {
-        let config =
-            ModelConfig { vocab: 40, dim: 8, depth: 1, heads: 2, context: 16, segment: 4, ..Default::default() };
+        let config = ModelConfig {
+            vocab: 40,
+            dim: 8,
+            depth: 1,
+            heads: 2,
+            context: 16,
+            ..ModelConfig::default().with("segment", 4).unwrap()
+        };
         let model = Arc::new(InferenceModel::new(LanguageModel::new(&config, 7, &Default::default()).unwrap()));
         let mut session = Session::new(model.clone());
         session.feed(&(0..30).collect::<Vec<_>>()).unwrap();
@@ -218,9 +202,10 @@ mod tests {
         let bytes = session.to_bytes().unwrap();
         let read = Session::from_bytes(&bytes, model.clone()).unwrap();
         assert_eq!(read.recent_tokens(), [&(15..30).collect::<Vec<_>>()[..], &[31]].concat());
-        let (tensors, mut metadata) = parse(&bytes).unwrap();
+        let mut metadata = parse(&bytes).unwrap().metadata().clone();
         metadata.insert(RECENT.into(), "3 x".into());
-        let with = |metadata| safetensors::serialize(tensors.clone(), Some(metadata)).unwrap();
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let with = |metadata| safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap();
         assert!(Session::from_bytes(&with(metadata.clone()), model.clone()).unwrap_err().is_environment());
         metadata.remove(RECENT);
         let old = Session::from_bytes(&with(metadata), model).unwrap();

@@ -4,7 +4,7 @@ mod batch;
 mod file;
 mod recent;
 mod running;
-mod schedule;
+mod windows;
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use percept_fault::{Fault, Result};
 use percept_kernels::decode::WeightPrecision;
 
 pub use batch::step_all;
-pub use schedule::{Window, WindowSchedule};
+pub use windows::{Window, WindowSchedule};
 
 use crate::batch::check_tokens;
 use crate::decoder::Decoder;
@@ -36,7 +36,7 @@ const FEW: usize = 16;
 /// # use std::sync::Arc;
 /// # use percept_model::{InferenceModel, LanguageModel, ModelConfig, Session};
 /// # fn main() -> percept_fault::Result<()> {
-/// let config = ModelConfig { vocab: 257, dim: 16, depth: 2, heads: 2, context: 32, segment: 8, ..Default::default() };
+/// let config = ModelConfig { vocab: 257, dim: 16, depth: 2, heads: 2, context: 32, ..Default::default() }.with("segment", 8)?;
 /// let model = InferenceModel::new(LanguageModel::new(&config, 7, &Default::default())?);
 /// let mut session = Session::new(Arc::new(model));
 /// let log_probabilities = session.feed(&[256, 104, 105])?;
@@ -115,6 +115,21 @@ impl Session {
     }
 
     /// A second stream that goes on from here by itself.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use percept_model::{LanguageModel, ModelConfig, Session};
+    /// # let layers = "llp(segment=8)".into();
+    /// # let config = ModelConfig { layers, vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+    /// # let mut session = Session::new(Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into()));
+    /// session.feed(&[256, 72])?;
+    /// // Which of two continuations does the model find likelier? The prompt is read once.
+    /// let losses = [[105, 33], [111, 33]].map(|continuation| session.fork().score(&continuation));
+    /// let [hi, ho] = losses.map(|losses| losses.map(|nll| nll.iter().sum::<f32>()));
+    /// assert!(hi?.is_finite() && ho?.is_finite());
+    /// assert_eq!(session.position(), 2);
+    /// # Ok::<(), percept_fault::Fault>(())
+    /// ```
     pub fn fork(&self) -> Self {
         self.clone()
     }
@@ -129,7 +144,7 @@ impl Session {
         Ok(out)
     }
 
-    /// [`Session::feed`] into the caller's `[V]` numbers. Where the model has a decoder, feeding a token allocates nothing.
+    /// [`Session::feed`] into the caller's `[V]` elements. Where the model has a decoder, feeding a token allocates nothing.
     ///
     /// # Errors
     /// As [`Session::feed`].
@@ -160,7 +175,7 @@ impl Session {
         Ok(out)
     }
 
-    /// [`Session::log_probabilities`] into the caller's `[V]` numbers.
+    /// [`Session::log_probabilities`] into the caller's `[V]` elements.
     ///
     /// # Errors
     /// Nothing was fed yet, or `out` has another size.
@@ -186,6 +201,24 @@ impl Session {
     ///
     /// # Errors
     /// A fresh session: the first token of a stream has no prediction; feed the document token first.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use percept_model::{InferenceModel, LanguageModel, ModelConfig, Session};
+    /// # let layers = "llp(segment=8)".into();
+    /// # let config = ModelConfig { layers, vocab: 257, dim: 16, depth: 2, heads: 2, context: 32, ..Default::default() };
+    /// # let model: Arc<InferenceModel> = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
+    /// let tokens: Vec<u32> = (0..40).collect();
+    /// let (mut whole, mut pieces) = (Session::new(model.clone()), Session::new(model));
+    /// whole.feed(&[256])?;
+    /// pieces.feed(&[256])?;
+    /// let at_once = whole.score(&tokens)?;
+    /// // However the text is cut, each token has the same loss.
+    /// for (token, nll) in tokens.iter().zip(at_once) {
+    ///     assert!((pieces.score(&[*token])?[0] - nll).abs() < 1e-4);
+    /// }
+    /// # Ok::<(), percept_fault::Fault>(())
+    /// ```
     pub fn score(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
         if self.running.is_fresh() {
             return Err(

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use percept_fault::{Fault, IoContext, Result};
 use pytorch_reader::PytorchReader;
-use safetensors::{Dtype, SafeTensors};
+
+use crate::tensor_file::{TensorFile, elements};
 
 /// How a file keeps its tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,16 +57,10 @@ pub(super) fn read(path: &Path) -> Result<Tensors> {
 
 fn read_safetensors(path: &Path) -> Result<Tensors> {
     let bytes = std::fs::read(path).at("read", path)?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(path).because(error))?;
-    let tensors = file.tensors().into_iter().map(|(name, view)| {
-        let values = match view.dtype() {
-            Dtype::F32 => Ok(numbers(view.data(), f32::from_le_bytes)),
-            Dtype::F64 => Ok(numbers(view.data(), |bytes| f64::from_le_bytes(bytes) as f32)),
-            Dtype::F16 => Ok(numbers(view.data(), |bytes| half::f16::from_le_bytes(bytes).to_f32())),
-            Dtype::BF16 => Ok(numbers(view.data(), |bytes| half::bf16::from_le_bytes(bytes).to_f32())),
-            other => Err(format!("{other:?}")),
-        };
-        (bare(&name), Foreign { shape: view.shape().to_vec(), values })
+    let file = TensorFile::parse(&bytes).map_err(|error| damaged(path).because(error))?;
+    let tensors = file.all().into_iter().map(|(name, stored)| {
+        let values = stored.floats().ok_or_else(|| format!("{:?}", stored.dtype()));
+        (bare(&name), Foreign { shape: stored.shape().to_vec(), values })
     });
     Ok(tensors.collect())
 }
@@ -78,10 +73,10 @@ fn read_pytorch(path: &Path) -> Result<Tensors> {
     for (name, tensor) in reader.into_tensors() {
         let bytes = tensor.read().map_err(|error| damaged(path).because(error))?;
         let values = match tensor.dtype() {
-            DType::F32 => Ok(numbers(&bytes, f32::from_le_bytes)),
-            DType::F64 => Ok(numbers(&bytes, |bytes| f64::from_le_bytes(bytes) as f32)),
-            DType::F16 => Ok(numbers(&bytes, |bytes| half::f16::from_le_bytes(bytes).to_f32())),
-            DType::BF16 => Ok(numbers(&bytes, |bytes| half::bf16::from_le_bytes(bytes).to_f32())),
+            DType::F32 => Ok(elements(&bytes, f32::from_le_bytes)),
+            DType::F64 => Ok(elements(&bytes, |bytes| f64::from_le_bytes(bytes) as f32)),
+            DType::F16 => Ok(elements(&bytes, |bytes| half::f16::from_le_bytes(bytes).to_f32())),
+            DType::BF16 => Ok(elements(&bytes, |bytes| half::bf16::from_le_bytes(bytes).to_f32())),
             other => Err(format!("{other:?}")),
         };
         tensors.insert(bare(&name), Foreign { shape: tensor.shape().to_vec(), values });
@@ -118,11 +113,6 @@ fn read_index(path: &Path) -> Result<Tensors> {
     Ok(tensors)
 }
 
-/// Little-endian numbers of `N` bytes each.
-fn numbers<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    bytes.as_chunks().0.iter().map(|&bytes| number(bytes)).collect()
-}
-
 fn bare(name: &str) -> String {
     ["model.", "param."].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name).to_string()
 }
@@ -141,6 +131,7 @@ pub(super) fn damaged(path: &Path) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use safetensors::Dtype;
     use safetensors::tensor::TensorView;
 
     use super::*;

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use burn::tensor::Device;
-use percept_fault::{Fault, IoContext, Result};
-use safetensors::{Dtype, tensor::TensorView};
+use percept_fault::{Fault, Result};
 
 use super::foreign::{self, Foreign, Kind, Tensors};
 use super::native;
@@ -13,6 +12,7 @@ use super::paper::{self, Layout};
 use crate::config::ModelConfig;
 use crate::language_model::LanguageModel;
 use crate::parameters;
+use crate::tensor_file::{self, Elements, Entry};
 
 /// A model from elsewhere.
 #[derive(Debug)]
@@ -65,10 +65,11 @@ pub fn import(path: &Path, config: &ModelConfig, device: &Device) -> Result<Impo
 }
 
 fn from_tensors(mut tensors: Tensors, config: &ModelConfig, device: &Device, path: &Path) -> Result<Imported> {
+    let layers = config.layer_specs()?;
     let model = native::fill(LanguageModel::zeros(config, device)?, |ours, shape| {
         let (mut names, mut layout) = (vec![ours.to_string()], Layout::Same);
         if !tensors.contains_key(ours)
-            && let Some(theirs) = paper::names(ours)
+            && let Some(theirs) = paper::names(ours, &layers)
         {
             (names, layout) = theirs;
         }
@@ -86,7 +87,7 @@ fn from_tensors(mut tensors: Tensors, config: &ModelConfig, device: &Device, pat
                 "{}: tensor `{name}` has shape {found_shape:?}; the configuration needs {stored:?}",
                 path.display()
             ))
-            .hint("check --tokenizer, and vocab, dim, heads, latents and compressed in --config"));
+            .hint("check --tokenizer, and vocab, dim, heads and the lengths in the mixer's table in --config"));
         }
         let values = values.map_err(|dtype| {
             Fault::usage(format!("{}: tensor `{name}` is {dtype}", path.display()))
@@ -113,9 +114,9 @@ pub fn export(model: &LanguageModel, path: &Path, names: Names) -> Result<()> {
     if names == Names::Percept {
         return native::save(model, path, HashMap::new());
     }
-    let mut tensors = Vec::new();
+    let mut entries = Vec::new();
     for (ours, tensor) in parameters::collect(model) {
-        let Some((theirs, layout)) = paper::names(&ours) else {
+        let Some((theirs, layout)) = paper::names(&ours, model.layers()) else {
             return Err(Fault::usage(format!("`{ours}` has no name in the authors' code"))
                 .hint("only models of the paper preset can be exported under the authors' names"));
         };
@@ -126,18 +127,8 @@ pub fn export(model: &LanguageModel, path: &Path, names: Names) -> Result<()> {
             }
             _ => (tensor.shape, values),
         };
-        // The Perceiver models call it w_out, LLP and V1 to_out.
-        let w_out = ["perceiver-ar", "perceiver-v2", "perceiver-v3"].contains(&model.config().layers.as_str());
-        let name = if w_out { theirs.last() } else { theirs.first() };
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        tensors.push((name.cloned().unwrap_or(ours), shape, bytes));
+        let name = theirs.into_iter().next().unwrap_or(ours);
+        entries.push(Entry::new(name, shape, Elements::Floats(values)));
     }
-    let views = tensors
-        .iter()
-        .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
-        .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>();
-    let bytes = views
-        .and_then(|views| safetensors::serialize(views, None))
-        .map_err(|error| Fault::internal("weights can't be serialised").because(error))?;
-    std::fs::write(path, bytes).at("write", path)
+    tensor_file::write(path, &entries, None)
 }

@@ -4,16 +4,15 @@
 //! |---|---|
 //! | `embedding.weight` | `token_emb.weight` |
 //! | `blocks.I.mixer_norm.*` | `layers.I.0.norm.*` |
-//! | `blocks.I.mixer.projection.{query,key}.weight` | `layers.I.0.fn.{to_q,to_kv}.weight`, transposed |
-//! | `blocks.I.mixer.projection.key_value_norm.*` | `layers.I.0.fn.norm.*` |
-//! | `blocks.I.mixer.projection.output.*` | `layers.I.0.fn.to_out.*` or `layers.I.0.fn.w_out.*`, transposed |
-//! | `blocks.I.mixer.first_output.*` | `layers.I.0.fn.to_out_0.*`, transposed |
-//! | `blocks.I.mixer.compression.*` | `layers.I.0.fn.projection_hist.*`, transposed |
+//! | `blocks.I.mixer.M.*` | `layers.I.0.fn.N.*`, N as [`crate::layer::Sublayer::paper_names`] says |
 //! | `blocks.I.feed_forward_norm.*` | `layers.I.1.norm.*` |
-//! | `blocks.I.feed_forward.{up,down}.*` | `layers.I.1.fn.net.{0,3}.*`, transposed |
+//! | `blocks.I.feed_forward.M.*` | `layers.I.1.fn.N.*`, likewise |
 //! | `norm.*`, `head.*` | `to_logits.0.*`, `to_logits.1.*` |
 //!
+//! Matrices of sublayers are transposed.
 //! A norm's `gamma`, `beta` are `weight`, `bias` there.
+
+use crate::config::LayerSpec;
 
 /// How a tensor is stored there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +23,13 @@ pub enum Layout {
     Transposed,
 }
 
-/// The authors' names for one of our paths (the first that exists counts), and the layout.
-pub fn names(path: &str) -> Option<(Vec<String>, Layout)> {
+/// The authors' names for one of our paths, the one that they use first (in a file the first that exists counts), and the
+/// layout.
+pub fn names(path: &str, layers: &[LayerSpec]) -> Option<(Vec<String>, Layout)> {
     let plain = |name: String| Some((vec![name], Layout::Same));
     if let Some(rest) = path.strip_prefix("blocks.") {
         let (index, rest) = rest.split_once('.')?;
-        return block_names(index, rest);
+        return block_names(layers.get(index.parse::<usize>().ok()?)?, rest);
     }
     match path {
         "embedding.weight" => plain("token_emb.weight".into()),
@@ -41,20 +41,20 @@ pub fn names(path: &str) -> Option<(Vec<String>, Layout)> {
     }
 }
 
-fn block_names(index: &str, path: &str) -> Option<(Vec<String>, Layout)> {
-    let (layer, field) = path.rsplit_once('.')?;
-    let modules: &[&str] = match layer {
-        "mixer_norm" => &["0.norm"],
-        "mixer.projection.query" => &["0.fn.to_q"],
-        "mixer.projection.key" => &["0.fn.to_kv"],
-        "mixer.projection.key_value_norm" => &["0.fn.norm"],
-        "mixer.projection.output" => &["0.fn.to_out", "0.fn.w_out"],
-        "mixer.first_output" => &["0.fn.to_out_0"],
-        "mixer.compression" => &["0.fn.projection_hist"],
-        "feed_forward_norm" => &["1.norm"],
-        "feed_forward.up" => &["1.fn.net.0"],
-        "feed_forward.down" => &["1.fn.net.3"],
-        _ => return None,
+/// A block has two sublayers, each a `norm` and an `fn`.
+fn block_names(layer: &LayerSpec, path: &str) -> Option<(Vec<String>, Layout)> {
+    let (module, field) = path.rsplit_once('.')?;
+    let below = |half: usize, names: &[&str]| -> Vec<String> {
+        names.iter().map(|name| format!("layers.{}.{half}.fn.{name}", layer.index)).collect()
+    };
+    let modules = match module {
+        "mixer_norm" => vec![format!("layers.{}.0.norm", layer.index)],
+        "feed_forward_norm" => vec![format!("layers.{}.1.norm", layer.index)],
+        _ => match module.split_once('.')? {
+            ("mixer", module) => below(0, (layer.kind.contract().paper_names)(module)),
+            ("feed_forward", module) => below(1, (layer.channel.contract().paper_names)(module)),
+            _ => return None,
+        },
     };
     let (field, layout) = match field {
         "gamma" => ("weight", Layout::Same),
@@ -62,7 +62,8 @@ fn block_names(index: &str, path: &str) -> Option<(Vec<String>, Layout)> {
         "weight" => ("weight", Layout::Transposed),
         field => (field, Layout::Same),
     };
-    Some((modules.iter().map(|module| format!("layers.{index}.{module}.{field}")).collect(), layout))
+    let names: Vec<String> = modules.iter().map(|module| format!("{module}.{field}")).collect();
+    (!names.is_empty()).then_some((names, layout))
 }
 
 /// `[rows, columns]` to `[columns, rows]`.
@@ -73,6 +74,7 @@ pub fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ModelConfig;
 
     #[test]
     fn transposing_twice_is_the_identity() {
@@ -83,10 +85,19 @@ mod tests {
 
     #[test]
     fn paths_outside_the_paper_preset_have_no_name() {
+        let config = ModelConfig { layers: "llp*3, perceiver-ar".into(), ..ModelConfig::default() };
+        let layers = config.layer_specs().unwrap();
+        let names = |path: &str| names(path, &layers);
         assert!(names("blocks.0.feed_forward.gate.weight").is_none());
+        assert!(names("blocks.9.mixer_norm.gamma").is_none() && names("blocks.3.mixer.first_output.bias").is_none());
         assert_eq!(
             names("blocks.2.mixer.first_output.bias"),
             Some((vec!["layers.2.0.fn.to_out_0.bias".into()], Layout::Same))
+        );
+        let outputs = [2, 3].map(|layer| names(&format!("blocks.{layer}.mixer.projection.output.weight")).unwrap().0);
+        assert_eq!(
+            outputs.map(|names| names[0].clone()),
+            ["layers.2.0.fn.to_out.weight", "layers.3.0.fn.w_out.weight"]
         );
     }
 }

@@ -23,9 +23,8 @@ fn config() -> ModelConfig {
         heads: HEADS,
         depth: DEPTH,
         context: 12,
-        segment: SEGMENT,
         init_std: 0.4,
-        ..ModelConfig::default()
+        ..ModelConfig::default().with("segment", SEGMENT).unwrap()
     }
 }
 
@@ -189,6 +188,6 @@ fn protocols_suit_the_models() {
     let window = Protocol::SlidingWindow { window: 12, stride: 6 };
     assert_eq!(suited("llp"), Protocol::Stream);
     assert_eq!((suited("transformer"), suited("llp, transformer")), (window, window));
-    let config = ModelConfig { layers: "perceiver-ar".into(), latents: 4, ..config() };
+    let config = ModelConfig { layers: "perceiver-ar".into(), ..config().with("latents", 4).unwrap() };
     assert_eq!(Protocol::suited_to(&config).unwrap(), Protocol::Stream);
 }

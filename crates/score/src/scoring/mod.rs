@@ -44,6 +44,17 @@ const SAMPLED: usize = 4096;
 const LISTED: usize = 1000;
 
 /// Which part of the text is scored. Everything by default; whatever is set is stated in the protocol of the result.
+///
+/// ```
+/// use percept_score::{Limits, Protocol};
+/// let limits = Limits { documents: Some(100), context_only: 64, ..Limits::default() };
+/// // Whatever is not scored stands in the protocol that the result gives.
+/// let protocol = format!("{}{limits}", Protocol::SlidingWindow { window: 1024, stride: 512 });
+/// assert_eq!(
+///     protocol,
+///     "sliding window w = 1024, t = 512, first 100 documents, the first 64 tokens of each document as context only"
+/// );
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Only the first documents.
@@ -143,6 +154,22 @@ impl Score {
     ///
     /// # Errors
     /// usage: a lossy tokenizer, which has no figure per word, or no words.
+    ///
+    /// ```
+    /// # use percept_data::Tokenizer;
+    /// # use percept_model::{LanguageModel, ModelConfig};
+    /// # use percept_score::{Limits, MemoryTexts, ModelScorer, Protocol, score};
+    /// # let layers = "llp(segment=8)".into();
+    /// # let config = ModelConfig { layers, vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+    /// # let scorer = ModelScorer::new("untrained", &LanguageModel::new(&config, 7, &Default::default())?);
+    /// # let texts = MemoryTexts::new(Tokenizer::bytes(), vec![b"a b\n".to_vec()]);
+    /// # let score = score(&scorer, &texts, Protocol::Stream, &Limits::default(), &mut |_| ())?;
+    /// // The text `a b` and a line end: two words, and WikiText counts the line end as a third.
+    /// let of_two = score.word_perplexity.unwrap();
+    /// let of_three = score.with_words(3)?.word_perplexity.unwrap();
+    /// assert!((of_two.powf(2.0 / 3.0) - of_three).abs() < 1e-6 * of_three);
+    /// # Ok::<(), percept_fault::Fault>(())
+    /// ```
     pub fn with_words(mut self, words: u64) -> Result<Self> {
         let Some(text) = self.text.as_mut().filter(|_| words > 0) else {
             return Err(Fault::usage(match words {
@@ -175,6 +202,24 @@ pub struct Scored<'a> {
 /// # Errors
 /// A usage fault for a protocol that scores nothing or leaves targets out, or a text without targets; a check
 /// fault where the model gives a likelihood that is not a number; and whatever the model or the text meets.
+///
+/// ```
+/// use percept_data::Tokenizer;
+/// use percept_model::{LanguageModel, ModelConfig};
+/// use percept_score::{Limits, MemoryTexts, ModelScorer, Protocol, score};
+/// # let layers = "llp(segment=8)".into();
+/// # let config = ModelConfig { layers, vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+/// # let model = LanguageModel::new(&config, 7, &Default::default())?;
+/// let scorer = ModelScorer::new("untrained", &model);
+/// let texts = MemoryTexts::new(Tokenizer::bytes(), vec!["Größe zählt".into(), "so does context".into()]);
+/// let score = score(&scorer, &texts, Protocol::Stream, &Limits::default(), &mut |_| ())?;
+/// // Each byte is a target once; figures per byte, character and word are of the original text.
+/// let text = score.text.unwrap();
+/// assert_eq!((score.targets, text.bytes, text.characters, text.words), (29, 29, 26, 5));
+/// assert!((7.5..8.5).contains(&score.bits_per_byte.unwrap()));
+/// assert_eq!(score.protocol, "one pass with carried state");
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub fn score(
     scorer: &dyn Scorer,
     texts: &dyn Texts,
@@ -189,6 +234,26 @@ pub fn score(
 ///
 /// # Errors
 /// As [`score`].
+///
+/// ```
+/// # use percept_data::Tokenizer;
+/// # use percept_model::{LanguageModel, ModelConfig};
+/// # use percept_score::{Limits, MemoryTexts, ModelScorer, Protocol, score_each};
+/// # let layers = "llp(segment=8)".into();
+/// # let config = ModelConfig { layers, vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+/// # let model = LanguageModel::new(&config, 7, &Default::default())?;
+/// # let scorer = ModelScorer::new("untrained", &model);
+/// let texts = MemoryTexts::new(Tokenizer::bytes(), vec![b"to be or not to be".to_vec()]);
+/// let mut worst = (0.0, 0);
+/// let score = score_each(&scorer, &texts, Protocol::Stream, &Limits::default(), &mut |_| (), &mut |scored| {
+///     for (target, &nll) in scored.targets.clone().zip(scored.nll) {
+///         worst = if nll > worst.0 { (nll, target) } else { worst };
+///     }
+/// })?;
+/// // The byte that the model expected least, of 18.
+/// assert!(worst.1 < 18 && worst.0 >= score.nll / score.targets as f64);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub fn score_each(
     scorer: &dyn Scorer,
     texts: &dyn Texts,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use percept_fault::Result;
+use percept_model::config::LayerSpec;
 use percept_model::language_model::window_rows;
-use percept_model::schedule::LayerSpec;
 use percept_model::{Batch, InferenceModel, ModelConfig, Rows, Session, WindowSchedule};
 
 use super::{Protocol, Scorer, Stream};
@@ -78,7 +78,8 @@ impl Protocol {
     /// # Errors
     /// A usage fault where the configuration is wrong.
     pub fn suited_to(config: &ModelConfig) -> Result<Self> {
-        let streams = config.layer_specs()?.iter().all(|layer| layer.has_history(config) || is_bounded(config, layer));
+        let streams =
+            config.layer_specs()?.iter().all(|layer| layer.latents(config).is_some() || is_bounded(config, layer));
         Ok(if streams {
             Self::Stream
         } else {

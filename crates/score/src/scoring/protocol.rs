@@ -3,6 +3,16 @@
 use percept_fault::{Fault, Result};
 
 /// In what context each target of a document is scored.
+///
+/// ```
+/// use percept_score::Protocol;
+/// // A window of a Perceiver AR with 256 latents scores its last 256 targets.
+/// let scorable = 256;
+/// Protocol::SlidingWindow { window: 1024, stride: 256 }.validate(scorable)?;
+/// let fault = Protocol::SlidingWindow { window: 1024, stride: 512 }.validate(scorable).unwrap_err();
+/// assert_eq!(fault.hint_text(), Some("use a stride of at most 256"));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// One pass over the document with carried state: every target has all the context that the model can

@@ -4,6 +4,43 @@ use percept_fault::Result;
 use percept_model::{Batch, IGNORED};
 
 /// A model that can be scored. The language models implement it; so can anything that predicts tokens.
+///
+/// ```
+/// use percept_data::Tokenizer;
+/// use percept_fault::{Fault, Result};
+/// use percept_model::{Batch, IGNORED};
+/// use percept_score::{Limits, MemoryTexts, Protocol, Scorer, Stream, score};
+///
+/// /// Finds every byte equally likely.
+/// struct Uniform;
+///
+/// impl Scorer for Uniform {
+///     fn name(&self) -> String {
+///         "uniform".into()
+///     }
+///
+///     fn scorable(&self, length: usize) -> usize {
+///         length
+///     }
+///
+///     fn distributions(&self, batch: &Batch, visit: &mut dyn FnMut(&[f32])) -> Result<()> {
+///         let targets = batch.targets.iter().filter(|&&target| target != IGNORED);
+///         targets.for_each(|_| visit(&[-256_f32.ln(); 256]));
+///         Ok(())
+///     }
+///
+///     fn stream(&self) -> Result<Box<dyn Stream + '_>> {
+///         Err(Fault::usage("it has no state"))
+///     }
+/// }
+///
+/// let texts = MemoryTexts::new(Tokenizer::bytes(), vec![b"hello".to_vec(), b"world!".to_vec()]);
+/// let protocol = Protocol::SlidingWindow { window: 4, stride: 2 };
+/// let score = score(&Uniform, &texts, protocol, &Limits::default(), &mut |_| ())?;
+/// assert_eq!((score.targets, score.documents), (11, 2));
+/// assert!((score.bits_per_byte.unwrap() - 8.0).abs() < 1e-5);
+/// # Ok::<(), Fault>(())
+/// ```
 pub trait Scorer {
     /// What reports call it.
     fn name(&self) -> String;

@@ -76,6 +76,26 @@ pub trait Texts {
 }
 
 /// Documents of token caches, such as one part of a split.
+///
+/// ```
+/// use percept_data::{DataConfig, Dataset, Split};
+/// use percept_score::{CorpusTexts, ngram::Ngram};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let texts = folder.path().join("texts");
+/// # std::fs::create_dir(&texts).unwrap();
+/// # for at in 0..10 {
+/// #     std::fs::write(texts.join(format!("{at}.txt")), "all work and no play\n".repeat(5 + at)).unwrap();
+/// # }
+/// # let mut config = DataConfig::from_paths([texts.display().to_string()]);
+/// # config.cache = Some(folder.path().join("cache"));
+/// let dataset = Dataset::open(&config, None, &mut |_| {})?;
+/// // The figure to beat: an n-gram model of the training text, on the same test text.
+/// let [train, test] = [Split::Train, Split::Test]
+///     .map(|split| CorpusTexts::of_parts(dataset.tokenizer(), dataset.parts(split)).texts().collect::<Vec<_>>());
+/// let baseline = Ngram::fit(3, train)?.bits_per_byte(&test)?;
+/// assert!(baseline < 1.0, "{baseline}");
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct CorpusTexts<'a> {
     tokenizer: &'a Tokenizer,

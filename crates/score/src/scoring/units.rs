@@ -5,6 +5,12 @@ use serde::Serialize;
 use super::letters::Letters;
 
 /// Sizes of a text, counted on its original bytes.
+///
+/// ```
+/// use percept_score::Units;
+/// let units = Units::of("Größe zählt".as_bytes());
+/// assert_eq!(units, Units { bytes: 14, characters: 11, words: 2 });
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Units {
     /// Bytes.
@@ -79,6 +85,16 @@ pub(super) fn finite(perplexity: f64) -> Result<f64, &'static str> {
 }
 
 /// The negative log-likelihood of a text and the number of targets it is the sum of.
+///
+/// ```
+/// use percept_score::{Tally, Units};
+/// // A coin says heads or tails, tokens A and B: one bit each.
+/// let tally = Tally { nll: 6.0 * 2_f64.ln(), targets: 6 };
+/// assert!((tally.token_perplexity() - 2.0).abs() < 1e-12);
+/// // Written as `heads` and `tails` it is five bytes per token.
+/// let text = Units { bytes: 30, characters: 30, words: 6 };
+/// assert!((tally.bits_per_byte(text) - 0.2).abs() < 1e-12);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Tally {
     /// Sum of -ln p over the targets, in nats.

@@ -36,6 +36,14 @@ pub use position::PositionTally;
 pub use result::*;
 
 /// One of the suites.
+///
+/// ```
+/// use percept_score::suites::Suite;
+/// assert_eq!("needle".parse::<Suite>()?, Suite::Needle);
+/// let fault = "needles".parse::<Suite>().unwrap_err();
+/// assert_eq!(fault.hint_text(), Some("did you mean `needle`?"));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suite {
     /// Loss by position; needs a text.
@@ -165,6 +173,33 @@ impl Meter<'_> {
 /// # Errors
 /// A usage fault where the suite needs a text, or a longer one, or sizes are 0; a check fault where the model gives no
 /// probabilities; and whatever the model or the text meets.
+///
+/// ```
+/// use percept_data::Tokenizer;
+/// use percept_score::suites::{Findings, Options, Subject, Suite, run};
+/// use percept_score::{Limits, ModelScorer, Protocol};
+/// # use percept_model::{LanguageModel, ModelConfig};
+/// # let layers = "llp(segment=8)".into();
+/// # let config = ModelConfig { layers, vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+/// # let model = LanguageModel::new(&config, 7, &Default::default())?;
+/// let (scorer, tokenizer) = (ModelScorer::new("untrained", &model), Tokenizer::bytes());
+/// let subject = Subject {
+///     scorer: &scorer,
+///     tokenizer: &tokenizer,
+///     texts: None,
+///     protocol: Protocol::Stream,
+///     limits: Limits::default(),
+/// };
+/// let options = Options { seed: 1, samples: Some(4), length: 32, trained_on: vec![] };
+/// let result = run(Suite::Copy, &subject, &options, &mut |_| ())?;
+/// let Findings::Copy(found) = result.findings else { panic!("another suite") };
+/// // Four texts of eight symbols, which are one of sixteen each.
+/// let eight = &found.copy.by_size[0];
+/// assert_eq!((eight.size, eight.accuracy.trials, found.chance), (8, 32, 1.0 / 16.0));
+/// // Who has learned nothing guesses.
+/// assert!(eight.accuracy.low < 0.5);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub fn run(
     suite: Suite,
     subject: &Subject<'_>,

@@ -19,6 +19,24 @@ const WIDTHS: usize = 48;
 ///
 /// The targets of a document depend on each other, so documents are summed up one after the other. Which width the linear buckets
 /// have is known only after the longest document: every width that may still be the last one is kept.
+///
+/// ```
+/// use percept_score::suites::PositionTally;
+/// # use percept_data::Tokenizer;
+/// # use percept_model::{LanguageModel, ModelConfig};
+/// # use percept_score::{Limits, MemoryTexts, ModelScorer, Protocol, score_each};
+/// # let layers = "llp(segment=8)".into();
+/// # let config = ModelConfig { layers, vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+/// # let scorer = ModelScorer::new("untrained", &LanguageModel::new(&config, 7, &Default::default())?);
+/// # let texts = MemoryTexts::new(Tokenizer::bytes(), vec![b"one text".to_vec(), b"and another".to_vec()]);
+/// let mut tally = PositionTally::default();
+/// let (protocol, limits) = (Protocol::Stream, Limits::default());
+/// let score = score_each(&scorer, &texts, protocol, &limits, &mut |_| (), &mut |scored| tally.add(&scored))?;
+/// // Texts of 8 and 11 bytes: two first bytes, two second ones, then places 2 to 3, 4 to 7, 8 to 15.
+/// let targets: Vec<u64> = tally.position(&score).logarithmic.iter().map(|bucket| bucket.loss.targets).collect();
+/// assert_eq!(targets, [2, 2, 4, 8, 3]);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct PositionTally {
     /// Bucket 0 is index 0, bucket b is `2^(b - 1) .. 2^b`.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::schedule::Decay;
+use crate::config::learning_rate::Decay;
 
 /// A schedule of its own for the steps after one: a table `[[train.continuation]]`, written by `percept resume`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,5 +1,7 @@
 //! The keys that a configuration may have, taken from its JSON schema.
 
+use std::collections::BTreeMap;
+
 use percept_fault::{Fault, Result, nearest};
 use serde_json::Value;
 
@@ -9,12 +11,24 @@ use crate::config::layering::Origin;
 #[derive(Debug)]
 pub(crate) struct Keys {
     schema: Value,
+    flat: BTreeMap<String, Vec<String>>,
 }
 
 impl Keys {
-    /// The keys of a JSON schema with references into its own `$defs`.
-    pub(crate) fn of(schema: Value) -> Self {
-        Self { schema }
+    /// The keys of a JSON schema with references into its own `$defs`; `flat` are keys that stand for keys of tables, with
+    /// those.
+    pub(crate) fn of(schema: Value, flat: BTreeMap<String, Vec<String>>) -> Self {
+        Self { schema, flat }
+    }
+
+    /// Every flat key with the keys that it stands for.
+    pub(crate) fn flat(&self) -> &BTreeMap<String, Vec<String>> {
+        &self.flat
+    }
+
+    /// Whether flat keys stand for keys of this table.
+    pub(crate) fn has_flat_in(&self, table: &str) -> bool {
+        self.flat.values().flatten().any(|name| name.rsplit_once('.').is_some_and(|(of, _)| of == table))
     }
 
     /// Refuses a path like `model.dim` or `data.sources[0].weight` that leads nowhere.

@@ -96,6 +96,11 @@ impl Override {
         overrides
     }
 
+    /// Whether it is an environment variable.
+    pub(crate) fn is_variable(&self) -> bool {
+        matches!(self.origin, Origin::Environment(_))
+    }
+
     /// The dotted key.
     pub fn key(&self) -> &str {
         &self.key
@@ -124,10 +129,37 @@ impl Layers {
         for (path, origin) in &found {
             keys.check(path, origin)?;
         }
-        self.origins.extend(found);
         let values: toml::Table = toml::from_str(text).map_err(|error| syntax_fault(&error, text, origin))?;
+        let value = |key: &str| get(&values, key).map(Value::to_string);
+        let written: Vec<_> =
+            found.iter().filter_map(|(key, origin)| Some((key.as_str(), value(key)?, origin))).collect();
+        check_names(&written, keys)?;
+        for (path, _) in &found {
+            self.make_way(path, keys);
+        }
+        self.origins.extend(found);
         merge(&mut self.values, values);
         Ok(())
+    }
+
+    /// Takes other names of a key out, before it gets a value: a flat key leaves its value to the tables that keep it.
+    fn make_way(&mut self, key: &str, keys: &Keys) {
+        for (flat, names) in keys.flat() {
+            if flat == key {
+                for name in names {
+                    remove(&mut self.values, name);
+                    self.origins.remove(name);
+                }
+            } else if names.iter().any(|name| name == key)
+                && let Some(value) = remove(&mut self.values, flat)
+            {
+                let origin = self.origins.remove(flat);
+                for name in names {
+                    insert(&mut self.values, name, value.clone());
+                    self.origins.extend(origin.clone().map(|origin| (name.clone(), origin)));
+                }
+            }
+        }
     }
 
     /// Lays one value over the others.
@@ -137,19 +169,24 @@ impl Layers {
             Written::Typed(value) => value.clone(),
             Written::Text(text) => parse_value(text, keys.takes_only_text(&change.key)),
         };
-        let (tables, name) = match change.key.rsplit_once('.') {
-            Some((tables, name)) => (tables.split('.').collect(), name),
-            None => (Vec::new(), change.key.as_str()),
-        };
-        let mut table = &mut self.values;
-        for part in tables {
-            let entry = table.entry(part).or_insert_with(|| Value::Table(toml::Table::new()));
-            table = entry
-                .as_table_mut()
-                .ok_or_else(|| Fault::usage(format!("{}: `{part}` is a value, not a table", change.origin)))?;
+        self.set(&change.key, value, &change.origin, keys)
+    }
+
+    fn set(&mut self, key: &str, value: Value, origin: &Origin, keys: &Keys) -> Result<()> {
+        if let Value::Table(table) = &value
+            && keys.has_flat_in(key)
+        {
+            let mut entries = table.iter().map(|(name, value)| (format!("{key}.{name}"), value.clone()));
+            return entries.try_for_each(|(key, value)| {
+                keys.check(&key, origin)?;
+                self.set(&key, value, origin, keys)
+            });
         }
-        table.insert(name.to_owned(), value);
-        self.origins.insert(change.key.clone(), change.origin.clone());
+        self.make_way(key, keys);
+        if let Some(part) = insert(&mut self.values, key, value) {
+            return Err(Fault::usage(format!("{origin}: `{part}` is a value, not a table")));
+        }
+        self.origins.insert(key.to_owned(), origin.clone());
         Ok(())
     }
 
@@ -179,7 +216,7 @@ impl Layers {
         let below = |key: &&String| key.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));
         let reads_without = |key: &&String| {
             let mut values = self.values.clone();
-            remove(&mut values, key) && Value::Table(values).try_into::<T>().is_ok()
+            remove(&mut values, key).is_some() && Value::Table(values).try_into::<T>().is_ok()
         };
         self.origins.keys().filter(below).filter(reads_without).max_by_key(|key| key.len()).cloned()
     }
@@ -195,14 +232,58 @@ impl Layers {
     }
 }
 
-/// Takes the value of a dotted key out; whether it was there.
-fn remove(table: &mut toml::Table, key: &str) -> bool {
+/// Takes the value of a dotted key out.
+fn remove(table: &mut toml::Table, key: &str) -> Option<Value> {
     match key.split_once('.') {
-        None => table.remove(key).is_some(),
-        Some((first, rest)) => {
-            table.get_mut(first).and_then(Value::as_table_mut).is_some_and(|table| remove(table, rest))
+        None => table.remove(key),
+        Some((first, rest)) => remove(table.get_mut(first)?.as_table_mut()?, rest),
+    }
+}
+
+/// The value of a dotted key.
+fn get<'a>(table: &'a toml::Table, key: &str) -> Option<&'a Value> {
+    match key.split_once('.') {
+        None => table.get(key),
+        Some((first, rest)) => get(table.get(first)?.as_table()?, rest),
+    }
+}
+
+/// Puts the value of a dotted key in; the part of the key that is a value and no table, if one is.
+fn insert<'a>(table: &mut toml::Table, key: &'a str, value: Value) -> Option<&'a str> {
+    let Some((first, rest)) = key.split_once('.') else {
+        table.insert(key.to_owned(), value);
+        return None;
+    };
+    let entry = table.entry(first).or_insert_with(|| Value::Table(toml::Table::new()));
+    match entry.as_table_mut() {
+        Some(table) => insert(table, rest, value),
+        None => Some(first),
+    }
+}
+
+/// Refuses two names of one key with different values, in what has no order: a document, the environment.
+pub(crate) fn check_names(written: &[(&str, String, &Origin)], keys: &Keys) -> Result<()> {
+    for (flat, names) in keys.flat() {
+        let Some((_, value, there)) = written.iter().find(|(key, ..)| key == flat) else { continue };
+        let differs = |(key, own, _): &&(&str, String, &Origin)| names.iter().any(|name| name == key) && own != value;
+        if let Some((name, own, here)) = written.iter().find(differs) {
+            return Err(Fault::usage(format!("{here}: `{name}` = {own} contradicts `{flat}` = {value} ({there})"))
+                .hint(format!("`{flat}` sets `{name}` too: leave one of them out")));
         }
     }
+    Ok(())
+}
+
+/// [`check_names`] for changes.
+pub(crate) fn check_changes<'a>(changes: impl Iterator<Item = &'a Override>, keys: &Keys) -> Result<()> {
+    let written = changes.map(|change| {
+        let value = match &change.value {
+            Written::Text(text) => text.clone(),
+            Written::Typed(value) => value.to_string(),
+        };
+        (change.key.as_str(), value, &change.origin)
+    });
+    check_names(&written.collect::<Vec<_>>(), keys)
 }
 
 /// The origin of the key, or of the nearest table or list around it.

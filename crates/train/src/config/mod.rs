@@ -4,9 +4,9 @@ pub(crate) mod continuation;
 pub(crate) mod document;
 pub(crate) mod keys;
 pub(crate) mod layering;
+pub(crate) mod learning_rate;
 pub(crate) mod presets;
 pub(crate) mod resolve;
 mod run_config;
-pub(crate) mod schedule;
 
 pub use run_config::{Recompute, RunConfig, SampleConfig, TrainConfig};

@@ -5,6 +5,16 @@
 use percept_fault::{Fault, Result, nearest};
 
 /// A named configuration.
+///
+/// ```
+/// use percept_train::{preset, presets, resolve_preset};
+/// // The names that a mixer's smallest presets have, and what they say about themselves.
+/// let tiny = presets().iter().filter(|preset| preset.name.ends_with("-tiny"));
+/// assert!(tiny.clone().all(|preset| !preset.description().is_empty()) && tiny.count() > 5);
+/// assert_eq!(resolve_preset("transformer-tiny")?.model.layers, "transformer");
+/// assert_eq!(preset("transfomer-tiny").unwrap_err().hint_text(), Some("did you mean `transformer-tiny`?"));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Preset {
     /// Its name, e.g. `llp-small`.

@@ -8,10 +8,27 @@ use percept_model::ModelConfig;
 
 use crate::config::RunConfig;
 use crate::config::keys::Keys;
-use crate::config::layering::{Layers, Origin, Override, read_file};
+use crate::config::layering::{Layers, Origin, Override, check_changes, read_file};
 use crate::config::presets::{DEFAULT_PRESET, NO_PRESET, preset};
 
 /// Where a configuration comes from; a later field wins over an earlier one.
+///
+/// ```
+/// use percept_train::{Override, Sources, resolve};
+/// # let folder = tempfile::tempdir().unwrap();
+/// let file = folder.path().join("mine.toml");
+/// std::fs::write(&file, "preset = \"llp-tiny\"\n[train]\nsteps = 100\nbatch = 2\n").unwrap();
+/// let steps = Override::set("train.steps=200")?;
+/// let config = resolve(&Sources { preset: None, file: Some(file.clone()), overrides: vec![steps] })?;
+/// // The flag wins over the file, the file over its preset.
+/// assert_eq!((config.train.steps, config.train.batch, config.model.layers.as_str()), (200, 2, "llp"));
+///
+/// std::fs::write(&file, "[train]\nstep = 100\n").unwrap();
+/// let fault = resolve(&Sources { file: Some(file), ..Sources::default() }).unwrap_err();
+/// assert!(fault.to_string().contains("mine.toml:2"), "{fault}");
+/// assert_eq!(fault.hint_text(), Some("did you mean `train.steps`?"));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     /// A preset's name (`--preset`); without it the file's `preset` key, then [`DEFAULT_PRESET`].
@@ -27,7 +44,7 @@ pub struct Sources {
 /// # Errors
 /// A usage fault that names the file and line, variable or flag at fault.
 pub fn resolve(sources: &Sources) -> Result<RunConfig> {
-    let keys = Keys::of(RunConfig::schema());
+    let keys = keys();
     let document = match &sources.file {
         Some(path) => Some((path, read_file(path)?)),
         None => None,
@@ -71,7 +88,7 @@ pub fn resolve_model(model: &ModelConfig, place: &str, overrides: Vec<Override>)
 
 /// The configuration that a run folder keeps, with changes on top.
 pub(crate) fn resolve_over(file: PathBuf, overrides: &[Override]) -> Result<RunConfig> {
-    let keys = Keys::of(RunConfig::schema());
+    let keys = keys();
     let mut layers = Layers::default();
     layers.add_document(&read_file(&file)?, &keys, &|line| Origin::File(file.clone(), line))?;
     // A run keeps the rules by which its text was read and split; those of before they had a number are the first.
@@ -83,7 +100,16 @@ pub(crate) fn resolve_over(file: PathBuf, overrides: &[Override]) -> Result<RunC
     Ok(config)
 }
 
+/// The keys of a run, with those of `[model]` that stand for keys of the mixers' tables.
+pub(crate) fn keys() -> Keys {
+    let below = |key: String| format!("model.{key}");
+    let flat = ModelConfig::flat_keys().into_iter();
+    let flat = flat.map(|(key, names)| (below(key.to_owned()), names.into_iter().map(below).collect()));
+    Keys::of(RunConfig::schema(), flat.collect())
+}
+
 fn finish(mut layers: Layers, keys: &Keys, overrides: &[Override]) -> Result<RunConfig> {
+    check_changes(overrides.iter().filter(|change| change.is_variable()), keys)?;
     for change in overrides {
         layers.add_override(change, keys)?;
     }
@@ -154,6 +180,74 @@ mod tests {
         let (message, hint) = fault_of("[model.conv]\nwidht = 3\n");
         assert!(message.ends_with("run.toml:2: unknown key `model.conv.widht`"), "{message}");
         assert_eq!(hint, "did you mean `model.conv.width`?");
+    }
+
+    #[test]
+    fn a_flat_key_and_its_tables_are_names_of_one_key() {
+        let segments = |sources: Sources| {
+            let mixers = resolve(&sources).unwrap().model.mixers;
+            (mixers.llp.segment, mixers.longlora.segment, mixers.transformer.segment)
+        };
+        let with = |text: &str, sets: &[&str]| {
+            let (_folder, path) = file(text);
+            segments(Sources { preset: None, file: Some(path), overrides: overrides(sets) })
+        };
+        let (flat, own) = ("[model]\nsegment = 32\n", "[model.llp]\nsegment = 16\n");
+        assert_eq!(with(flat, &[]), (32, 32, 32));
+        assert_eq!(with(own, &[]), (16, 256, 256), "the others have the preset's");
+        assert_eq!(with(flat, &["model.llp.segment=8"]), (8, 32, 32), "a flag over a file");
+        assert_eq!(with(own, &["model.segment=64"]), (64, 64, 64));
+        assert_eq!(with(own, &["model.segment=64", "model.longlora={ segment = 8 }"]), (64, 8, 64));
+        assert_eq!(with("[model]\nsegment = 32\n[model.llp]\nsegment = 32\n", &[]), (32, 32, 32));
+        let variables = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            Sources { overrides: Override::from_environment(pairs), ..Sources::default() }
+        };
+        assert_eq!(segments(variables(&[("PERCEPT_MODEL__LLP__SEGMENT", "16")])), (16, 256, 256));
+        let both = variables(&[("PERCEPT_MODEL__SEGMENT", "8"), ("PERCEPT_MODEL__LLP__SEGMENT", "16")]);
+        let fault = resolve(&both).unwrap_err();
+        assert_eq!(
+            fault.to_string(),
+            "environment variable PERCEPT_MODEL__LLP__SEGMENT: `model.llp.segment` = 16 contradicts `model.segment` = 8 \
+             (environment variable PERCEPT_MODEL__SEGMENT)"
+        );
+    }
+
+    #[test]
+    fn two_names_of_a_key_that_contradict_each_other_are_named() {
+        let (message, hint) = fault_of("[model]\nlatents = 32\n\n[model.perceiver-v1]\nlatents = 16\n");
+        let end = "run.toml:5: `model.perceiver-v1.latents` = 16 contradicts `model.latents` = 32 (";
+        assert!(message.contains(end) && message.ends_with("run.toml:2)"), "{message}");
+        assert_eq!(hint, "`model.latents` sets `model.perceiver-v1.latents` too: leave one of them out");
+        let (message, _) = fault_of("[model]\nsegment = \"x\"\n");
+        assert!(
+            message.ends_with("run.toml:2: `model.segment`: invalid type: string \"x\", expected usize"),
+            "{message}"
+        );
+        let (message, hint) = fault_of("[model.llp]\nsegmnet = 3\n");
+        assert!(message.ends_with("run.toml:2: unknown key `model.llp.segmnet`"), "{message}");
+        assert_eq!(hint, "did you mean `model.llp.segment`?");
+        let (message, _) = fault_of("[model.gelu]\nwidth = 3\n");
+        assert!(message.contains("run.toml:2: "), "{message}");
+    }
+
+    #[test]
+    fn mixers_that_differ_are_written_and_read_back() {
+        let set = [
+            "model.layers=llp(segment=32), longlora, perceiver-v2",
+            "model.heads=4",
+            "model.llp.segment=64",
+            "model.longlora.segment=16",
+        ];
+        let config = resolve(&Sources { overrides: overrides(&set), ..Sources::default() }).unwrap();
+        let text = config.to_toml().unwrap();
+        assert!(!text.contains("\nsegment = 64\nlatents") && text.contains("[model.llp]\nsegment = 64\n"), "{text}");
+        assert!(text.contains("[model.transformer]\nsegment = 256\n") && text.contains("\nlatents = 512\n"), "{text}");
+        let (_folder, path) = file(&text);
+        assert_eq!(resolve(&Sources { file: Some(path), ..Sources::default() }).unwrap(), config);
+        let carried = resolve_model(&config.model, "it", overrides(&["model.segment=8"])).unwrap().model;
+        assert_eq!((carried.mixers.llp.segment, carried.mixers.longlora.segment), (8, 8));
+        assert_eq!(resolve_model(&config.model, "it", vec![]).unwrap().model, config.model);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::continuation::Continuation;
+use crate::config::learning_rate::{Decay, Schedule};
 use crate::config::presets::NO_PRESET;
-use crate::config::schedule::{Decay, Schedule};
 use crate::machine::device::DeviceChoice;
 use crate::machine::precision::PrecisionChoice;
 
@@ -201,6 +201,16 @@ impl Default for SampleConfig {
 
 impl RunConfig {
     /// The configuration as TOML, complete: read back, it is equal to this one.
+    ///
+    /// ```
+    /// use percept_train::{RunConfig, resolve_preset};
+    /// let config = resolve_preset("llp-tiny")?;
+    /// let text = config.to_toml()?;
+    /// // Every key is there, whatever it was set by.
+    /// assert!(text.contains("[model]") && text.contains("learning_rate = "));
+    /// assert_eq!(toml::from_str::<RunConfig>(&text).unwrap(), config);
+    /// # Ok::<(), percept_fault::Fault>(())
+    /// ```
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self).map_err(|error| Fault::internal("cannot write the configuration").because(error))
     }

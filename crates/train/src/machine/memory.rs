@@ -9,6 +9,15 @@ use percept_fault::{Fault, Result};
 use serde::Serialize;
 
 /// Memory in bytes.
+///
+/// ```
+/// use percept_train::Memory;
+/// let gibibyte = 1 << 30;
+/// let memory = Memory { total: 8 * gibibyte, available: 6 * gibibyte, limit: 10 * gibibyte };
+/// let fault = memory.refusal(24 * gibibyte, "the model of runs/large");
+/// assert_eq!(fault.exit_code(), 3);
+/// assert!(fault.to_string().starts_with("the model of runs/large needs about 24"), "{fault}");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Memory {
     /// What this process can have at most, without swapping.

@@ -9,6 +9,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The number format of the large products of training. Weights, gradients and moments are f32 in any case.
+///
+/// ```
+/// use percept_model::ops::Precision;
+/// use percept_train::{Bf16Support, PrecisionChoice};
+/// // On an older processor `auto` takes f32; who demands bf16 is told.
+/// let old = Bf16Support::NoInstructions;
+/// assert_eq!(PrecisionChoice::Auto.on(old)?, Precision::F32);
+/// let fault = PrecisionChoice::Bf16.on(old).unwrap_err();
+/// assert!(fault.is_environment() && fault.to_string().contains("AVX512-BF16"));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PrecisionChoice {

@@ -86,7 +86,7 @@ impl RunStatus {
 /// # config.data = percept_data::DataConfig::from_paths(["synthetic:copy?length=8"]);
 /// # config.data.cache = Some(folder.path().join("cache"));
 /// # (config.model.dim, config.model.depth, config.model.heads) = (16, 1, 2);
-/// # (config.model.context, config.model.segment) = (32, 8);
+/// # (config.model.context, config.model.layers) = (32, "llp(segment=8)".into());
 /// # (config.train.steps, config.train.warmup, config.sample.tokens) = (3, 1, 4);
 /// # let run = folder.path().join("run");
 /// # percept_train::train(&config, &run, &std::sync::atomic::AtomicBool::new(false), &mut |_| ())?;

@@ -32,6 +32,29 @@ pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
 /// latest, best; diverged, tensorboard/, text/ (what came from pipes) where that applies
 /// .percept: says that none of this is text
 /// ```
+///
+/// ```
+/// use percept_train::RunFolder;
+/// # use std::sync::atomic::AtomicBool;
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let mut config = percept_train::resolve_preset("llp-tiny")?;
+/// # config.data = percept_data::DataConfig::from_paths(["synthetic:copy?length=8"]);
+/// # config.data.cache = Some(folder.path().join("cache"));
+/// # config.model.layers = "llp(segment=8)".into();
+/// # (config.model.dim, config.model.depth, config.model.heads, config.model.context) = (16, 1, 2, 32);
+/// # (config.train.steps, config.train.warmup, config.train.checkpoint_every, config.sample.tokens) = (3, 1, 2, 4);
+/// # let path = folder.path().join("run");
+/// # percept_train::train(&config, &path, &AtomicBool::new(false), &mut |_| ())?;
+/// // A run of three steps, saved every two and at the end.
+/// let run = RunFolder::existing(&path)?;
+/// assert_eq!(run.checkpoint_steps()?, [2, 3]);
+/// // What it keeps is enough to repeat it.
+/// assert_eq!((run.config()?.train, run.tokenizer()?.vocab_size()), (config.train, 257));
+///
+/// let fault = RunFolder::existing(folder.path()).unwrap_err();
+/// assert!(fault.to_string().ends_with("is no run folder: it has no config.toml"));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFolder {
     path: PathBuf,

@@ -6,25 +6,31 @@ use percept_fault::{Fault, Result};
 use percept_model::ModelConfig;
 use serde::Serialize;
 
-/// Keys of a language model that do not matter to its weights: how they are first drawn and regularised.
-const FREE: [&str; 6] =
-    ["attention_dropout", "feed_forward_dropout", "cross_attend_dropout", "z_loss", "initialisation", "init_std"];
+/// Whether a key of a language model does not matter to its weights: how they are first drawn and regularised.
+fn is_free(key: &str) -> bool {
+    key.ends_with("dropout") || ["z_loss", "initialisation", "init_std"].contains(&key)
+}
 
 /// Refuses weights of another language model.
 ///
 /// # Errors
 /// As [`check_config`].
 pub(crate) fn check_model(path: &Path, found: &ModelConfig, wanted: &ModelConfig) -> Result<()> {
-    check_config(path, found, wanted, &FREE)
+    check_config(path, found, wanted, is_free)
 }
 
 /// Refuses weights of another model.
 ///
 /// # Errors
-/// A usage fault that names the first key whose value differs, but for those of `free`.
-pub(crate) fn check_config<C: Serialize>(path: &Path, found: &C, wanted: &C, free: &[&str]) -> Result<()> {
+/// A usage fault that names the first key whose value differs, but for those that are free.
+pub(crate) fn check_config<C: Serialize>(
+    path: &Path,
+    found: &C,
+    wanted: &C,
+    is_free: impl Fn(&str) -> bool,
+) -> Result<()> {
     let (found, wanted) = (table(found)?, table(wanted)?);
-    let differs = |key: &&String| !free.contains(&key.as_str()) && found.get(*key) != wanted.get(*key);
+    let differs = |key: &&String| !is_free(key) && found.get(*key) != wanted.get(*key);
     let Some(key) = found.keys().chain(wanted.keys()).find(differs) else { return Ok(()) };
     let [found, wanted] =
         [&found, &wanted].map(|table| table.get(key).map_or("not set".to_owned(), toml::Value::to_string));

@@ -9,6 +9,24 @@ use percept_fault::{IoContext, Result};
 use crate::run::metrics_file::MetricsLine;
 
 /// Reads the lines that were added since the last look.
+///
+/// ```
+/// use std::io::Write;
+/// use percept_train::{MetricsLine, MetricsTail};
+/// # let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("metrics.jsonl");
+/// let mut tail = MetricsTail::new(&path);
+/// assert!(tail.look()?.lines.is_empty());
+/// // A run writes; it is in the middle of its second line.
+/// let line = r#"{"kind":"validation","step":5,"targets":9,"loss":2.5,"bits_per_byte":null,"best":true}"#;
+/// let mut file = std::fs::File::create(&path).unwrap();
+/// write!(file, "{line}\n{{\"kind\":").unwrap();
+/// assert!(matches!(&tail.look()?.lines[..], [MetricsLine::Metrics(metrics)] if metrics.step() == 5));
+/// // It was killed, and goes on from step 3: the line of step 5 counts no more.
+/// write!(file, "\n{{\"kind\":\"resumed\",\"step\":3}}\n").unwrap();
+/// assert_eq!(tail.look()?.lines, [MetricsLine::Unreadable(2), MetricsLine::Resumed(3)]);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug)]
 pub struct MetricsTail {
     path: PathBuf,

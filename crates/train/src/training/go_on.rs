@@ -6,7 +6,7 @@
 use crate::config::TrainConfig;
 use crate::config::continuation::{Continuation, ScheduleChoice};
 use crate::config::layering::Override;
-use crate::config::schedule::{Decay, Schedule};
+use crate::config::learning_rate::{Decay, Schedule};
 use crate::run::progress::Progress;
 
 /// What to tell about the learning rate of the steps to come.

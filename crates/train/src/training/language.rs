@@ -28,7 +28,7 @@ use crate::sample::sample;
 /// # config.data = percept_data::DataConfig::from_paths(["synthetic:copy?length=8"]);
 /// # config.data.cache = Some(folder.path().join("cache"));
 /// # (config.model.dim, config.model.depth, config.model.heads) = (16, 1, 2);
-/// # (config.model.context, config.model.segment) = (32, 8);
+/// # (config.model.context, config.model.layers) = (32, "llp(segment=8)".into());
 /// # (config.train.steps, config.train.warmup, config.sample.tokens) = (3, 1, 4);
 /// // As `train`, for a program that brings its own ranks, dataset or folder.
 /// let dataset = Dataset::open(&config.data, None, &mut |_| {})?;

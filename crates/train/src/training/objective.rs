@@ -33,6 +33,9 @@ pub trait Objective {
     fn batch(&self, windows: TokenBatch, draw: u64) -> Self::Batch;
 }
 
+// Text and model know nothing of each other, but what one leaves out the other does not learn.
+const _: () = assert!(percept_data::IGNORED == percept_model::IGNORED);
+
 /// Every token predicts the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct NextToken;

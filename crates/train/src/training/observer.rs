@@ -82,6 +82,38 @@ pub enum Event {
 }
 
 /// Receives the events of a run, in order. Any `FnMut(Event)` is one.
+///
+/// ```
+/// use percept_train::{Event, Observer};
+///
+/// /// Keeps what a user should read.
+/// #[derive(Default)]
+/// struct Notes(Vec<String>);
+///
+/// impl Observer for Notes {
+///     fn event(&mut self, event: Event) {
+///         match event {
+///             Event::Warning(text) | Event::Note(text) => self.0.push(text),
+///             Event::Validation(metrics) if metrics.best => self.0.push(format!("best so far: {}", metrics.loss)),
+///             _ => {}
+///         }
+///     }
+/// }
+///
+/// # use std::sync::atomic::AtomicBool;
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let mut config = percept_train::resolve_preset("llp-tiny")?;
+/// # config.data = percept_data::DataConfig::from_paths(["synthetic:copy?length=8"]);
+/// # config.data.cache = Some(folder.path().join("cache"));
+/// # config.model.layers = "llp(segment=8)".into();
+/// # (config.model.dim, config.model.depth, config.model.heads, config.model.context) = (16, 1, 2, 32);
+/// # (config.train.steps, config.train.warmup, config.train.validate_every, config.sample.tokens) = (2, 1, 2, 4);
+/// # let run = folder.path().join("run");
+/// let mut notes = Notes::default();
+/// percept_train::train(&config, &run, &AtomicBool::new(false), &mut notes)?;
+/// assert!(notes.0.iter().any(|note| note.starts_with("best so far: ")));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 pub trait Observer {
     /// One event.
     fn event(&mut self, event: Event);

@@ -135,9 +135,8 @@ mod tests {
             depth: 1,
             heads: 2,
             context: 8,
-            segment: 4,
             biases: percept_model::config::Biases::Paper,
-            ..ModelConfig::default()
+            ..ModelConfig::default().with("segment", 4).unwrap()
         };
         LanguageModel::new(&config, 3, &Device::flex().autodiff()).unwrap()
     }

@@ -43,7 +43,7 @@ use crate::run::same_model::check_model;
 /// # config.data = percept_data::DataConfig::from_paths(["synthetic:copy?length=8"]);
 /// # config.data.cache = Some(folder.path().join("cache"));
 /// # (config.model.dim, config.model.depth, config.model.heads) = (16, 1, 2);
-/// # (config.model.context, config.model.segment) = (32, 8);
+/// # (config.model.context, config.model.layers) = (32, "llp(segment=8)".into());
 /// # (config.train.steps, config.train.warmup, config.sample.tokens) = (3, 1, 4);
 /// # let run = folder.path().join("run");
 /// # percept_train::train(&config, &run, &std::sync::atomic::AtomicBool::new(false), &mut |_| ())?;
@@ -136,6 +136,15 @@ pub fn resume(folder: &Path, changes: &Changes, stop: &AtomicBool, observer: &mu
         dataset.tokenizer().save(folder.tokenizer_path())?;
     }
     environment.write(&folder.environment_path())?;
+    tell(told, observer);
+    let mut progress = newest.map(|checkpoint| checkpoint.progress);
+    if let Some(progress) = progress.as_mut().filter(|_| ends_elsewhere(&before.train, &config.train)) {
+        progress.planned = None;
+    }
+    Prepared { config, folder, dataset, source, device_name, lock, state, progress }.begin(stop, observer)
+}
+
+fn tell(told: Vec<Told>, observer: &mut dyn Observer) {
     for told in told {
         match told {
             Told::Nothing => {}
@@ -143,11 +152,6 @@ pub fn resume(folder: &Path, changes: &Changes, stop: &AtomicBool, observer: &mu
             Told::Warning(text) => observer.event(Event::Warning(text)),
         }
     }
-    let mut progress = newest.map(|checkpoint| checkpoint.progress);
-    if let Some(progress) = progress.as_mut().filter(|_| ends_elsewhere(&before.train, &config.train)) {
-        progress.planned = None;
-    }
-    Prepared { config, folder, dataset, source, device_name, lock, state, progress }.begin(stop, observer)
 }
 
 /// The run at a path.

@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use percept_fault::Result;
 use percept_model::parameters::{self, Tensors};
+use percept_model::tensor_file::{self, Elements, Entry};
 use percept_model::{Trainable, weights};
 
 use super::average::Average;
 use super::optimizer::{Optimizer, plain_device};
 use crate::config::TrainConfig;
 use crate::run::run_folder::{MODEL, OPTIMIZER};
-use crate::tensors;
 
 /// Prefix of the trained weights in the optimizer's file, where the model's file holds their average.
 const WEIGHT: &str = "weight.";
@@ -24,7 +24,7 @@ const WEIGHT: &str = "weight.";
 /// use percept_model::{Batch, LanguageModel, ModelConfig, Trainable};
 /// use percept_train::{Alone, Device, State, TrainConfig};
 /// # fn main() -> percept_fault::Result<()> {
-/// let config = ModelConfig { vocab: 11, dim: 8, depth: 1, heads: 2, context: 4, segment: 2, ..Default::default() };
+/// let config = ModelConfig { vocab: 11, dim: 8, depth: 1, heads: 2, context: 4, ..Default::default() }.with("segment", 2)?;
 /// let batch = Batch { tokens: vec![1, 2, 3, 4], targets: vec![2, 3, 4, 5], rows: 1, length: 4 };
 /// let train = TrainConfig::default();
 /// let mut state = State::new(LanguageModel::fresh(&config, 1, &Device::flex().autodiff())?, &train);
@@ -66,7 +66,9 @@ impl<M: Trainable> State<M> {
         weights::save(&self.published(), &folder.join(MODEL), HashMap::new())?;
         let trained = self.average.as_ref().map(|_| parameters::collect(&self.model)).unwrap_or_default();
         let trained = trained.into_iter().map(|(path, tensor)| (format!("{WEIGHT}{path}"), tensor.data));
-        tensors::save(&folder.join(OPTIMIZER), self.optimizer.tensors().chain(trained))
+        let flat = |(name, tensor): (String, Tensor<1>)| Entry::new(name, tensor.dims(), Elements::Tensor(tensor));
+        let entries: Vec<Entry> = self.optimizer.tensors().chain(trained).map(flat).collect();
+        tensor_file::write(&folder.join(OPTIMIZER), &entries, None)
     }
 
     /// Reads what [`State::save`] wrote; `check` may refuse the model that the file at a path holds.
@@ -79,7 +81,7 @@ impl<M: Trainable> State<M> {
         let path = folder.join(MODEL);
         let loaded: M = weights::load(&path, &device.clone().autodiff())?;
         check(&path, loaded.config())?;
-        let mut tensors = tensors::load(&folder.join(OPTIMIZER), &plain_device(&loaded))?;
+        let mut tensors = tensor_file::read_flat(&folder.join(OPTIMIZER), &plain_device(&loaded))?;
         let mut state = Self::new(loaded, config);
         state.optimizer.restore(&mut tensors)?;
         let trained: Tensors = tensors

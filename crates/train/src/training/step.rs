@@ -142,8 +142,14 @@ mod tests {
 
     #[test]
     fn accumulation_equals_one_big_batch_whatever_is_ignored() {
-        let config =
-            ModelConfig { vocab: 11, dim: 16, depth: 2, heads: 2, context: 16, segment: 4, ..Default::default() };
+        let config = ModelConfig {
+            vocab: 11,
+            dim: 16,
+            depth: 2,
+            heads: 2,
+            context: 16,
+            ..ModelConfig::default().with("segment", 4).unwrap()
+        };
         let model = LanguageModel::new(&config, 5, &Device::flex().autodiff()).unwrap();
         let tokens: Vec<u32> = (0..64).map(|i| (i * i + 3 * i) % 11).collect();
         let mut targets: Vec<u32> = tokens.iter().map(|token| (token + 1) % 11).collect();

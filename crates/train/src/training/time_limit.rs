@@ -1,7 +1,7 @@
 //! A limit on the time of training: when the run ends, and when its decay must begin.
 
 use crate::config::TrainConfig;
-use crate::config::schedule::Decay;
+use crate::config::learning_rate::Decay;
 
 /// The steps of the run after `step` steps in `seconds`, where the time limit sets them; `planned`: what it set before.
 ///

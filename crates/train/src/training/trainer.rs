@@ -15,7 +15,7 @@ use super::step::{StepResult, check_finite};
 use super::task::{Measured, Task};
 use super::time_limit::planned_steps;
 use crate::config::TrainConfig;
-use crate::config::schedule::Schedule;
+use crate::config::learning_rate::Schedule;
 use crate::run::metrics::{Metrics, StepMetrics, ValidationMetrics};
 use crate::run::progress::{Best, Progress};
 use crate::run::run_files::RunFiles;

@@ -100,7 +100,7 @@ pub(crate) fn text_config(folder: &Path, batch: usize) -> RunConfig {
     config.data.split.validation = 0.2;
     let model = &mut config.model;
     (model.vocab, model.dim, model.depth, model.heads) = (257, 16, 2, 2);
-    (model.context, model.segment) = (32, 8);
+    (model.context, model.mixers.llp.segment) = (32, 8);
     (model.attention_dropout, model.feed_forward_dropout) = (0.0, 0.0);
     config.sample.tokens = 4;
     config

@@ -7,14 +7,10 @@ use crate::sources::Sources;
 
 /// Uses that close a circle and are accepted, for the reason given: crate, who uses, what is used, why.
 const ACCEPTED: &[(&str, &str, &[&str], &str)] = &[
-    ("percept-model", "schedule", &["channel", "mixer"], "a schedule of layers names the registered kinds"),
     ("percept-model", "config", &["channel", "mixer"], "a configuration holds the options of the registered kinds"),
-    ("percept-model", "config", &["limits"], "to be undone: limits check a configuration"),
-    ("percept-model", "schedule", &["config"], "to be undone: a schedule is resolved by a configuration"),
     ("percept-model", "layer", &["channel", "mixer"], "a block holds a sublayer of any registered kind"),
     ("percept-model", "layer", &["decoder"], "a sublayer may make its step of the decoder"),
     ("percept-model", "decoder", &["channel", "mixer"], "a sublayer without a step runs as it is"),
-    ("percept-model", "init", &["language_model"], "to be undone: a model asks for its first weights"),
 ];
 
 type Uses = BTreeMap<(String, String), BTreeSet<String>>;

@@ -1,6 +1,7 @@
 //! `percept bench kernels`: every kernel by itself, beside the peaks of the machine.
 
 use clap::Args;
+use percept::model::config::LayerSpec;
 use percept::model::properties::Properties;
 use percept::train::{Environment, PrecisionChoice};
 use percept::{Fault, Result};
@@ -142,7 +143,7 @@ fn shapes(subject: &Subject) -> Result<Shapes> {
     Ok(Shapes {
         batch: train.batch,
         context: model.context,
-        segment: model.segment,
+        segment: model.layer_specs()?.iter().find_map(LayerSpec::segment).unwrap_or(model.context),
         dim: model.dim,
         hidden: model.hidden_dim(),
         heads: model.heads,

@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn changes_win_over_the_fixed_shape() {
         let (name, config) = Size::S.resolve(&["model.segment=64".into()], Vec::new()).unwrap();
-        assert_eq!((name.as_str(), config.model.segment, config.model.context), ("S", 64, 1024));
+        assert_eq!((name.as_str(), config.model.mixers.llp.segment, config.model.context), ("S", 64, 1024));
     }
 
     #[test]

@@ -62,6 +62,15 @@ pub enum Axis {
 }
 
 /// What every run may use.
+///
+/// ```
+/// use percept_compare::{Axis, Budget};
+/// let budget: Budget = "6M targets".parse()?;
+/// assert_eq!((budget.kind, budget.amount), (Axis::Targets, 6e6));
+/// assert_eq!("1.5 h".parse::<Budget>()?.to_string(), "5400 seconds of training");
+/// assert!("6M".parse::<Budget>().unwrap_err().is_usage());
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
     /// What is counted.

@@ -3,6 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 /// A figure over seeds.
+///
+/// ```
+/// use percept_compare::Spread;
+/// let losses = Spread::of(&[2.0, 2.25, 2.5]).unwrap();
+/// assert_eq!((losses.mean, losses.width()), (2.25, Some(0.5)));
+/// // One seed tells nothing about the spread.
+/// assert_eq!(Spread::of(&[2.0]).unwrap().width(), None);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// Mean.

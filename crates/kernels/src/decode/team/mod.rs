@@ -156,6 +156,22 @@ impl Shared {
 }
 
 /// Helpers that wait for a leader. Dropping it ends them.
+///
+/// ```
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+/// use percept_kernels::decode::Team;
+/// let team = Team::new(2);
+/// let mut crew = team.crew();
+/// let squares: Vec<AtomicUsize> = (0..100).map(|_| AtomicUsize::new(0)).collect();
+/// crew.each(100, |tile| squares[tile].store(tile * tile, Ordering::Relaxed));
+/// // A round is complete before the next one begins: any thread may read what others have written.
+/// let total = AtomicUsize::new(0);
+/// crew.each(10, |tile| {
+///     let part = squares[10 * tile..][..10].iter().map(|square| square.load(Ordering::Relaxed)).sum();
+///     total.fetch_add(part, Ordering::Relaxed);
+/// });
+/// assert_eq!(total.into_inner(), 328_350);
+/// ```
 #[derive(Debug)]
 pub struct Team {
     shared: Arc<Shared>,

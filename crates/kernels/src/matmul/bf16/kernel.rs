@@ -5,7 +5,7 @@ use crate::matmul::Output;
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
-/// Numbers in a vector.
+/// Elements of a vector.
 pub(super) const LANES: usize = 16;
 /// Rows of a tile.
 pub(super) const ROWS: usize = 8;
@@ -14,7 +14,7 @@ pub(super) const COLUMNS: usize = 3 * LANES;
 /// Depth in whole lines; packed operands are padded with zeros to a multiple of it.
 pub(super) const GROUP: usize = 2 * LANES;
 
-/// How [`ROWS`] rows of A are packed: each group of [`GROUP`] numbers takes [`ROWS`] lines.
+/// How [`ROWS`] rows of A are packed: each group of [`GROUP`] elements takes [`ROWS`] lines.
 #[derive(Clone, Copy)]
 pub(super) enum Order {
     /// Row by row, a line each.
@@ -33,7 +33,7 @@ pub(super) struct Tile {
     pub(super) depth: usize,
     /// Distance between rows of the output.
     pub(super) stride: usize,
-    /// What happens to its numbers.
+    /// What happens to its elements.
     pub(super) output: Output,
 }
 

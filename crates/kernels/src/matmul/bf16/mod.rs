@@ -19,7 +19,7 @@ const DEPTH: usize = 512;
 const HEIGHT: usize = 64;
 /// Most depth of a block of B, a multiple of [`DEPTH`].
 const DEEP: usize = 2048;
-/// Most numbers in a block of B: it stays in the last-level cache.
+/// Most elements of a block of B: it stays in the last-level cache.
 const SHARED: usize = 1 << 22;
 
 /// `out [m, n] (+)= a [m, k] * b [k, n]`; the rows of `out` are `stride` apart.

@@ -1,6 +1,6 @@
 //! Rounding of operands to bfloat16, packed in the order in which the tiles read them.
 //!
-//! The instruction multiplies pairs: `vdpbf16ps` adds `a0 * b0 + a1 * b1` to each sum. So two numbers that follow each
+//! The instruction multiplies pairs: `vdpbf16ps` adds `a0 * b0 + a1 * b1` to each sum. So two elements that follow each
 //! other in depth lie next to each other, and a line of 64 bytes holds 16 pairs.
 
 use super::kernel::{COLUMNS, GROUP, LANES, Order, ROWS};
@@ -135,7 +135,7 @@ pub(super) fn mask(count: usize) -> __mmask16 {
     if count >= LANES { !0 } else { (1 << count) - 1 }
 }
 
-/// The first lanes of `count` numbers from `from` on; zeros where there is none.
+/// The first lanes of `count` elements from `from` on; zeros where there is none.
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn load(from: *const f32, count: usize) -> __m512 {
@@ -143,7 +143,7 @@ unsafe fn load(from: *const f32, count: usize) -> __m512 {
     unsafe { _mm512_maskz_loadu_ps(mask(count), from) }
 }
 
-/// Pairs along a row whose elements lie next to each other: [`GROUP`] numbers from `column` on.
+/// Pairs along a row whose elements lie next to each other: [`GROUP`] elements from `column` on.
 ///
 /// # Safety
 /// As [`slab`], with `block.view.column` 1.

@@ -14,11 +14,11 @@ fn supported() -> bool {
     supported
 }
 
-/// A matrix of random numbers in a larger one, of which nothing else may be read: the rest is NaN.
+/// A matrix of random elements in a larger one, of which nothing else may be read: the rest is NaN.
 fn operand(rows: usize, columns: usize, stride: usize, seed: u64) -> Vec<f32> {
     let mut data = vec![f32::NAN; rows * stride];
-    let numbers = random(rows * columns, seed);
-    for (to, from) in data.chunks_mut(stride.max(1)).zip(numbers.chunks(columns.max(1))) {
+    let elements = random(rows * columns, seed);
+    for (to, from) in data.chunks_mut(stride.max(1)).zip(elements.chunks(columns.max(1))) {
         to[..columns].copy_from_slice(from);
     }
     data

@@ -183,7 +183,7 @@ mod tests {
         Pattern::CausalBlocks { length: 4, shift: 2 },
     ];
 
-    /// The definition, one number at a time. Arguments flat, sizes `[b, tq, tk, h, g, e]`.
+    /// The definition, one element at a time. Arguments flat, sizes `[b, tq, tk, h, g, e]`.
     fn definition(
         q: &[f64],
         k: &[f64],

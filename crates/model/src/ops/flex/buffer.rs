@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::mem::MaybeUninit;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Numbers below which a buffer is not worth keeping.
+/// Elements below which a buffer is not worth keeping.
 const SMALL: usize = 4096;
 
 static POOL: Mutex<Pool> = Mutex::new(Pool { free: VecDeque::new(), kept: 0, alive: 0, peak: 0 });
@@ -19,9 +19,9 @@ static POOL: Mutex<Pool> = Mutex::new(Pool { free: VecDeque::new(), kept: 0, ali
 struct Pool {
     /// Oldest first.
     free: VecDeque<Vec<f32>>,
-    /// Numbers in `free`.
+    /// Elements in `free`.
     kept: usize,
-    /// Numbers in tensors.
+    /// Elements in tensors.
     alive: usize,
     /// Largest `alive` so far.
     peak: usize,
@@ -32,7 +32,7 @@ impl Pool {
         POOL.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A buffer of exactly `len` numbers, the one freed last.
+    /// A buffer of exactly `len` elements, the one freed last.
     fn take(&mut self, len: usize) -> Option<Vec<f32>> {
         let index = self.free.iter().rposition(|buffer| buffer.len() == len)?;
         self.kept -= len;
@@ -74,13 +74,13 @@ pub(super) fn tensor(data: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
         Bytes::from_elems(data)
     } else {
         Pool::lock().adopt(len);
-        // SAFETY: the controller's memory is `len` initialised numbers.
+        // SAFETY: the controller's memory is `len` initialised elements.
         unsafe { Bytes::from_controller(Box::new(Recycled(data)), len * size_of::<f32>()) }
     };
     FlexTensor::new(bytes, Layout::contiguous(shape.into()), DType::F32)
 }
 
-/// Takes back numbers that no tensor needs.
+/// Takes back elements that no tensor needs.
 pub(super) fn recycle(data: Vec<f32>) {
     let len = data.len();
     drop(tensor(data, [len]));

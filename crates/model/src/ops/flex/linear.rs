@@ -29,7 +29,7 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     })
 }
 
-/// A weight whose numbers lie in the given order; the tensor is `[in, out]` or, in the other order, `[out, in]`. It keeps
+/// A weight whose elements lie in the given order; the tensor is `[in, out]` or, in the other order, `[out, in]`. It keeps
 /// the precision of the forward pass for the backward pass.
 #[derive(Debug, Clone)]
 pub(super) struct Weight {
@@ -49,7 +49,7 @@ impl Weight {
         Self { data, order, precision: precision::current() }
     }
 
-    /// A gradient with the numbers in the order of this weight, as `[in, out]`.
+    /// A gradient with the elements in the order of this weight, as `[in, out]`.
     pub(super) fn gradient(&self, data: Vec<f32>) -> FlexTensor {
         let gradient = tensor(data, self.data.layout().shape().clone());
         match self.order {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use percept::Result;
 use percept::model::ModelConfig;
+use percept::model::config::LayerSpec;
 use percept::plan::{Plan, plan};
 use percept::train::Memory;
 use serde::Serialize;
@@ -160,7 +161,9 @@ impl Point {
             Kind::Train => vec![("--steps", setting.steps)],
             Kind::Prefill => vec![("--steps", setting.steps), ("--tokens", self.context)],
             Kind::Decode => {
-                let position = aligned(self.context, setting.shortest, model.segment);
+                let layers = model.layer_specs().unwrap_or_default();
+                let segment = layers.iter().filter_map(LayerSpec::segment).max().unwrap_or(1);
+                let position = aligned(self.context, setting.shortest, segment);
                 vec![("--position", position), ("--tokens", setting.tokens)]
             }
         };

@@ -6,11 +6,21 @@
 //! section 5). With the stride s = l - fill + 1, after t tokens the split lies at s ceil((t - l) / s),
 //! or 0 for t <= l, and the window starts n - l tokens before it.
 
-use crate::config::ModelConfig;
+use crate::config::{LayerSpec, ModelConfig};
 use crate::layer::{Rows, Windowing};
-use crate::schedule::LayerSpec;
 
 /// The windows of a stream.
+///
+/// ```
+/// use percept_model::WindowSchedule;
+/// // A window of twelve tokens, four of them latents, of which one is left after a reset.
+/// let windows = WindowSchedule { context: 12, latents: 4, stride: 4 };
+/// // Up to four tokens are latents; the fifth makes them history.
+/// assert_eq!((windows.window(4).split, windows.window(5).split), (0, 4));
+/// // Where a window lies depends on the position alone, so a text can be scored in any pieces.
+/// let far = windows.window(1000);
+/// assert_eq!((far.split, far.split - far.start, far.full - far.split), (996, 8, 4));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowSchedule {
     /// Longest window n.
@@ -47,10 +57,13 @@ impl WindowSchedule {
     pub fn of(config: &ModelConfig, layers: &[LayerSpec]) -> Option<Self> {
         let context = config.context;
         let windowing: Vec<Windowing> = layers.iter().flat_map(|layer| layer.windowing(config)).collect();
-        if layers.iter().any(|layer| layer.has_history(config)) {
-            let anew = windowing.contains(&Windowing::LatentsAnew);
-            let fill = if anew { config.latents } else { config.latent_fill() };
-            return Some(Self { context, latents: config.latents, stride: config.latents - fill + 1 });
+        let cuts = windowing.iter().filter_map(|windowing| match windowing {
+            Windowing::Latents { latents, fill } => Some((*latents, *fill)),
+            _ => None,
+        });
+        // All have the same latents; one that can't be extended decides for all.
+        if let Some((latents, fill)) = cuts.max() {
+            return Some(Self { context, latents, stride: latents - fill + 1 });
         }
         let strides = windowing.iter().filter_map(|windowing| match windowing {
             Windowing::Sliding { stride } => Some(*stride),

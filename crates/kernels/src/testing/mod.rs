@@ -1,6 +1,9 @@
 //! What the tests share.
 
-/// Numbers in -1..1 that look random and depend on the seed alone.
+mod bounds;
+mod guarded;
+
+/// Elements in -1..1 that look random and depend on the seed alone.
 pub(crate) fn random(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678;
     (0..count)

@@ -5,6 +5,7 @@
 use percept_fault::{Fault, Result};
 
 use crate::config::ModelConfig;
+use crate::options::{Table, Tables};
 
 /// Most tokens of a vocabulary.
 const VOCABULARY: usize = 1 << 24;
@@ -25,17 +26,15 @@ pub(crate) fn check(config: &ModelConfig) -> Result<()> {
         ("depth", config.depth, LAYERS),
         ("feed_forward_dim", config.feed_forward_dim, HIDDEN),
         ("context", config.context, TOKENS),
-        ("segment", config.segment, TOKENS),
-        ("latents", config.latents, TOKENS),
-        ("fill", config.fill, TOKENS),
-        ("history_segments", config.history_segments, TOKENS),
-        ("compressed", config.compressed, TOKENS),
     ];
     if let Some((key, size, most)) = sizes.into_iter().find(|(_, size, most)| size > most) {
-        return Err(
-            Fault::usage(format!("model.{key} = {size} is too large")).hint(format!("model.{key} is at most {most}"))
-        );
+        return Err(too_large(key, size, most));
     }
+    check_tables(&config.mixers.tables())?;
+    for layer in config.layer_specs().iter().flatten().filter(|layer| layer.options != config.mixers) {
+        check_tables(&layer.options.tables())?;
+    }
+    check_tables(&config.channels.tables())?;
     let single = |value: f64| (value as f32).is_finite();
     let numbers = [
         ("norm_eps", config.norm_eps, config.norm_eps >= 0.0, "at least 0"),
@@ -48,6 +47,32 @@ pub(crate) fn check(config: &ModelConfig) -> Result<()> {
             .hint(format!("model.{key} must be {range}, and a number of single precision"))),
         None => Ok(()),
     }
+}
+
+/// The whole numbers of sublayers' tables are counts of tokens.
+fn check_tables(tables: &[Table]) -> Result<()> {
+    for table in tables {
+        let numbers = table.values.iter().filter_map(|(key, value)| Some((key, value.as_u64()? as usize)));
+        for (key, size) in numbers.filter(|(_, size)| *size > TOKENS) {
+            let flat = table.flat.iter().any(|flat| flat.name == key);
+            let key = if flat { key.clone() } else { format!("{}.{key}", table.name) };
+            return Err(too_large(&key, size, TOKENS));
+        }
+    }
+    Ok(())
+}
+
+fn too_large(key: &str, size: usize, most: usize) -> Fault {
+    Fault::usage(format!("model.{key} = {size} is too large")).hint(format!("model.{key} is at most {most}"))
+}
+
+/// Refuses a rate of dropout that is none.
+pub(crate) fn check_dropout(key: &str, rate: f32) -> Result<()> {
+    if (0.0..1.0).contains(&rate) {
+        return Ok(());
+    }
+    Err(Fault::usage(format!("model.{key} = {rate} is not in [0, 1)"))
+        .hint("dropout is the share of values set to zero, e.g. 0.05"))
 }
 
 #[cfg(test)]
@@ -83,16 +108,11 @@ mod tests {
             for (context, depth) in [(1 << 20, 2), (1 << 10, LAYERS)] {
                 let half = context / 2;
                 let heads = if layers == "longlora" || layers == "s2" { 2 } else { 1 };
-                let sizes = ModelConfig {
-                    context,
-                    depth,
-                    latents: half,
-                    compressed: half,
-                    segment: half,
-                    heads,
-                    ..largest.clone()
-                };
-                let properties = Properties::of(&ModelConfig { layers: layers.into(), ..sizes }).unwrap();
+                let mut sizes = ModelConfig { layers: layers.into(), context, depth, heads, ..largest.clone() };
+                for key in ["latents", "compressed", "segment"] {
+                    sizes = sizes.with(key, half).unwrap();
+                }
+                let properties = Properties::of(&sizes).unwrap();
                 let weights = properties.parameters();
                 assert!(weights > (depth * WIDTH * HIDDEN) as u64, "{layers}: {weights}");
                 let (one, many) = (properties.forward_cost(context, 1), properties.forward_cost(context, usize::MAX));
