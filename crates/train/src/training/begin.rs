@@ -6,8 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use percept_data::{Made, mark_folder};
 use percept_fault::{IoContext, Result};
-use percept_model::parameters;
-use percept_model::{Role, Trainable};
+use percept_model::{Role, Trainable, parameters};
 
 use super::observer::{Event, Observer, Outcome, Started};
 use super::ranks::Ranks;
@@ -94,7 +93,7 @@ fn trained_values<M: Trainable>(model: &M) -> usize {
 
 /// Trains a model of any kind in `folder`: from the newest whole checkpoint there, bit for bit, or from the beginning.
 ///
-/// All ranks call it with the same folder, each with its own share of the data in its task.
+/// All ranks call it with the same folder, each with its own share of the data in its task. [`crate::LanguageTask`] has an example.
 ///
 /// # Errors
 /// Usage: a wrong configuration, a checkpoint of another model or other data. Environment: an unwritable folder, one that another
@@ -113,9 +112,8 @@ pub fn train_task<T: Task>(
     control.ranks.barrier()?;
     let (newest, broken) = folder.newest_whole()?;
     let (device, device_name) = train.device.parse::<DeviceChoice>()?.open()?;
-    let fresh = |device| T::Model::fresh(model, train.seed, device);
     let (state, progress) = match newest {
-        None => (State::new(fresh(&device.autodiff())?, train), None),
+        None => (State::new(T::Model::fresh(model, train.seed, &device.autodiff())?, train), None),
         Some(Checkpoint { path, progress }) => {
             let check = |path: &Path, found: &_| check_config(path, found, model, |_| false);
             let state = State::load(&path, check, train, &device)?;
