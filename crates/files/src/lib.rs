@@ -53,6 +53,16 @@ pub fn write_file(path: &Path, contents: &[u8]) -> Result<()> {
     finish(file, path)
 }
 
+/// As [`write_file`], for contents that `write` puts into the file at the path that it is given.
+///
+/// # Errors
+/// As [`write_file`], and whatever `write` meets.
+pub fn replace_file(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let file = temporary_file(path)?;
+    write(file.path())?;
+    finish(file, path)
+}
+
 /// As [`write_file`], and makes the folder where there is none.
 ///
 /// # Errors
@@ -305,6 +315,20 @@ mod tests {
         fs::create_dir(folder.path().join("taken")).unwrap();
         assert!(write_with_folder(&folder.path().join("taken"), b"x").unwrap_err().is_environment());
         assert_eq!(names(folder.path()), ["new", "taken"]);
+    }
+
+    #[test]
+    fn what_is_written_elsewhere_takes_the_place_of_the_file_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights");
+        fs::write(&path, "old").unwrap();
+        let failed = replace_file(&path, |path| {
+            fs::write(path, "ha").at("write", path)?;
+            Err(Fault::environment("no space left"))
+        });
+        assert_eq!((failed.is_err(), fs::read(&path).unwrap()), (true, b"old".into()));
+        replace_file(&path, |path| fs::write(path, "new").at("write", path)).unwrap();
+        assert_eq!((names(folder.path()), fs::read(&path).unwrap()), (vec!["weights".into()], b"new".into()));
     }
 
     #[cfg(unix)]

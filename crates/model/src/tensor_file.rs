@@ -22,6 +22,7 @@ pub struct Entry {
 
 /// The elements of an [`Entry`], in order.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a few of them, for as long as a file is written")]
 pub enum Elements {
     /// Written as f64 where the tensor is, else as f32.
     Tensor(Tensor<1>),
@@ -74,7 +75,7 @@ fn views(entries: &[Entry]) -> impl Iterator<Item = (&str, &Entry)> {
     entries.iter().map(|entry| (entry.name.as_str(), entry))
 }
 
-/// Writes tensors one at a time. The file is not replaced atomically: write to a temporary name and rename.
+/// Writes tensors one at a time; the file is replaced as a whole, or stays as it is.
 ///
 /// ```
 /// use percept_model::tensor_file::{Elements, Entry, TensorFile, write};
@@ -91,11 +92,13 @@ fn views(entries: &[Entry]) -> impl Iterator<Item = (&str, &Entry)> {
 /// # Errors
 /// Environment: the disk; internal: shapes that do not fit their elements.
 pub fn write(path: &Path, entries: &[Entry], metadata: Option<Metadata>) -> Result<()> {
-    match safetensors::serialize_to_file(views(entries), metadata, path) {
-        Ok(()) => Ok(()),
-        Err(SafeTensorError::IoError(error)) => Err(error).at("write", path),
-        Err(error) => Err(Fault::internal(format!("cannot write {}", path.display())).because(error)),
-    }
+    percept_files::replace_file(path, |temporary| {
+        match safetensors::serialize_to_file(views(entries), metadata, temporary) {
+            Ok(()) => Ok(()),
+            Err(SafeTensorError::IoError(error)) => Err(error).at("write", path),
+            Err(error) => Err(Fault::internal(format!("cannot write {}", path.display())).because(error)),
+        }
+    })
 }
 
 /// Reads a file of flat f32 tensors, such as an optimizer's moments.

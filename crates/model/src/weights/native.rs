@@ -16,8 +16,8 @@ use crate::trainable::Trainable;
 
 const CONFIG: &str = "percept.config";
 
-/// Writes every weight under its path (f32), with the configuration as metadata. The file is not
-/// replaced atomically: write to a temporary name and rename.
+/// Writes every weight under its path (f32), with the configuration as metadata. The file is
+/// replaced as a whole, or stays as it is.
 ///
 /// ```
 /// use percept_model::{InferenceModel, LanguageModel, ModelConfig, weights};
