@@ -20,8 +20,8 @@ fn folder() -> TempDir {
 /// A small model, whose states the target reads.
 pub fn model() -> Arc<InferenceModel> {
     static MODEL: LazyLock<Arc<InferenceModel>> = LazyLock::new(|| {
-        let config =
-            ModelConfig { vocab: 257, dim: 8, depth: 2, heads: 2, segment: 4, context: 16, ..Default::default() };
+        let config = ModelConfig { vocab: 257, dim: 8, depth: 2, heads: 2, context: 16, ..Default::default() };
+        let config = config.with("segment", 4).expect("an option");
         let model = LanguageModel::new(&config, 1, &Default::default()).expect("a valid configuration");
         Arc::new(InferenceModel::new(model))
     });
@@ -59,7 +59,8 @@ fn run_config(folder: &Path) -> RunConfig {
     config.data = DataConfig::from_paths(["synthetic:copy?length=8&documents=20"]);
     config.data.cache = Some(folder.join("cache"));
     (config.model.dim, config.model.depth, config.model.heads) = (8, 1, 1);
-    (config.model.context, config.model.segment) = (16, 8);
+    config.model.context = 16;
+    config.model = config.model.with("segment", 8).expect("an option");
     (config.train.steps, config.train.warmup, config.train.log_every) = (4, 1, 1);
     config
 }
