@@ -27,6 +27,7 @@ fn start(work: &Work, more: &[&str]) -> Child {
 fn with_hangups(command: &mut Command, handler: libc::sighandler_t) {
     use std::os::unix::process::CommandExt;
 
+    // SAFETY: neither answer to a signal is code of ours.
     let set = move || match unsafe { libc::signal(libc::SIGHUP, handler) } {
         libc::SIG_ERR => Err(std::io::Error::last_os_error()),
         _ => Ok(()),
