@@ -12,6 +12,8 @@
 
 mod activation;
 mod adamw;
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod attention;
 pub mod bench;
 mod convolution;
@@ -24,6 +26,7 @@ mod linear;
 mod matmul;
 mod norm;
 mod precision;
+mod product;
 mod rotary;
 mod scratch;
 mod simd;
@@ -41,5 +44,6 @@ pub use head::{Head, HeadGradients, IGNORED};
 pub use linear::{Linear, WeightOrder, add, scale};
 pub use norm::{Norm, RowStatistics};
 pub use precision::Precision;
+pub use product::Product;
 pub use rotary::{Rotary, RotaryLayout, RotaryTable, Turn};
 pub use visibility::{Pattern, Visibility};

@@ -1,5 +1,5 @@
 //! Matrix products over strided views: in f32 with AVX-512 in [`avx512`], elsewhere on the `gemm` crate; in
-//! bfloat16 in [`bf16`].
+//! bfloat16, on AVX512-BF16 or AMX, in [`bf16`].
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -8,6 +8,7 @@ mod bf16;
 
 use crate::cost;
 use crate::precision::Precision;
+use crate::product::Product;
 use gemm::Parallelism;
 
 /// A matrix somewhere in a slice: element `(i, j)` is at `i * row + j * column`.
@@ -55,21 +56,35 @@ pub(crate) enum Threads {
 /// [`multiply`] with operands rounded to `precision`, by all threads.
 pub(crate) fn product(
     precision: Precision,
+    sizes: (usize, usize, usize),
+    out: (&mut [f32], usize, Output),
+    a: View<'_>,
+    b: View<'_>,
+) {
+    product_on(Product::of(precision), sizes, out, a, b);
+}
+
+/// [`product`] on given instructions.
+pub(crate) fn product_on(
+    instructions: Product,
     (m, n, k): (usize, usize, usize),
     (out, stride, output): (&mut [f32], usize, Output),
     a: View<'_>,
     b: View<'_>,
 ) {
-    if precision == Precision::F32 || m == 0 || n == 0 {
+    if instructions == Product::F32 || m == 0 || n == 0 {
         return multiply((m, n, k), (out, stride, output), a, b, Threads::All);
     }
-    assert!(precision.is_supported(), "products in {precision:?} need AVX512-BF16");
+    assert!(instructions.is_available(), "products in bf16 need AVX512-BF16");
     check((m, n, k), (out, stride), a, b);
     cost::count(m, n, k);
     #[cfg(target_arch = "x86_64")]
     // SAFETY: the asserts found the instructions, and keep every access inside the three slices.
     unsafe {
-        bf16::multiply((m, n, k), (out, stride, output), a, b);
+        match instructions {
+            Product::Amx => bf16::multiply::<bf16::Amx>((m, n, k), (out, stride, output), a, b),
+            _ => bf16::multiply::<bf16::Avx512>((m, n, k), (out, stride, output), a, b),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::guarded::{Edge, Guarded};
 use super::random;
 use crate::decode::{Epilogue, PackedLinear, Pages, RingAttention, Source, Team, WeightPrecision};
 use crate::{
-    Attention, AttentionSaved, AttentionShape, Head, HeadGradients, Linear, Pattern, Precision, Visibility,
+    Attention, AttentionSaved, AttentionShape, Head, HeadGradients, Linear, Pattern, Precision, Product, Visibility,
     WeightOrder, embedding,
 };
 
@@ -31,6 +31,13 @@ fn guarded(sizes: impl std::fmt::Debug, work: impl Fn(Make<'_>) -> Vec<Guarded>)
     }
 }
 
+/// The products of this processor, AMX by the emulator if need be.
+fn products() -> impl Iterator<Item = Product> {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    crate::amx::emulator::is_ready();
+    Product::ALL.into_iter().filter(|product| product.is_available())
+}
+
 fn linear(linear: Linear) {
     let Linear { rows, input, output, .. } = linear;
     guarded(linear, |make| {
@@ -52,7 +59,9 @@ fn linear(linear: Linear) {
 #[test]
 #[cfg_attr(miri, ignore = "gemm asks the processor")]
 fn products_stay_inside() {
-    for precision in [Precision::F32, Precision::Bf16].into_iter().filter(|precision| precision.is_supported()) {
+    for product in products() {
+        product.choose();
+        let precision = product.precision();
         for order in ORDERS {
             for rows in [1, 3, 5, 8, 11, 12, 13, 33] {
                 for input in [1, 2, 15, 16, 17, 31, 66] {
@@ -113,12 +122,14 @@ fn attention_stays_inside() {
 #[test]
 #[cfg_attr(miri, ignore = "gemm asks the processor")]
 fn the_head_stays_inside() {
-    for (rows, vocab, dim) in [(1, 1, 1), (3, 17, 5), (9, 257, 33), (520, 70, 31)] {
-        guarded((rows, vocab, dim), |make| {
+    let sizes = [(1, 1, 1), (3, 17, 5), (9, 257, 33), (520, 70, 31)];
+    for (product, (rows, vocab, dim)) in products().flat_map(|product| sizes.map(|sizes| (product, sizes))) {
+        product.choose();
+        guarded((product, rows, vocab, dim), |make| {
             let (hidden, weight, bias) = (make(rows * dim, 1), make(vocab * dim, 2), make(vocab, 3));
             let targets: Vec<u32> = (0..rows).map(|row| (row * 5 % vocab) as u32).collect();
             let bias_of = Some(&*bias);
-            let precision = Precision::F32;
+            let precision = product.precision();
             let head = Head { hidden: &hidden, weight: &weight, bias: bias_of, targets: &targets, dim, precision };
             let (mut dhidden, mut dweight, mut dbias) = (make(rows * dim, 4), make(vocab * dim, 5), make(vocab, 6));
             let dbias_of = Some(&mut *dbias);
