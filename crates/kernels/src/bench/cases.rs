@@ -35,11 +35,11 @@ const FLOAT: usize = size_of::<f32>();
 /// Every kernel, forward and backward, on these shapes.
 pub fn cases(shapes: &Shapes) -> Vec<Case> {
     let (dim, hidden) = (shapes.dim, shapes.hidden);
-    let precisions = [Precision::F32, Precision::Bf16].into_iter().filter(|precision| precision.is_supported());
-    let products = precisions.flat_map(|precision| {
+    let available = Product::ALL.into_iter().filter(|product| product.is_available());
+    let products = available.flat_map(|product| {
         let maps = [(dim, dim), (dim, hidden), (hidden, dim)];
-        let maps = maps.into_iter().flat_map(move |(input, output)| linear(shapes, precision, input, output));
-        maps.chain(head(shapes, precision))
+        let maps = maps.into_iter().flat_map(move |(input, output)| linear(shapes, product, input, output));
+        maps.chain(head(shapes, product))
     });
     let others = [
         attention(shapes, "llp", Visibility::new(Pattern::SegmentPair { length: shapes.segment }), shapes.context),
@@ -68,32 +68,41 @@ fn case<F: FnMut() + 'static>(
     Case { name, bound, flops, bytes: (floats * FLOAT) as f64, prepare: Box::new(move || Box::new(prepare())) }
 }
 
-/// What limits products of this precision, and how their names end.
-fn products(precision: Precision) -> (Bound, &'static str) {
-    match precision {
-        Precision::F32 => (Bound::Arithmetic, ""),
-        Precision::Bf16 => (Bound::Bf16Arithmetic, " bf16"),
+/// What limits these products, and how their names end.
+fn products(product: Product) -> (Bound, &'static str) {
+    match product {
+        Product::F32 => (Bound::Arithmetic, ""),
+        Product::Avx512Bf16 => (Bound::Bf16Arithmetic, " bf16"),
+        Product::Amx => (Bound::AmxArithmetic, " bf16 AMX"),
     }
 }
 
-fn linear(shapes: &Shapes, precision: Precision, input: usize, output: usize) -> Vec<Case> {
+/// `work` on these instructions. A later case chooses its own.
+fn on(product: Product, mut work: impl FnMut()) -> impl FnMut() {
+    move || {
+        product.choose();
+        work();
+    }
+}
+
+fn linear(shapes: &Shapes, product: Product, input: usize, output: usize) -> Vec<Case> {
     let rows = shapes.rows();
-    let map = Linear { rows, input, output, order: WeightOrder::InputOutput, precision };
-    let (bound, suffix) = products(precision);
+    let map = Linear { rows, input, output, order: WeightOrder::InputOutput, precision: product.precision() };
+    let (bound, suffix) = products(product);
     let work = (2.0 * (rows * input * output) as f64, rows * input + input * output + rows * output);
     let name = |what| format!("linear {input} x {output} {what}{suffix}");
     vec![
         case(name("forward"), bound, work, move || {
             let (x, weight, mut y) = (elements(rows * input), elements(input * output), vec![0.0; rows * output]);
-            move || map.forward(&x, &weight, None, &mut y)
+            on(product, move || map.forward(&x, &weight, None, &mut y))
         }),
         case(name("dx"), bound, work, move || {
             let (grad, weight, mut dx) = (elements(rows * output), elements(input * output), vec![0.0; rows * input]);
-            move || map.input_gradient(&grad, &weight, &mut dx)
+            on(product, move || map.input_gradient(&grad, &weight, &mut dx))
         }),
         case(name("dw"), bound, work, move || {
             let (x, grad, mut dweight) = (elements(rows * input), elements(rows * output), vec![0.0; input * output]);
-            move || map.weight_gradient(&x, &grad, &mut dweight)
+            on(product, move || map.weight_gradient(&x, &grad, &mut dweight))
         }),
     ]
 }
@@ -142,21 +151,22 @@ fn attention(shapes: &Shapes, what: &str, visibility: Visibility, queries: usize
     vec![forward, backward]
 }
 
-fn head(shapes: &Shapes, precision: Precision) -> Vec<Case> {
+fn head(shapes: &Shapes, product: Product) -> Vec<Case> {
     let Shapes { dim, vocab, .. } = *shapes;
     let rows = shapes.rows();
     let work = (6.0 * (rows * vocab * dim) as f64, 2 * (rows + vocab) * dim);
-    let (bound, suffix) = products(precision);
+    let (bound, suffix) = products(product);
+    let precision = product.precision();
     let name = format!("head {dim} x {vocab} with cross-entropy and gradients{suffix}");
     vec![case(name, bound, work, move || {
         let (hidden, weight) = (elements(rows * dim), elements(vocab * dim));
         let targets: Vec<u32> = (0..rows).map(|row| (row * 31 % vocab) as u32).collect();
         let (mut dhidden, mut dweight) = (vec![0.0; rows * dim], vec![0.0; vocab * dim]);
-        move || {
+        on(product, move || {
             let head = Head { hidden: &hidden, weight: &weight, bias: None, targets: &targets, dim, precision };
             let (hidden, weight) = (&mut dhidden[..], &mut dweight[..]);
             head.loss_and_gradients(HeadGradients { hidden, weight, bias: None, z_loss: 0.0 });
-        }
+        })
     })]
 }
 
@@ -252,7 +262,12 @@ mod tests {
 
     #[test]
     fn every_case_runs_twice_and_has_a_name_of_its_own() {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        let amx = crate::amx::emulator::is_ready();
+        #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+        let amx = false;
         let cases = cases(&TINY);
+        assert_eq!(cases.iter().filter(|case| case.bound == Bound::AmxArithmetic).count(), if amx { 10 } else { 0 });
         for case in &cases {
             let mut run = case.prepare();
             run();
