@@ -272,6 +272,9 @@ mod tests {
             let mut run = case.prepare();
             run();
             run();
+            if case.bound == Bound::AmxArithmetic {
+                assert_eq!(Product::of(Precision::Bf16), Product::Amx, "{}", case.name);
+            }
             assert!(case.bytes > 0.0 && (case.bound == Bound::Memory || case.flops > 0.0), "{}", case.name);
         }
         let names: std::collections::BTreeSet<&str> = cases.iter().map(|case| case.name.as_str()).collect();
