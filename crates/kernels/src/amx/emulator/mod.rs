@@ -89,15 +89,16 @@ impl Instruction {
         // SAFETY: the caller's.
         unsafe {
             match self {
-                Self::Configure(from) => tiles.configure(&*from),
-                Self::TellConfiguration(to) => Ok(*to = tiles.configuration()),
-                Self::Release => Ok(*tiles = TileFile::RELEASED),
-                Self::Zero(tile) => tiles.zero(tile),
-                Self::Load(tile, from, stride) => tiles.load(tile, from, stride),
-                Self::Store(tile, to, stride) => tiles.store(tile, to, stride),
-                Self::Multiply(sum, a, b) => tiles.multiply(sum, a, b),
+                Self::Configure(from) => return tiles.configure(&*from),
+                Self::TellConfiguration(to) => *to = tiles.configuration(),
+                Self::Release => *tiles = TileFile::RELEASED,
+                Self::Zero(tile) => return tiles.zero(tile),
+                Self::Load(tile, from, stride) => return tiles.load(tile, from, stride),
+                Self::Store(tile, to, stride) => return tiles.store(tile, to, stride),
+                Self::Multiply(sum, a, b) => return tiles.multiply(sum, a, b),
             }
         }
+        Ok(())
     }
 }
 

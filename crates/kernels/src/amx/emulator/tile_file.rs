@@ -27,7 +27,10 @@ impl TileFile {
     pub(crate) fn configure(&mut self, bytes: &[u8; 64]) -> Result<(), Refused> {
         let mut new = Self::RELEASED;
         match bytes[0] {
-            0 => return Ok(*self = new),
+            0 => {
+                *self = new;
+                return Ok(());
+            }
             1 => new.configured = true,
             _ => return Err("#GP: this palette does not exist"),
         }
