@@ -31,6 +31,11 @@ fn guarded(sizes: impl std::fmt::Debug, work: impl Fn(Make<'_>) -> Vec<Guarded>)
     }
 }
 
+/// The formats in which this processor multiplies.
+fn precisions() -> impl Iterator<Item = Precision> {
+    [Precision::F32, Precision::Bf16].into_iter().filter(|precision| precision.is_supported())
+}
+
 fn linear(linear: Linear) {
     let Linear { rows, input, output, .. } = linear;
     guarded(linear, |make| {
@@ -52,7 +57,7 @@ fn linear(linear: Linear) {
 #[test]
 #[cfg_attr(miri, ignore = "gemm asks the processor")]
 fn products_stay_inside() {
-    for precision in [Precision::F32, Precision::Bf16].into_iter().filter(|precision| precision.is_supported()) {
+    for precision in precisions() {
         for order in ORDERS {
             for rows in [1, 3, 5, 8, 11, 12, 13, 33] {
                 for input in [1, 2, 15, 16, 17, 31, 66] {
@@ -93,21 +98,27 @@ fn attention_stays_inside() {
             for (heads, groups, width) in [(1, 1, 1), (2, 1, 5), (2, 2, 17), (3, 1, 64)] {
                 let shape = AttentionShape { batch: 2, queries, keys, heads, groups, width };
                 let visibility = Visibility { pattern, query_start, key_start: 0 };
-                let attention = Attention { shape, visibility, scale: 0.5, dropout: None };
-                guarded(attention, |make| {
-                    let (q, grad) = (make(shape.query_len(), 1), make(shape.query_len(), 2));
-                    let [k, v] = [3, 4].map(|seed| make(shape.key_len(), seed));
-                    let (mut output, mut lse) = (make(shape.query_len(), 5), make(shape.lse_len(), 6));
-                    attention.forward(&q, &k, &v, &mut output, &mut lse);
-                    let saved = AttentionSaved { q: &q, k: &k, v: &v, output: &output, lse: &lse };
-                    let mut dq = make(shape.query_len(), 7);
-                    let [mut dk, mut dv] = [8, 9].map(|seed| make(shape.key_len(), seed));
-                    attention.backward(&saved, &grad, &mut dq, &mut dk, Some(&mut dv));
-                    vec![output, lse, dq, dk, dv]
-                });
+                for precision in precisions() {
+                    attention(Attention { shape, visibility, scale: 0.5, dropout: None, precision });
+                }
             }
         }
     }
+}
+
+fn attention(attention: Attention) {
+    let shape = attention.shape;
+    guarded(attention, |make| {
+        let (q, grad) = (make(shape.query_len(), 1), make(shape.query_len(), 2));
+        let [k, v] = [3, 4].map(|seed| make(shape.key_len(), seed));
+        let (mut output, mut lse) = (make(shape.query_len(), 5), make(shape.lse_len(), 6));
+        attention.forward(&q, &k, &v, &mut output, &mut lse);
+        let saved = AttentionSaved { q: &q, k: &k, v: &v, output: &output, lse: &lse };
+        let mut dq = make(shape.query_len(), 7);
+        let [mut dk, mut dv] = [8, 9].map(|seed| make(shape.key_len(), seed));
+        attention.backward(&saved, &grad, &mut dq, &mut dk, Some(&mut dv));
+        vec![output, lse, dq, dk, dv]
+    });
 }
 
 #[test]
