@@ -39,17 +39,9 @@ pub fn cases(shapes: &Shapes) -> Vec<Case> {
     let products = available.flat_map(|product| {
         let maps = [(dim, dim), (dim, hidden), (hidden, dim)];
         let maps = maps.into_iter().flat_map(move |(input, output)| linear(shapes, product, input, output));
-        maps.chain(head(shapes, product))
+        maps.chain(head(shapes, product)).chain(attentions(shapes, product))
     });
-    let others = [
-        attention(shapes, "llp", Visibility::new(Pattern::SegmentPair { length: shapes.segment }), shapes.context),
-        attention(shapes, "full", Visibility::new(Pattern::Causal), shapes.context),
-        prefix_causal(shapes),
-        norms(shapes),
-        activations(shapes),
-        rotary(shapes),
-        optimizer(shapes),
-    ];
+    let others = [norms(shapes), activations(shapes), rotary(shapes), optimizer(shapes)];
     products.chain(others.into_iter().flatten()).collect()
 }
 
@@ -107,45 +99,57 @@ fn linear(shapes: &Shapes, product: Product, input: usize, output: usize) -> Vec
     ]
 }
 
-/// Perceiver AR's attention: latents, the second half of the window, see history and earlier latents.
-fn prefix_causal(shapes: &Shapes) -> Vec<Case> {
-    let latents = (shapes.context / 2).max(1);
-    let visibility = Visibility { pattern: Pattern::Causal, query_start: shapes.context - latents, key_start: 0 };
-    attention(shapes, "prefix-causal", visibility, latents)
+fn attentions(shapes: &Shapes, product: Product) -> impl Iterator<Item = Case> {
+    let context = shapes.context;
+    // Perceiver AR's latents, the second half of the window, see history and earlier latents.
+    let latents = (context / 2).max(1);
+    let kinds = [
+        ("llp", Visibility::new(Pattern::SegmentPair { length: shapes.segment }), context),
+        ("full", Visibility::new(Pattern::Causal), context),
+        ("prefix-causal", Visibility { query_start: context - latents, ..Visibility::new(Pattern::Causal) }, latents),
+    ];
+    kinds.into_iter().flat_map(move |(what, visibility, queries)| attention(shapes, product, what, visibility, queries))
 }
 
 /// Attention whose key and value are one tensor.
-fn attention(shapes: &Shapes, what: &str, visibility: Visibility, queries: usize) -> Vec<Case> {
+fn attention(shapes: &Shapes, product: Product, what: &str, visibility: Visibility, queries: usize) -> Vec<Case> {
     let (batch, keys, heads) = (shapes.batch, shapes.context, shapes.heads);
     let width = shapes.dim / heads;
     let shape = AttentionShape { batch, queries, keys, heads, groups: heads, width };
-    let call = Attention { shape, visibility, scale: (width as f32).powf(-0.5), dropout: None };
+    let call = Attention {
+        shape,
+        visibility,
+        scale: (width as f32).powf(-0.5),
+        dropout: None,
+        precision: product.precision(),
+    };
+    let (bound, suffix) = products(product);
     let entries: usize = (0..queries).map(|row| visibility.range(row, keys).len()).sum();
-    let product = 2.0 * (batch * heads * entries * width) as f64;
+    let flops = 2.0 * (batch * heads * entries * width) as f64;
     let (query, key) = (shape.query_len(), shape.key_len());
     let forward = case(
-        format!("attention {what} forward"),
-        Bound::Arithmetic,
-        (2.0 * product, 2 * query + key + shape.lse_len()),
+        format!("attention {what} forward{suffix}"),
+        bound,
+        (2.0 * flops, 2 * query + key + shape.lse_len()),
         move || {
             let (q, k) = (elements(query), elements(key));
             let (mut output, mut lse) = (vec![0.0; query], vec![0.0; shape.lse_len()]);
-            move || call.forward(&q, &k, &k, &mut output, &mut lse)
+            on(product, move || call.forward(&q, &k, &k, &mut output, &mut lse))
         },
     );
     let backward = case(
-        format!("attention {what} backward"),
-        Bound::Arithmetic,
-        (5.0 * product, 4 * query + 2 * key + shape.lse_len()),
+        format!("attention {what} backward{suffix}"),
+        bound,
+        (5.0 * flops, 4 * query + 2 * key + shape.lse_len()),
         move || {
             let (q, k, grad) = (elements(query), elements(key), elements(query));
             let (mut output, mut lse) = (vec![0.0; query], vec![0.0; shape.lse_len()]);
             call.forward(&q, &k, &k, &mut output, &mut lse);
             let (mut dq, mut dk) = (vec![0.0; query], vec![0.0; key]);
-            move || {
+            on(product, move || {
                 let saved = AttentionSaved { q: &q, k: &k, v: &k, output: &output, lse: &lse };
                 call.backward(&saved, &grad, &mut dq, &mut dk, None);
-            }
+            })
         },
     );
     vec![forward, backward]

@@ -5,11 +5,16 @@
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod bf16;
+mod operand;
+
+pub(crate) use operand::Operand;
 
 use crate::cost;
 use crate::precision::Precision;
 use crate::product::Product;
 use gemm::Parallelism;
+#[cfg(target_arch = "x86_64")]
+use rayon::prelude::*;
 
 /// A matrix somewhere in a slice: element `(i, j)` is at `i * row + j * column`.
 #[derive(Clone, Copy)]
@@ -28,6 +33,11 @@ impl<'a> View<'a> {
     /// The transpose.
     pub(crate) fn transposed(self) -> Self {
         Self { data: self.data, row: self.column, column: self.row }
+    }
+
+    /// The part that begins at this element.
+    fn from(self, row: usize, column: usize) -> Self {
+        Self { data: &self.data[row * self.row + column * self.column..], ..self }
     }
 
     fn fits(&self, rows: usize, columns: usize) -> bool {
@@ -51,6 +61,17 @@ pub(crate) enum Threads {
     One,
     /// All of the current pool.
     All,
+}
+
+#[cfg(target_arch = "x86_64")] // `gemm` has threads of its own.
+impl Threads {
+    /// Calls `body` with every number below `count`.
+    fn each(self, count: usize, body: impl Fn(usize) + Sync + Send) {
+        match self {
+            Self::One => (0..count).for_each(body),
+            Self::All => (0..count).into_par_iter().for_each(body),
+        }
+    }
 }
 
 /// [`multiply`] with operands rounded to `precision`, by all threads.

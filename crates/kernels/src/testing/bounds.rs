@@ -105,21 +105,29 @@ fn attention_stays_inside() {
             for (heads, groups, width) in [(1, 1, 1), (2, 1, 5), (2, 2, 17), (3, 1, 64)] {
                 let shape = AttentionShape { batch: 2, queries, keys, heads, groups, width };
                 let visibility = Visibility { pattern, query_start, key_start: 0 };
-                let attention = Attention { shape, visibility, scale: 0.5, dropout: None };
-                guarded(attention, |make| {
-                    let (q, grad) = (make(shape.query_len(), 1), make(shape.query_len(), 2));
-                    let [k, v] = [3, 4].map(|seed| make(shape.key_len(), seed));
-                    let (mut output, mut lse) = (make(shape.query_len(), 5), make(shape.lse_len(), 6));
-                    attention.forward(&q, &k, &v, &mut output, &mut lse);
-                    let saved = AttentionSaved { q: &q, k: &k, v: &v, output: &output, lse: &lse };
-                    let mut dq = make(shape.query_len(), 7);
-                    let [mut dk, mut dv] = [8, 9].map(|seed| make(shape.key_len(), seed));
-                    attention.backward(&saved, &grad, &mut dq, &mut dk, Some(&mut dv));
-                    vec![output, lse, dq, dk, dv]
-                });
+                for product in products() {
+                    product.choose();
+                    let precision = product.precision();
+                    attention(Attention { shape, visibility, scale: 0.5, dropout: None, precision });
+                }
             }
         }
     }
+}
+
+fn attention(attention: Attention) {
+    let shape = attention.shape;
+    guarded(attention, |make| {
+        let (q, grad) = (make(shape.query_len(), 1), make(shape.query_len(), 2));
+        let [k, v] = [3, 4].map(|seed| make(shape.key_len(), seed));
+        let (mut output, mut lse) = (make(shape.query_len(), 5), make(shape.lse_len(), 6));
+        attention.forward(&q, &k, &v, &mut output, &mut lse);
+        let saved = AttentionSaved { q: &q, k: &k, v: &v, output: &output, lse: &lse };
+        let mut dq = make(shape.query_len(), 7);
+        let [mut dk, mut dv] = [8, 9].map(|seed| make(shape.key_len(), seed));
+        attention.backward(&saved, &grad, &mut dq, &mut dk, Some(&mut dv));
+        vec![output, lse, dq, dk, dv]
+    });
 }
 
 #[test]

@@ -9,14 +9,15 @@ mod amx;
 mod avx512;
 mod kernel;
 mod pack;
+mod packed;
 
 pub(crate) use amx::Amx;
 pub(crate) use avx512::Avx512;
+pub(crate) use packed::{Packed, STEP};
 
-use crate::matmul::{Output, Shared, View};
+use crate::matmul::{Output, Shared, Threads, View};
 use kernel::{GROUP, Kernel, LANES, Tile};
 use pack::{Block, Line};
-use rayon::prelude::*;
 use std::cell::Cell;
 use std::marker::PhantomData;
 
@@ -43,99 +44,141 @@ pub(crate) unsafe fn multiply<K: Kernel>(
     let out = Shared::new(out);
     let deep = k.next_multiple_of(DEPTH).clamp(DEPTH, DEEP);
     let wide = (SHARED / deep / K::COLUMNS).max(1) * K::COLUMNS;
-    with_lines(&PANELS, Panels::<K>::lines(deep.min(k), wide.min(n)), |lines| {
+    let most = Panels::<K>::new(deep.min(k), wide.min(n), K::COLUMNS);
+    with_lines(&PANELS, most.lines(), |lines| {
         for left in (0..n).step_by(wide) {
             for top in (0..k).step_by(deep) {
-                let panels = Panels::<K> { depth: deep.min(k - top), columns: wide.min(n - left), kernel: PhantomData };
+                let panels = Panels::<K>::new(deep.min(k - top), wide.min(n - left), K::COLUMNS);
                 let output = if top == 0 { output } else { Output::Accumulate };
                 let b = Block { view: b, top, left, rows: panels.depth, columns: panels.columns };
                 let a = Block { view: a, top: 0, left: top, rows: m, columns: panels.depth };
                 // SAFETY: the caller vouches for the processor and the shapes; `lines` has room for these panels; the
                 // part of `out` that starts at column `left` contains `m` rows of the block's columns.
                 unsafe {
-                    panels.pack(b, lines);
-                    panels.multiply(a, lines, (out.from(left), stride, output));
+                    panels.pack(b, lines, Threads::All);
+                    panels.multiply(panels.whole(), a, lines, (out.from(left), stride, output), Threads::All);
                 }
             }
         }
     });
 }
 
-/// The shape of a packed block of B: panels of [`Kernel::COLUMNS`] columns, the last one perhaps narrower.
+/// The shape of a packed block of B: panels of `width` columns, the last one perhaps narrower.
 struct Panels<K> {
     depth: usize,
     columns: usize,
+    /// A multiple of [`LANES`], at most [`Kernel::COLUMNS`].
+    width: usize,
     kernel: PhantomData<fn() -> K>,
 }
 
+/// The part of packed panels that a product takes.
+#[derive(Clone, Copy)]
+struct Part {
+    /// Its first row, a multiple of [`GROUP`].
+    top: usize,
+    /// Its first column, the first of a panel.
+    left: usize,
+    /// Its columns, whole panels unless the operand ends with them; it has as many rows as the other operand has columns.
+    columns: usize,
+}
+
 impl<K: Kernel> Panels<K> {
-    /// Lines that a block takes: one per pair of rows and vector of columns.
-    fn lines(depth: usize, columns: usize) -> usize {
-        columns.div_ceil(LANES) * depth.next_multiple_of(GROUP) / 2
+    fn new(depth: usize, columns: usize, width: usize) -> Self {
+        Self { depth, columns, width, kernel: PhantomData }
     }
 
-    /// The panels: first column and number of columns.
-    fn each(&self) -> impl Iterator<Item = (usize, usize)> {
-        (0..self.columns).step_by(K::COLUMNS).map(|left| (left, K::COLUMNS.min(self.columns - left)))
+    /// Lines that the block takes.
+    fn lines(&self) -> usize {
+        self.before(self.columns)
+    }
+
+    /// Lines that this many columns take: one per pair of rows and vector of columns.
+    fn before(&self, columns: usize) -> usize {
+        columns.div_ceil(LANES) * self.depth.next_multiple_of(GROUP) / 2
+    }
+
+    fn whole(&self) -> Part {
+        Part { top: 0, left: 0, columns: self.columns }
     }
 
     /// # Safety
     /// The processor has AVX512-BF16 and AVX512-BW; the block contains its shape.
-    unsafe fn pack(&self, b: Block<'_>, lines: &mut [Line]) {
-        let height = Self::lines(self.depth, 1);
-        let lines = SharedLines(lines[..Self::lines(self.depth, self.columns)].as_mut_ptr());
+    unsafe fn pack(&self, b: Block<'_>, lines: &mut [Line], threads: Threads) {
+        let height = self.before(1);
+        let lines = SharedLines(lines[..self.lines()].as_mut_ptr());
         if b.view.column == 1 {
-            (0..self.depth.div_ceil(GROUP)).into_par_iter().for_each(|group| {
+            threads.each(self.depth.div_ceil(GROUP), |group| {
                 // SAFETY: each task writes the lines of its own rows; the rest is the caller's.
-                unsafe { pack::slab::<K>(&b, group * GROUP, height, lines.at(0)) }
+                unsafe { pack::slab(&b, group * GROUP, (self.width, height), lines.at(0)) }
             });
         } else {
-            (0..self.columns.div_ceil(K::COLUMNS)).into_par_iter().for_each(|index| {
-                let left = index * K::COLUMNS;
-                let part = Block { left: b.left + left, columns: K::COLUMNS.min(self.columns - left), ..b };
+            threads.each(self.columns.div_ceil(self.width), |index| {
+                let left = index * self.width;
+                let part = Block { left: b.left + left, columns: self.width.min(self.columns - left), ..b };
                 // SAFETY: each task writes its own panel; the rest is the caller's.
                 unsafe { pack::columns(&part, lines.at(left / LANES * height)) }
             });
         }
     }
 
+    /// `out (+)= a * part`.
+    ///
     /// # Safety
-    /// The processor has AVX512-BF16, AVX512-BW and what the kernel needs; `a` and the output contain their shapes, and `b` is what
-    /// [`Panels::pack`] has written.
-    unsafe fn multiply(&self, a: Block<'_>, b: &[Line], (out, stride, output): (Shared, usize, Output)) {
+    /// The processor has AVX512-BF16, AVX512-BW and what the kernel needs; `a`, the part and the output contain their shapes, and `b`
+    /// is what [`Panels::pack`] has written.
+    unsafe fn multiply(
+        &self,
+        part: Part,
+        a: Block<'_>,
+        b: &[Line],
+        (out, stride, output): (Shared, usize, Output),
+        threads: Threads,
+    ) {
         let height = K::height(a.rows);
-        (0..a.rows.div_ceil(height)).into_par_iter().for_each(|index| {
+        threads.each(a.rows.div_ceil(height), |index| {
             let top = index * height;
-            let rows = height.min(a.rows - top);
-            with_lines(&ROWS_OF_A, height * DEPTH / GROUP, |own| {
-                // SAFETY: the caller vouches for the processor; nothing below waits for other tasks, so that no second kernel starts
-                // on this thread before this one is dropped.
-                let kernel = unsafe { K::start() };
-                for start in (0..self.depth).step_by(DEPTH) {
-                    let depth = DEPTH.min(self.depth - start);
-                    let output = if start == 0 { output } else { Output::Accumulate };
-                    let part = Block { view: a.view, top: a.top + top, left: a.left + start, rows, columns: depth };
-                    // SAFETY: the part is inside `a`, and `own` has room for it.
-                    let order = unsafe { K::pack(&part, own) };
-                    for (left, columns) in self.each() {
-                        let panel = Self::lines(self.depth, left) + start / 2 * columns.div_ceil(LANES);
-                        for row in (0..rows).step_by(K::ROWS) {
-                            let tile = Tile { rows: K::ROWS.min(rows - row), columns, depth, stride, output };
-                            // SAFETY: each task owns its rows of the output; the packed parts hold whole groups.
-                            unsafe {
-                                let a = own.as_ptr().add(row * depth.next_multiple_of(GROUP) / GROUP);
-                                kernel.multiply(
-                                    &tile,
-                                    order,
-                                    a,
-                                    b.as_ptr().add(panel),
-                                    out.at((top + row) * stride + left),
-                                );
-                            }
+            let a = Block { top: a.top + top, rows: height.min(a.rows - top), ..a };
+            // SAFETY: each task owns its rows of the output; the rest is the caller's.
+            unsafe { self.multiply_rows(part, a, b, (out.at(top * stride), stride, output)) }
+        });
+    }
+
+    /// [`Panels::multiply`] for the rows of a task.
+    ///
+    /// # Safety
+    /// As there; nobody else accesses the output.
+    unsafe fn multiply_rows(
+        &self,
+        part: Part,
+        a: Block<'_>,
+        b: &[Line],
+        (out, stride, output): (*mut f32, usize, Output),
+    ) {
+        let end = part.left + part.columns;
+        with_lines(&ROWS_OF_A, a.rows.next_multiple_of(K::ROWS) * DEPTH / GROUP, |own| {
+            // SAFETY: the caller vouches for the processor; nothing below waits for other tasks, so that no second kernel starts
+            // on this thread before this one is dropped.
+            let kernel = unsafe { K::start() };
+            for start in (0..a.columns).step_by(DEPTH) {
+                let depth = DEPTH.min(a.columns - start);
+                let output = if start == 0 { output } else { Output::Accumulate };
+                // SAFETY: these columns of `a`, for which `own` has room.
+                let order = unsafe { K::pack(&Block { left: a.left + start, columns: depth, ..a }, own) };
+                for left in (part.left..end).step_by(self.width) {
+                    let columns = self.width.min(end - left);
+                    let panel = self.before(left) + (part.top + start) / 2 * columns.div_ceil(LANES);
+                    for row in (0..a.rows).step_by(K::ROWS) {
+                        let tile = Tile { rows: K::ROWS.min(a.rows - row), columns, depth, stride, output };
+                        // SAFETY: the packed parts hold whole groups; the tile is inside the output.
+                        unsafe {
+                            let a = own.as_ptr().add(row * depth.next_multiple_of(GROUP) / GROUP);
+                            let out = out.add(row * stride + left - part.left);
+                            kernel.multiply(&tile, order, a, b.as_ptr().add(panel), out);
                         }
                     }
                 }
-            });
+            }
         });
     }
 }

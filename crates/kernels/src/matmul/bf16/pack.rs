@@ -42,15 +42,15 @@ impl Block<'_> {
     }
 }
 
-/// Packs [`GROUP`] rows of B from `row` on, whose columns lie next to each other, into every panel of `lines`, which hold
-/// `height` lines per vector of columns.
+/// Packs [`GROUP`] rows of B from `row` on, whose columns lie next to each other, into every panel of `lines`: `width` columns
+/// each, and `height` lines per vector of them.
 ///
 /// # Safety
 /// The processor has AVX512-BF16 and AVX512-BW; the operand contains the block, and `lines` has room for it.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) unsafe fn slab<K: Kernel>(b: &Block<'_>, row: usize, height: usize, lines: *mut Line) {
-    for left in (0..b.columns).step_by(K::COLUMNS) {
-        let vectors = K::COLUMNS.min(b.columns - left).div_ceil(LANES);
+pub(super) unsafe fn slab(b: &Block<'_>, row: usize, (width, height): (usize, usize), lines: *mut Line) {
+    for left in (0..b.columns).step_by(width) {
+        let vectors = width.min(b.columns - left).div_ceil(LANES);
         // SAFETY: forwarded to the caller.
         unsafe {
             let panel = lines.add(left / LANES * height + row / 2 * vectors);
@@ -64,7 +64,7 @@ pub(super) unsafe fn slab<K: Kernel>(b: &Block<'_>, row: usize, height: usize, l
     }
 }
 
-/// Packs a panel of at most [`Kernel::COLUMNS`] columns of B, each of whose elements lie next to each other.
+/// Packs a panel of columns of B, each of whose elements lie next to each other.
 ///
 /// # Safety
 /// As [`slab`].
