@@ -324,3 +324,39 @@ fn the_backward_pass_rounds_even_where_the_forward_pass_is_exact() {
         }
     }
 }
+
+/// Attention of the scope's precision, whose backward pass runs outside of it.
+#[test]
+fn bf16_products_reach_attention_forward_and_backward() {
+    if !Precision::Bf16.is_supported() {
+        eprintln!("skipped: this processor has no AVX512-BF16");
+        return;
+    }
+    let device = Device::flex().autodiff();
+    let shape = [2, 40, 3, 24];
+    let eighths = |x: Tensor<1>| x.mul_scalar(8.0).round().div_scalar(8.0).cast(DType::F32);
+    let inputs: [_; 3] =
+        std::array::from_fn(|part| eighths(random(&[2, 40, 3, 24, part + 1], &device).narrow(0, 0, 5760)));
+    let factors = random(&shape, &device).cast(DType::F32);
+    let run = |precision: Precision, pattern: Pattern| {
+        let [q, k, v] = inputs.clone().map(Tensor::require_grad);
+        let rows = |x: &Tensor<1>| x.clone().reshape(shape);
+        let y =
+            in_precision(precision, || attention(rows(&q), rows(&k), rows(&v), &Visibility::new(pattern), 0.5, None));
+        let gradients = (y.clone().reshape([5760]) * factors.clone()).sum().backward();
+        let gradient = |x: &Tensor<1>| numbers(x.grad(&gradients).expect("a gradient"));
+        [numbers(y), gradient(&q), gradient(&k), gradient(&v)]
+    };
+    let errors = |pattern: Pattern| {
+        let [exact, rounded] = [Precision::F32, Precision::Bf16].map(|precision| run(precision, pattern));
+        std::array::from_fn::<f64, 4, _>(|which| {
+            let size = exact[which].iter().fold(0.0f64, |m, x| m.max(x.abs()));
+            exact[which].iter().zip(&rounded[which]).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size
+        })
+    };
+    let all = errors(Pattern::Causal);
+    assert!(all.iter().all(|error| (1e-4..2e-2).contains(error)), "{all:e?}");
+    // Who sees one key has its value, which bfloat16 holds; of the backward pass the gradient of the output is rounded.
+    let [output, .., values] = errors(Pattern::Band { width: 1 });
+    assert!(output == 0.0 && (1e-4..2e-2).contains(&values), "{output:e} {values:e}");
+}
