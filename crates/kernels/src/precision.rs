@@ -1,5 +1,7 @@
 //! The format of the operands of large products.
 
+use crate::simd::level;
+
 /// The format to which the operands of large matrix products are rounded. Sums, and everything else, are f32.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Precision {
@@ -11,14 +13,25 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// All formats, the more exact ones first.
+    pub const ALL: [Self; 2] = [Self::F32, Self::Bf16];
+
     /// Whether this processor multiplies in this format.
     pub fn is_supported(self) -> bool {
+        self.instructions().is_some()
+    }
+
+    /// By which instructions this processor multiplies in this format; `None`: not at all.
+    pub fn instructions(self) -> Option<&'static str> {
         match self {
-            Self::F32 => true,
+            Self::F32 => Some(level().name()),
             #[cfg(target_arch = "x86_64")]
-            Self::Bf16 => is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512bw"),
+            Self::Bf16 => {
+                let has_them = is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512bw");
+                has_them.then_some("avx512bf16")
+            }
             #[cfg(not(target_arch = "x86_64"))]
-            Self::Bf16 => false,
+            Self::Bf16 => None,
         }
     }
 }

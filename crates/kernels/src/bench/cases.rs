@@ -35,7 +35,7 @@ const FLOAT: usize = size_of::<f32>();
 /// Every kernel, forward and backward, on these shapes.
 pub fn cases(shapes: &Shapes) -> Vec<Case> {
     let (dim, hidden) = (shapes.dim, shapes.hidden);
-    let precisions = [Precision::F32, Precision::Bf16].into_iter().filter(|precision| precision.is_supported());
+    let precisions = Precision::ALL.into_iter().filter(|precision| precision.is_supported());
     let products = precisions.flat_map(|precision| {
         let maps = [(dim, dim), (dim, hidden), (hidden, dim)];
         let maps = maps.into_iter().flat_map(move |(input, output)| linear(shapes, precision, input, output));
@@ -54,7 +54,7 @@ pub fn cases(shapes: &Shapes) -> Vec<Case> {
 }
 
 /// Elements between -1 and 1 without a short period.
-fn elements(count: usize) -> Vec<f32> {
+pub(super) fn elements(count: usize) -> Vec<f32> {
     (0..count).map(|i| ((i * 7919) % 2003) as f32 / 1001.5 - 1.0).collect()
 }
 
