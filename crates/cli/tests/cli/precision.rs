@@ -1,6 +1,6 @@
 //! Which precision is taken, by speeds that stand in the cache as if they had been measured.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -17,17 +17,21 @@ fn work() -> Option<Work> {
     Some(work)
 }
 
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
 /// The cache's file for width 16.
 fn file(work: &Work) -> PathBuf {
     let files = std::fs::read_dir(work.path("cache/percept/speeds")).unwrap().map(|entry| entry.unwrap().path());
-    let is_narrow = |path: &PathBuf| std::fs::read_to_string(path).unwrap().contains("\"width\": 16,");
+    let is_narrow = |path: &PathBuf| read(path)["key"]["width"] == 16;
     files.filter(|path| path.extension().is_some_and(|ending| ending == "json")).find(is_narrow).unwrap()
 }
 
 /// Puts other figures into the cache.
 fn pretend(work: &Work, f32: f64, bf16: f64) {
     let path = file(work);
-    let mut entry: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let mut entry = read(&path);
     for format in entry["speeds"]["formats"].as_array_mut().unwrap() {
         format["gflop_per_s"] = if format["precision"] == "f32" { f32 } else { bf16 }.into();
     }
@@ -40,7 +44,7 @@ fn trained(work: &Work, run: &str, precision: &str) -> (Value, Finished) {
 }
 
 fn environment(work: &Work, run: &str) -> Value {
-    serde_json::from_slice(&std::fs::read(work.path(run).join("environment.json")).unwrap()).unwrap()
+    read(&work.path(run).join("environment.json"))
 }
 
 #[test]
@@ -101,6 +105,5 @@ fn a_damaged_cache_is_measured_again() {
     std::fs::write(file(&work), "{\"width\": 16, \0").unwrap();
     let (environment, done) = trained(&work, "again", "auto");
     assert!(environment["speeds"]["formats"][0]["gflop_per_s"].as_f64().unwrap() > 0.0, "{}", done.stderr);
-    let entry: Value = serde_json::from_slice(&std::fs::read(file(&work)).unwrap()).unwrap();
-    assert_eq!(entry["speeds"], environment["speeds"]);
+    assert_eq!(read(&file(&work))["speeds"], environment["speeds"]);
 }

@@ -11,8 +11,12 @@ const ROWS: usize = 1024;
 const WIDEST: usize = 1024;
 /// Rounds that are measured at least.
 const FEWEST: usize = 5;
-/// Time after which no further round begins.
-const ENOUGH: Duration = Duration::from_millis(60);
+/// Rounds among which each format has one, in all likelihood, that nothing disturbed.
+const MANY: usize = 15;
+/// Short products are repeated for this long.
+const SHORT: Duration = Duration::from_millis(60);
+/// Many rounds of long products are not waited for.
+const LONG: Duration = Duration::from_millis(300);
 
 /// The speed of products in one format.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,7 +46,7 @@ pub fn product_rates(width: usize) -> Vec<ProductRate> {
     let offered = |precision: Precision| Some((precision, precision.instructions()?, f64::INFINITY));
     let mut formats: Vec<_> = Precision::ALL.into_iter().filter_map(offered).collect();
     let (begin, mut rounds) = (Instant::now(), 0);
-    while rounds < FEWEST || begin.elapsed() < ENOUGH {
+    while rounds < FEWEST || begin.elapsed() < if rounds < MANY { LONG } else { SHORT } {
         for (precision, _, fastest) in &mut formats {
             let begin = Instant::now();
             step.run(*precision);

@@ -18,7 +18,7 @@ mod tests {
 
     #[test]
     fn a_line_is_found_by_its_whole_name() {
-        let text = "processor\t: 0\nmodel\t\t: 17\nmodel name\t: Some CPU: 3 GHz\nprocessor\t: 1\nmodel\t\t: 18\n";
+        let text = "processor\t: 0\nmodel name\t: Some CPU: 3 GHz\nmodel\t\t: 17\nprocessor\t: 1\nmodel\t\t: 18\n";
         assert_eq!(value(text, "model").as_deref(), Some("17"));
         assert_eq!(value(text, "model name").as_deref(), Some("Some CPU: 3 GHz"));
         assert_eq!(value(text, "microcode"), None);

@@ -76,7 +76,7 @@ impl ProductSpeeds {
         Some(known().entry(asked).or_insert(speeds).clone())
     }
 
-    /// Measures the CPU's speeds at a width, some tens of milliseconds, and keeps them in the cache, where it can be written.
+    /// Measures the CPU's speeds at a width, in a third of a second at most, and keeps them in the cache, where it can be written.
     pub fn measured(data: &DataConfig, width: usize) -> Self {
         let formats = product_rates(width).into_iter().map(FormatSpeed::from).collect();
         let speeds = Self { width, threads: rayon::current_num_threads(), formats };
