@@ -17,6 +17,10 @@ fn work() -> Option<Work> {
     Some(work)
 }
 
+/// What makes the models of a comparison as small as those of [`Work::train`].
+const SMALL: [&str; 6] =
+    ["model.dim=16", "model.depth=1", "model.heads=2", "model.context=32", "model.segment=16", "train.batch=2"];
+
 fn read(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
@@ -89,14 +93,32 @@ fn a_format_that_is_slower_here_works_and_is_told_once() {
     let auto = bench("auto");
     assert_eq!((&auto.json()["machine"]["precision"], auto.stderr.contains("slower")), (&"f32".into(), false));
     let compare =
-        ["compare", "--models", "llp,transformer", "--as-given", "--budget", "2000 tokens", "--data", "text.txt"];
-    let model =
-        ["--set", "model.dim=16", "--set", "model.heads=2", "--set", "model.context=32", "--set", "model.segment=16"];
+        ["compare", "--models", "llp,transformer", "--as-given", "--budget", "600 tokens", "--data", "text.txt"];
+    let small = SMALL.iter().flat_map(|set| ["--set", set]).collect::<Vec<_>>();
     let notes = |precision| {
-        let preview = work.run(&[&compare[..], &model, &["--dry-run", "--json", "--precision", precision]].concat());
+        let preview = work.run(&[&compare[..], &small, &["--dry-run", "--json", "--precision", precision]].concat());
         preview.succeeds().json()["notes"].to_string()
     };
     assert_eq!((notes("bf16").matches("slower").count(), notes("auto").contains("slower")), (1, false));
+}
+
+#[test]
+fn a_comparison_goes_on_in_the_precision_that_it_was_begun_in() {
+    let Some(work) = work() else { return };
+    let compare = || {
+        let flags =
+            ["compare", "--models", "llp,transformer", "--as-given", "--budget", "600 tokens", "--precision", "auto"];
+        let text = ["--data", "text.txt", "--out", "out"];
+        let model = SMALL.iter().flat_map(|set| ["--set", set]).collect::<Vec<_>>();
+        work.run(&[&flags[..], &text, &model].concat()).succeeds();
+        read(&work.path("out/report.json"))
+    };
+    pretend(&work, 100.0, 300.0);
+    let begun = compare();
+    assert_eq!(begun["environment"]["precision"], "bf16");
+    pretend(&work, 300.0, 100.0);
+    let gone_on = compare();
+    assert_eq!((&gone_on["environment"], &gone_on["models"]), (&begun["environment"], &begun["models"]));
 }
 
 #[test]
