@@ -1,5 +1,7 @@
 //! The format of the operands of large products.
 
+use crate::product::Product;
+
 /// The format to which the operands of large matrix products are rounded. Sums, and everything else, are f32.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Precision {
@@ -11,6 +13,9 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// All formats, the more exact ones first.
+    pub const ALL: [Self; 2] = [Self::F32, Self::Bf16];
+
     /// Whether this processor multiplies in this format.
     pub fn is_supported(self) -> bool {
         match self {
@@ -20,5 +25,10 @@ impl Precision {
             #[cfg(not(target_arch = "x86_64"))]
             Self::Bf16 => false,
         }
+    }
+
+    /// By which instructions products of this format are taken now; `None`: by none of this processor.
+    pub fn instructions(self) -> Option<&'static str> {
+        self.is_supported().then(|| Product::of(self).instructions())
     }
 }

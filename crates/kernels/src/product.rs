@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::precision::Precision;
+use crate::simd::level;
 
 /// The instructions by which large matrices are multiplied.
 ///
@@ -40,6 +41,15 @@ impl Product {
             Self::Avx512Bf16 => Precision::Bf16.is_supported(),
             // The operands are rounded and packed by AVX512-BF16.
             Self::Amx => Precision::Bf16.is_supported() && (has_amx() || is_emulated()),
+        }
+    }
+
+    /// Their name.
+    pub fn instructions(self) -> &'static str {
+        match self {
+            Self::F32 => level().name(),
+            Self::Avx512Bf16 => "avx512bf16",
+            Self::Amx => "amx-bf16",
         }
     }
 

@@ -18,6 +18,19 @@ pub(crate) enum Level {
     Avx512,
 }
 
+impl Level {
+    /// The instructions that it is named after.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512f",
+        }
+    }
+}
+
 /// The best level of this processor.
 pub(crate) fn level() -> Level {
     static LEVEL: OnceLock<Level> = OnceLock::new();

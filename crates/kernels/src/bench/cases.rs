@@ -46,7 +46,7 @@ pub fn cases(shapes: &Shapes) -> Vec<Case> {
 }
 
 /// Elements between -1 and 1 without a short period.
-fn elements(count: usize) -> Vec<f32> {
+pub(super) fn elements(count: usize) -> Vec<f32> {
     (0..count).map(|i| ((i * 7919) % 2003) as f32 / 1001.5 - 1.0).collect()
 }
 

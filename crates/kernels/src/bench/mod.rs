@@ -4,9 +4,11 @@
 
 mod cases;
 mod peak;
+mod products;
 
 pub use cases::{Shapes, cases};
 pub use peak::{amx_peak, bf16_peak, fma_peak, read_bandwidth};
+pub use products::{ProductRate, product_rates};
 
 use std::fmt;
 
