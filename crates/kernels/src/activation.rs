@@ -1,4 +1,4 @@
-//! GELU and the gate of SwiGLU, element by element.
+//! GELU, the gates of SwiGLU and of GLU, element by element.
 
 use crate::simd::{erf_exp, exp, simd};
 use rayon::prelude::*;
@@ -53,6 +53,28 @@ pub fn swiglu_backward(gate: &[f32], up: &[f32], grad: &mut [f32], dgate: &mut [
     chunks.for_each(|(((gate, up), grad), dgate)| swiglu_backward_part(gate, up, grad, dgate));
 }
 
+/// `y = sigmoid(gate) * x` (GLU, arXiv 1612.08083); with `gate = x` it is the SiLU.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn glu(gate: &[f32], x: &[f32], y: &mut [f32]) {
+    assert_eq!((gate.len(), x.len()), (y.len(), y.len()));
+    let chunks = gate.par_chunks(CHUNK).zip(x.par_chunks(CHUNK)).zip(y.par_chunks_mut(CHUNK));
+    chunks.for_each(|((gate, x), y)| glu_row(gate, x, y));
+}
+
+/// Turns `grad`, the gradient of the output, into that of `x`, and writes that of `gate`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn glu_backward(gate: &[f32], x: &[f32], grad: &mut [f32], dgate: &mut [f32]) {
+    let count = grad.len();
+    assert_eq!((gate.len(), x.len(), dgate.len()), (count, count, count));
+    let inputs = gate.par_chunks(CHUNK).zip(x.par_chunks(CHUNK));
+    let chunks = inputs.zip(grad.par_chunks_mut(CHUNK)).zip(dgate.par_chunks_mut(CHUNK));
+    chunks.for_each(|(((gate, x), grad), dgate)| glu_backward_part(gate, x, grad, dgate));
+}
+
 const DENSITY: f32 = 0.398_942_3; // 1 / sqrt(2 pi)
 
 simd! {
@@ -84,6 +106,21 @@ simd! {
             let silu = gate * sigmoid;
             *dgate = *grad * up * A::fma(sigmoid, 1.0 - silu, silu);
             *grad *= silu;
+        }
+    }
+
+    /// [`glu`] on the calling thread.
+    pub fn glu_row(gate: &[f32], x: &[f32], y: &mut [f32]) {
+        for ((gate, x), y) in gate.iter().zip(x).zip(y) {
+            *y = x / (1.0 + exp::<A>(-gate));
+        }
+    }
+
+    fn glu_backward_part(gate: &[f32], x: &[f32], grad: &mut [f32], dgate: &mut [f32]) {
+        for (((gate, x), grad), dgate) in gate.iter().zip(x).zip(grad).zip(dgate) {
+            let sigmoid = 1.0 / (1.0 + exp::<A>(-gate));
+            *dgate = *grad * x * sigmoid * (1.0 - sigmoid);
+            *grad *= sigmoid;
         }
     }
 }
@@ -136,6 +173,12 @@ mod tests {
             let (mut dup, mut dgate) = (grad.clone(), vec![f32::NAN; count]);
             swiglu_backward(&x, &up, &mut dup, &mut dgate);
             close("gate gradient", &dgate, &apply(&|x, up, g| g * slope(|x| swiglu_reference(x, up), x)), 2e-6);
+            glu(&x, &up, &mut y);
+            close("glu", &y, &apply(&|x, up, _| up / (1.0 + (-x).exp())), 1e-6);
+            let (mut dx, mut dgate_of_glu) = (grad.clone(), vec![f32::NAN; count]);
+            glu_backward(&x, &up, &mut dx, &mut dgate_of_glu);
+            close("glu's gate gradient", &dgate_of_glu, &apply(&|x, up, g| g * slope(|x| up / (1.0 + (-x).exp()), x)), 2e-6);
+            close("glu's gradient", &dx, &apply(&|x, _, g| g / (1.0 + (-x).exp())), 2e-6);
             close("up gradient", &dup, &apply(&|x, up, g| g * slope(|up| swiglu_reference(x, up), up)), 2e-6);
         }
     }

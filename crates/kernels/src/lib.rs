@@ -4,8 +4,8 @@
 //! work is shared between the threads of the current rayon pool, and every sum has an order that does not depend on
 //! timing. Beside each kernel stands its definition in f64, which the tests compare it with.
 //!
-//! - Whole windows, forward and backward: [`Attention`] (who sees whom: [`Visibility`]), [`Convolution`], [`Linear`], [`Norm`], [`Rotary`], [`gelu()`] and
-//!   [`swiglu()`], [`Dropout`], [`embedding`], and [`Head`], the output head with its loss
+//! - Whole windows, forward and backward: [`Attention`] (who sees whom: [`Visibility`]), [`Convolution`], [`Grouped`], [`Linear`], [`Norm`], [`Rotary`], [`Tssa`], [`gelu()`],
+//!   [`swiglu()`] and [`glu()`], [`Dropout`], [`embedding`], and [`Head`], the output head with its loss
 //! - The optimizer: [`AdamW`]
 //! - Single tokens: [`decode`], from packed weights
 //! - What products cost, as formulas and as executed: [`Cost`]
@@ -19,6 +19,7 @@ mod cost;
 pub mod decode;
 mod dropout;
 pub mod embedding;
+mod grouped;
 mod head;
 mod linear;
 mod matmul;
@@ -29,17 +30,20 @@ mod scratch;
 mod simd;
 #[cfg(test)]
 mod testing;
+mod tssa;
 mod visibility;
 
-pub use activation::{gelu, gelu_backward, swiglu, swiglu_backward};
+pub use activation::{gelu, gelu_backward, glu, glu_backward, glu_row, swiglu, swiglu_backward};
 pub use adamw::{AdamW, squared_norm};
 pub use attention::{Attention, AttentionSaved, AttentionShape};
 pub use convolution::{Convolution, multiply_add};
 pub use cost::Cost;
 pub use dropout::Dropout;
+pub use grouped::Grouped;
 pub use head::{Head, HeadGradients, IGNORED};
 pub use linear::{Linear, WeightOrder, add, scale};
 pub use norm::{Norm, RowStatistics};
 pub use precision::Precision;
 pub use rotary::{Rotary, RotaryLayout, RotaryTable, Turn};
+pub use tssa::{Routing, Tssa, TssaGradients, TssaInputs, TssaSaved, TssaSums};
 pub use visibility::{Pattern, Visibility};

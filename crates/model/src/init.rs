@@ -5,7 +5,7 @@
 //!   ([`crate::layer::Sublayer::initial_std`]): `init_std`, divided by sqrt(2 L) in the projections into the residual stream, as
 //!   GPT-2 does; biases 0; norms 1 and 0.
 //! - `pytorch`: what PyTorch leaves: embedding normal(0, 1); linear weights and biases
-//!   uniform(+-1/sqrt(fan-in)); norms 1 and 0.
+//!   uniform(+-1/sqrt(fan-in)); norms 1 and 0; other vectors as their sublayer makes them.
 
 use std::collections::BTreeMap;
 
@@ -68,6 +68,7 @@ fn pytorch_rule(path: &str, shapes: &BTreeMap<String, Vec<usize>>, config: &Mode
         "embedding.weight" => return Rule::Normal(1.0),
         "head.weight" | "head.bias" => config.dim,
         _ if path.contains("norm") => return Rule::Keep,
+        _ if shapes.get(path).is_some_and(|shape| shape.len() == 1) && !path.ends_with("bias") => return Rule::Keep,
         _ => {
             let matrix = path.strip_suffix("bias").map(|module| format!("{module}weight"));
             inputs(path).or_else(|| inputs(&matrix?)).unwrap_or(config.dim)

@@ -53,8 +53,14 @@ fn a_token_allocates_nothing() {
         key_value: KeyValue::Shared,
         ..plain.clone().with("first_segment_output", true).unwrap()
     };
+    let rivals = ModelConfig {
+        layers: "tost, group-conv".into(),
+        feed_forward: ChannelKind::Grouped,
+        feed_forward_dim: 44,
+        ..plain.clone()
+    };
     let wide = ModelConfig { dim: 512, feed_forward_dim: 1024, ..plain.clone() };
-    for config in [plain, paper, wide] {
+    for config in [plain, paper, rivals, wide] {
         let model = LanguageModel::new(&config, 3, &Device::default()).expect("a model");
         let model = Arc::new(InferenceModel::new(model));
         let mut row = vec![0.0; VOCAB];

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Tensor};
+use percept_model::channel::ChannelKind;
 use percept_model::mixer::MixerKind;
 use percept_model::properties::Properties;
 use percept_model::session::WindowSchedule;
@@ -156,6 +157,14 @@ fn every_schedule_streams_past_three_windows_from_one_token() {
             check_session(&config, 3 * config.context + 5, &[1, 13, 2, 40])
                 .unwrap_or_else(|error| panic!("{layers} {paper}: {error}"));
         }
+    }
+}
+
+#[test]
+fn every_channel_sublayer_streams() {
+    for kind in ChannelKind::ALL {
+        let config = ModelConfig { feed_forward: *kind, ..config("llp", 2, 4, 6, false) };
+        check_session(&config, 40, &[1, 13, 2]).unwrap_or_else(|error| panic!("{}: {error}", kind.name()));
     }
 }
 

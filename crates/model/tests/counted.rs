@@ -3,6 +3,7 @@
 //! The count is one for the process, so everything is one test; no other test shares this binary.
 
 use burn::tensor::Device;
+use percept_model::channel::ChannelKind;
 use percept_model::cost::Cost;
 use percept_model::mixer::MixerKind;
 use percept_model::properties::Properties;
@@ -75,6 +76,8 @@ fn operations_and_bytes_are_those_of_the_executed_products() {
             check_model(&name, &config, 2, context);
         }
     }
+    let grouped = ModelConfig { feed_forward: ChannelKind::Grouped, ..models(46)[0].1.clone() };
+    check_model("grouped feed-forward", &grouped, 2, 46);
     // A window that is shorter than the context, and a head whose logits are held in several chunks.
     let wide = ModelConfig {
         vocab: 9001,

@@ -140,8 +140,8 @@ fn published_configurations_are_the_models_of_before() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/published.json");
     let before: BTreeMap<String, Resolved> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let now = all();
-    assert_eq!(now.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
-    for (name, now) in &now {
-        assert_eq!(*now, before[name], "{name}");
+    // Presets that came later were never another model.
+    for (name, before) in &before {
+        assert_eq!(now.get(name), Some(before), "{name}");
     }
 }

@@ -324,3 +324,53 @@ fn the_backward_pass_rounds_even_where_the_forward_pass_is_exact() {
         }
     }
 }
+
+#[test]
+fn token_statistics() {
+    for (rows, decay, routing) in [(150, 1.0, Routing::Share), (70, 0.95, Routing::LengthScaled)] {
+        let rule = Tssa { batch: 2, rows, heads: 3, width: 17, decay, routing, start: 3 };
+        let call = |f: fn(Tensor<3>, Tensor<1>, Tensor<2>, &Tssa) -> Tensor<3>| {
+            move |t: Vec<Tensor<1>>| {
+                f(strided(&t[0], [2, rows, 51]), t[1].clone() + 1.0, strided(&t[2], [rows, 3]), &rule)
+            }
+        };
+        agree(&[&[2, rows, 51], &[3], &[rows, 3]], call(tssa), call(composed::tssa));
+    }
+}
+
+#[test]
+fn token_statistics_go_on_from_sums() {
+    let rule = Tssa { batch: 1, rows: 70, heads: 2, width: 5, decay: 0.98, routing: Routing::Share, start: 3 };
+    let device = Device::flex();
+    let shapes: [&[usize]; 6] = [&[1, 70, 10], &[2], &[70, 2], &[1, 2, 10], &[2, 10], &[1, 2, 2]];
+    let run = |dtype: DType, f: fn(Tensor<3>, Tensor<1>, Tensor<2>, [Tensor<3>; 3], &Tssa) -> (Tensor<3>, [Tensor<3>; 3])| {
+        let t: Vec<Tensor<1>> = shapes.iter().map(|shape| random(shape, &device).cast(dtype)).collect();
+        let sums = [&t[3], &t[4], &t[5]].map(|x| x.clone().abs() + 1.0);
+        let [energy, numerator, mass] = sums;
+        let sums = [energy.reshape([1, 2, 10]), numerator.reshape([1, 2, 10]), mass.reshape([1, 2, 2])];
+        let (y, sums) = f(t[0].clone().reshape([1, 70, 10]), t[1].clone(), t[2].clone().reshape([70, 2]), sums, &rule);
+        let mut results = vec![numbers(y)];
+        // What is left in the second element of a pair depends on the number format.
+        results.extend(sums.map(|pair| numbers(pair.sum_dim(1))));
+        results
+    };
+    for (fast, plain) in run(DType::F32, tssa_extend).iter().zip(run(DType::F64, composed::tssa_extend)) {
+        for (fast, plain) in fast.iter().zip(plain) {
+            assert!((fast - plain).abs() < 2e-5 * plain.abs().max(1.0), "{fast} instead of {plain}");
+        }
+    }
+}
+
+#[test]
+fn groups_of_channels() {
+    for (width, rows) in [(1, 30), (5, 30), (7, 3)] {
+        let call = |f: fn(Tensor<3>, Tensor<2>, usize) -> Tensor<3>| {
+            move |t: Vec<Tensor<1>>| f(strided(&t[0], [2, rows, 12]), strided(&t[1], [4 * width, 15]), 3)
+        };
+        agree(&[&[2, rows, 12], &[4 * width, 15]], call(grouped), call(composed::grouped));
+    }
+    let gated = |f: fn(Tensor<3>, Tensor<3>) -> Tensor<3>| {
+        move |t: Vec<Tensor<1>>| f(strided(&t[0], [2, 30, 17]), strided(&t[1], [2, 30, 17]))
+    };
+    agree(&[&[2, 30, 17], &[2, 30, 17, 1]], gated(glu), gated(composed::glu));
+}

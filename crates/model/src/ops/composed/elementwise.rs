@@ -15,6 +15,11 @@ pub fn swiglu<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
     activation::silu(gate) * up
 }
 
+/// `sigmoid(gate) * x` (GLU, arXiv 1612.08083).
+pub fn glu<const D: usize>(gate: Tensor<D>, x: Tensor<D>) -> Tensor<D> {
+    activation::sigmoid(gate) * x
+}
+
 /// `x [b, t, in] * weight [in, out] + bias [out]`.
 pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
     let [batch, length, input] = x.dims();
