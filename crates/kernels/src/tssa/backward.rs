@@ -22,13 +22,7 @@ impl Tssa {
     ///
     /// # Panics
     /// If the sizes do not fit.
-    pub fn backward(
-        &self,
-        inputs: &TssaInputs<'_>,
-        saved: &TssaSaved,
-        grad: &mut [f32],
-        gradients: TssaGradients<'_>,
-    ) {
+    pub fn backward(&self, inputs: &TssaInputs<'_>, saved: &TssaSaved, grad: &mut [f32], gradients: TssaGradients<'_>) {
         self.check(inputs, grad);
         assert_eq!(gradients.u.len(), grad.len(), "size of TSSA's gradient");
         let (channels, heads) = (self.channels(), self.heads);
@@ -90,17 +84,17 @@ impl Tssa {
         let powers = self.powers();
         let rows = self.rows_of(block, u).zip(self.rows_of(block, &saved.weights)).zip(self.fading());
         for (at, ((u, weights), fading)) in rows.enumerate() {
-            for head in 0..self.heads {
+            for (head, weight) in weights.iter().enumerate() {
                 let (range, single) = (head * width..(head + 1) * width, at * self.heads + head);
                 let in_row = at * channels + range.start..at * channels + range.end;
-                mass[head] = fading.decay * mass[head] + weights[head];
-                let of_head = Self::head(weights[head], fading.power * base_mass[head] + mass[head]);
+                mass[head] = fading.decay * mass[head] + weight;
+                let of_head = Self::head(*weight, fading.power * base_mass[head] + mass[head]);
                 let (base, own) = (&base[range.clone()], &mut own[range.clone()]);
                 let (grad, du) = (&mut parts.flow[in_row.clone()], &mut parts.du[in_row]);
-                let (weight, of_mass) = row::gate_backward(&u[range.clone()], of_head, fading, base, own, grad, du);
+                let (of_weight, of_mass) = row::gate_backward(&u[range.clone()], of_head, fading, base, own, grad, du);
                 row::add_scaled(grad, powers[at], &mut dnumerator[range]);
                 dmass[head] += powers[at] * of_mass;
-                (parts.dweights[single], parts.dmass[single]) = (weight, of_mass);
+                (parts.dweights[single], parts.dmass[single]) = (of_weight, of_mass);
             }
         }
     }
@@ -125,18 +119,18 @@ impl Tssa {
             let (flow, du) = (&mut parts.flow[row.clone()], &mut parts.du[row.clone()]);
             let singles = at * self.heads..(at + 1) * self.heads;
             let (dweights, logits) = (&mut parts.dweights[singles.clone()], &logits[singles.clone()]);
-            for head in 0..self.heads {
+            for (head, weight) in weights.iter().enumerate() {
                 let range = head * width..(head + 1) * width;
                 let (flow, running) = (&flow[range.clone()], &mut dnumerator[range.clone()]);
                 dmass[head] = decay * dmass[head] + parts.dmass[singles.start + head];
                 let (u, du) = (&u[range.clone()], &mut du[range]);
-                dweights[head] += dmass[head] + row::numerator_backward(u, weights[head], decay, flow, running, du);
+                dweights[head] += dmass[head] + row::numerator_backward(u, *weight, decay, flow, running, du);
             }
             let mean: f32 = weights.iter().zip(&*dweights).map(|(weight, dweight)| weight * dweight).sum();
             let scale = self.scale(self.start + block.first + at) as f32;
-            for head in 0..self.heads {
+            for (head, weight) in weights.iter().enumerate() {
                 let range = head * width..(head + 1) * width;
-                let through = weights[head] * (dweights[head] - mean);
+                let through = weight * (dweights[head] - mean);
                 dtemperature[head] += through * logits[head];
                 dweights[head] = through * inputs.temperature[head];
                 let (flow, du) = (&mut flow[range.clone()], &mut du[range.clone()]);

@@ -14,17 +14,17 @@ fn plain(tssa: &Tssa, u: &[f64], temperature: &[f64], offsets: &[f64]) -> (Vec<f
         for t in 0..rows {
             let at = (sequence * rows + t) * channels;
             let mut logits = vec![0.0; heads];
-            for c in 0..channels {
-                energy[c] = decay * energy[c] + u[at + c].powi(2);
-                logits[c / width] += tssa.scale(start + t) * u[at + c].powi(2) / f64::max(energy[c], 1e-12);
+            for (c, energy) in energy.iter_mut().enumerate() {
+                *energy = decay * *energy + u[at + c].powi(2);
+                logits[c / width] += tssa.scale(start + t) * u[at + c].powi(2) / energy.max(1e-12);
             }
-            for h in 0..heads {
-                logits[h] = temperature[h] * (logits[h] + offsets[t * heads + h]);
+            for (h, logit) in logits.iter_mut().enumerate() {
+                *logit = temperature[h] * (*logit + offsets[t * heads + h]);
             }
             let most = logits.iter().fold(f64::MIN, |most, z| most.max(*z));
             let sum: f64 = logits.iter().map(|z| (z - most).exp()).sum();
-            for h in 0..heads {
-                let weight = (logits[h] - most).exp() / sum;
+            for (h, logit) in logits.iter().enumerate() {
+                let weight = (logit - most).exp() / sum;
                 mass[h] = decay * mass[h] + weight;
                 for c in h * width..(h + 1) * width {
                     numerator[c] = decay * numerator[c] + weight * u[at + c].powi(2);

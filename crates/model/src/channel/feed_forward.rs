@@ -9,7 +9,7 @@ use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::{Call, LinearCall};
 use crate::decoder::{BuildStep, Pass, RowNorm, Step, parts};
 use crate::layer::{Activations, Carry, Facts, LayerContext, LayerState, NoOptions, Place, Rows, Sublayer};
-use crate::layers::{Linear, Norm};
+use crate::layers::{Bias, Linear, Norm};
 use crate::ops;
 
 /// SwiGLU: down(silu(gate(x)) * up(x)). GELU: down(gelu(up(x))).
@@ -42,7 +42,7 @@ impl Sublayer for FeedForward {
     type Options = NoOptions;
 
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
-        let (dim, hidden, bias) = (config.dim, config.hidden_dim(), config.biases.of_most());
+        let (dim, hidden, bias) = (config.dim, config.hidden_dim(), Bias::of(config.biases));
         Self {
             gate: (layer.channel == ChannelKind::Swiglu).then(|| Linear::new(dim, hidden, bias, device)),
             up: Linear::new(dim, hidden, bias, device),
@@ -55,7 +55,7 @@ impl Sublayer for FeedForward {
     /// activated rows too.
     fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts {
         let (count, dim, hidden) = (rows.len(), config.dim, config.hidden_dim());
-        let (branches, bias) = (branches(layer), config.biases.of_most());
+        let (branches, bias) = (branches(layer), Bias::of(config.biases));
         let inner: Call = LinearCall { rows: count, input: dim, output: hidden }.into();
         let outer = LinearCall { rows: count, input: hidden, output: dim };
         Facts {

@@ -16,7 +16,7 @@ use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::LinearCall;
 use crate::decoder::{BuildStep, Pass, RowNorm, Step, parts};
 use crate::layer::{Activations, Carry, Facts, LayerContext, LayerState, Options, Place, Rows, Scale, Sublayer};
-use crate::layers::{GroupedLinear, GroupedShape, Linear, Norm};
+use crate::layers::{Bias, GroupedLinear, GroupedShape, Linear, Norm};
 use crate::ops;
 
 /// The keys of `[model.grouped]`.
@@ -61,7 +61,7 @@ impl Sublayer for Grouped {
     type Options = GroupedOptions;
 
     fn new(config: &ModelConfig, _layer: &LayerSpec, device: &Device) -> Self {
-        let (dim, hidden, bias) = (config.dim, config.hidden_dim(), config.biases.of_most());
+        let (dim, hidden, bias) = (config.dim, config.hidden_dim(), Bias::of(config.biases));
         Self {
             up: Linear::new(dim, hidden, bias, device),
             down: GroupedLinear::new(shape(config), bias, device),
@@ -84,7 +84,7 @@ impl Sublayer for Grouped {
     /// Training keeps the normalised rows, the hidden ones before and after the activation, and what enters the output.
     fn facts(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Facts {
         let (count, dim, hidden) = (rows.len(), config.dim, config.hidden_dim());
-        let (bias, shape) = (config.biases.of_most(), shape(config));
+        let (bias, shape) = (Bias::of(config.biases), shape(config));
         let up = LinearCall { rows: count, input: dim, output: hidden };
         let output = LinearCall { rows: count, input: dim, output: dim };
         Facts {

@@ -3,8 +3,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::Bias;
-
 /// Which normalisation the blocks use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -25,18 +23,6 @@ pub enum Biases {
     Paper,
     /// All of them.
     All,
-}
-
-impl Biases {
-    /// Of a map that is no query, key or value.
-    pub(crate) fn of_most(self) -> Bias {
-        if self == Self::None { Bias::Without } else { Bias::With }
-    }
-
-    /// Of a query, key or value.
-    pub(crate) fn of_inputs(self) -> Bias {
-        if self == Self::All { Bias::With } else { Bias::Without }
-    }
 }
 
 /// Whether key and value are two projections or one.

@@ -56,8 +56,7 @@ impl Packer {
         let width = outputs / groups;
         let pack = |group: usize| {
             let columns = group * width..(group + 1) * width;
-            let part: Vec<f32> =
-                weight.chunks_exact(outputs).flat_map(|row| &row[columns.clone()]).copied().collect();
+            let part: Vec<f32> = weight.chunks_exact(outputs).flat_map(|row| &row[columns.clone()]).copied().collect();
             let bias = bias.as_ref().map(|bias| bias[columns].to_vec());
             self.pack(&[(&part, WeightOrder::InputOutput)], bias, inputs)
         };

@@ -10,8 +10,8 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use percept_fault::{Fault, Result};
-use percept_kernels::{Grouped, glu_row};
 use percept_kernels::decode::{Epilogue, PackedLinear};
+use percept_kernels::{Grouped, glu_row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ use crate::decoder::{BuildStep, Pass, RowNorm, Step, elements, parts};
 use crate::layer::{
     Activations, Carry, Facts, LayerContext, LayerState, Options, Reach, Rows, Scale, StateTensor, Sublayer,
 };
-use crate::layers::{GroupedLinear, GroupedShape, Linear, Norm};
+use crate::layers::{Bias, GroupedLinear, GroupedShape, Linear, Norm};
 use crate::ops;
 
 /// The keys of `[model.group-conv]`.
@@ -78,7 +78,7 @@ impl Sublayer for GroupConv {
     type Options = GroupConvOptions;
 
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
-        let (dim, bias) = (config.dim, config.biases.of_most());
+        let (dim, bias) = (config.dim, Bias::of(config.biases));
         Self {
             input: Linear::new(dim, 2 * dim, bias, device),
             convolution: GroupedLinear::new(shape(config, layer), bias, device),
@@ -102,7 +102,7 @@ impl Sublayer for GroupConv {
     }
 
     fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts {
-        let (count, dim, bias) = (rows.len(), config.dim, config.biases.of_most());
+        let (count, dim, bias) = (rows.len(), config.dim, Bias::of(config.biases));
         let (shape, width) = (shape(config, layer), layer.options.group_conv.width);
         let input = LinearCall { rows: count, input: dim, output: 2 * dim };
         let output = LinearCall { rows: count, input: dim, output: dim };

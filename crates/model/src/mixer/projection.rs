@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use crate::config::{KeyValue, LayerSpec, ModelConfig, NormKind, RotaryLayers, RotaryLayout};
 use crate::cost::{Call, LinearCall};
 use crate::layer::{Activations, LayerState, Rows, StateTensor, Windowing};
-use crate::layers::{Linear, Norm};
+use crate::layers::{Bias, Linear, Norm};
 use crate::ops::{self, Dropout, Rotary, Visibility};
 
 /// Name of the keys in a state.
@@ -43,7 +43,7 @@ impl Projection {
         let (dim, e) = (config.dim, config.head_dim());
         let (width, narrow) = (config.heads * e, config.key_value_heads() * e);
         let norm = |wanted: bool, kind| wanted.then(|| Norm::new(kind, e, config.norm_eps, device));
-        let linear = |outputs| Linear::new(dim, outputs, config.biases.of_inputs(), device);
+        let linear = |outputs| Linear::new(dim, outputs, Bias::of_input(config.biases), device);
         Self {
             query: linear(width),
             key: linear(narrow),
@@ -51,7 +51,7 @@ impl Projection {
             query_norm: norm(config.qk_norm, NormKind::Rms),
             key_norm: norm(config.qk_norm, NormKind::Rms),
             key_value_norm: norm(config.key_value_norm, NormKind::Layer),
-            output: Linear::new(width, dim, config.biases.of_most(), device),
+            output: Linear::new(width, dim, Bias::of(config.biases), device),
             heads: config.heads,
             key_value_heads: config.key_value_heads(),
             rotary: rotary(config, layer),
@@ -105,7 +105,7 @@ impl Projection {
         let (dim, e) = (config.dim, config.head_dim());
         let (width, narrow) = (config.heads * e, config.key_value_heads() * e);
         let projections = if config.key_value == KeyValue::Separate { 2 } else { 1 };
-        let bias = config.biases.of_inputs();
+        let bias = Bias::of_input(config.biases);
         Linear::parameters(dim, width, bias)
             + projections * Linear::parameters(dim, narrow, bias)
             + if config.qk_norm { 2 * Norm::parameters(NormKind::Rms, e) } else { 0 }
@@ -115,12 +115,12 @@ impl Projection {
 
     /// Weights of an output projection.
     pub fn output_parameters(config: &ModelConfig) -> u64 {
-        Linear::parameters(config.heads * config.head_dim(), config.dim, config.biases.of_most())
+        Linear::parameters(config.heads * config.head_dim(), config.dim, Bias::of(config.biases))
     }
 
     /// A further output projection, of the same shape.
     pub fn new_output(config: &ModelConfig, device: &Device) -> Linear {
-        Linear::new(config.heads * config.head_dim(), config.dim, config.biases.of_most(), device)
+        Linear::new(config.heads * config.head_dim(), config.dim, Bias::of(config.biases), device)
     }
 
     /// The linear maps of queries, keys and values, for `queries` query rows and `keys` key rows.

@@ -30,7 +30,7 @@ use crate::decoder::{BuildStep, Pass, RowNorm, Step, elements, parts};
 use crate::layer::{
     Activations, Carry, Facts, LayerContext, LayerState, Options, Reach, Rows, Scale, StateTensor, Sublayer,
 };
-use crate::layers::{Linear, Norm};
+use crate::layers::{Bias, Linear, Norm};
 use crate::ops::{self, Routing, Tssa};
 
 /// How the energy of a token counts where heads are chosen.
@@ -96,15 +96,7 @@ fn row(config: &ModelConfig, options: &TostOptions) -> Tssa {
         TostRouting::Share => Routing::Share,
         TostRouting::LengthScaled => Routing::LengthScaled,
     };
-    Tssa {
-        batch: 1,
-        rows: 1,
-        heads: config.heads,
-        width: config.head_dim(),
-        decay: options.decay,
-        routing,
-        start: 0,
-    }
+    Tssa { batch: 1, rows: 1, heads: config.heads, width: config.head_dim(), decay: options.decay, routing, start: 0 }
 }
 
 impl Tost {
@@ -125,7 +117,7 @@ impl Sublayer for Tost {
     type Options = TostOptions;
 
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
-        let linear = || Linear::new(config.dim, config.dim, config.biases.of_most(), device);
+        let linear = || Linear::new(config.dim, config.dim, Bias::of(config.biases), device);
         let options = &layer.options.tost;
         let table = options.position_bias * config.heads;
         Self {
@@ -153,7 +145,7 @@ impl Sublayer for Tost {
         let statistics = Call::Other { forward: tssa.forward_cost(), backward: tssa.backward_cost() };
         let row = (count * dim) as u64;
         Facts {
-            parameters: 2 * Linear::parameters(dim, dim, config.biases.of_most())
+            parameters: 2 * Linear::parameters(dim, dim, Bias::of(config.biases))
                 + (heads * (1 + layer.options.tost.position_bias)) as u64,
             work: vec![linear.into(), statistics, linear.into()],
             activations: Activations { kept: 4 * row + (count * heads) as u64, unfused: 12 * row, flow: 4 * row },

@@ -338,17 +338,19 @@ fn token_statistics() {
     }
 }
 
+type Extend = fn(Tensor<3>, Tensor<1>, Tensor<2>, [Tensor<3>; 3], &Tssa) -> (Tensor<3>, [Tensor<3>; 3]);
+
 #[test]
 fn token_statistics_go_on_from_sums() {
     let rule = Tssa { batch: 1, rows: 70, heads: 2, width: 5, decay: 0.98, routing: Routing::Share, start: 3 };
     let device = Device::flex();
     let shapes: [&[usize]; 6] = [&[1, 70, 10], &[2], &[70, 2], &[1, 2, 10], &[2, 10], &[1, 2, 2]];
-    let run = |dtype: DType, f: fn(Tensor<3>, Tensor<1>, Tensor<2>, [Tensor<3>; 3], &Tssa) -> (Tensor<3>, [Tensor<3>; 3])| {
+    let run = |dtype: DType, extend: Extend| {
         let t: Vec<Tensor<1>> = shapes.iter().map(|shape| random(shape, &device).cast(dtype)).collect();
-        let sums = [&t[3], &t[4], &t[5]].map(|x| x.clone().abs() + 1.0);
-        let [energy, numerator, mass] = sums;
+        let [energy, numerator, mass] = [&t[3], &t[4], &t[5]].map(|x| x.clone().abs() + 1.0);
         let sums = [energy.reshape([1, 2, 10]), numerator.reshape([1, 2, 10]), mass.reshape([1, 2, 2])];
-        let (y, sums) = f(t[0].clone().reshape([1, 70, 10]), t[1].clone(), t[2].clone().reshape([70, 2]), sums, &rule);
+        let (u, offsets) = (t[0].clone().reshape([1, 70, 10]), t[2].clone().reshape([70, 2]));
+        let (y, sums) = extend(u, t[1].clone(), offsets, sums, &rule);
         let mut results = vec![numbers(y)];
         // What is left in the second element of a pair depends on the number format.
         results.extend(sums.map(|pair| numbers(pair.sum_dim(1))));

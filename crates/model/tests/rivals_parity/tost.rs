@@ -109,7 +109,12 @@ fn a_stream_leaves_the_authors_sums_behind() {
             for cut in [1, 1, 6, rows] {
                 let count = cut.min(rows - start);
                 let part = input.clone().narrow(0, sequence, 1).narrow(1, start, count);
-                outputs.extend(values(mixer.mix(part, Some(&mut state), &mut Carry::default(), &context(count, start))));
+                outputs.extend(values(mixer.mix(
+                    part,
+                    Some(&mut state),
+                    &mut Carry::default(),
+                    &context(count, start),
+                )));
                 start += count;
             }
             for name in ["energy", "numerator", "mass"] {

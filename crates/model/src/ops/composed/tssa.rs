@@ -115,9 +115,9 @@ mod tests {
             let (totals, x) = (numbers(sums.totals), numbers(x));
             let mut expected = [3.5, -0.75];
             for (totals, x) in totals.chunks(2).zip(x.chunks(2)) {
-                for channel in 0..2 {
-                    expected[channel] = decay * expected[channel] + x[channel];
-                    assert!((totals[channel] - expected[channel]).abs() < 1e-12);
+                for (expected, (total, x)) in expected.iter_mut().zip(totals.iter().zip(x)) {
+                    *expected = decay * *expected + x;
+                    assert!((total - *expected).abs() < 1e-12);
                 }
             }
             let pair = numbers(sums.pair);
