@@ -166,6 +166,26 @@ fn a_stack_is_decoded_where_a_mixer_brings_its_step() {
     assert!(supports("perceiver-v1, llp"), "the other layers run through tensors");
 }
 
+/// A group of eight outputs fills a panel by itself.
+#[test]
+fn maps_in_many_parts_have_room() {
+    let config = ModelConfig {
+        layers: "conv".into(),
+        dim: 64,
+        depth: 1,
+        feed_forward: ChannelKind::Grouped,
+        feed_forward_dim: 1024,
+        ..config(0, 4, 0).with("grouped.groups", 8).unwrap()
+    };
+    for precision in [WeightPrecision::F32, WeightPrecision::Bf16, WeightPrecision::Int8] {
+        let rounded = (*model(&config)).clone().with_weight_precision(precision).expect("rounded");
+        let mut session = Session::new(Arc::new(rounded.clone()));
+        let ours = session.feed(&[1]).expect("fed");
+        let distance = distance(&ours, &by_tensors(&rounded, &[1]));
+        assert!(distance < 1e-5, "{precision:?} {distance:e}");
+    }
+}
+
 /// A reference in f64 over the same rounded weights leaves no doubt about whose rounding a difference is.
 #[test]
 fn rounded_weights_are_close_and_agree_with_their_own_tensors() {

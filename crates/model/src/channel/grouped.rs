@@ -113,6 +113,10 @@ impl Sublayer for Grouped {
         self.output.forward(self.down.forward(hidden))
     }
 
+    fn packed_parts(&self) -> Vec<[usize; 2]> {
+        self.down.parts()
+    }
+
     fn step<'a>(&'a self, norm: &'a Norm) -> Option<BuildStep<'a>> {
         Some(Box::new(move |packer, _| {
             Box::new(GroupedStep {

@@ -172,6 +172,12 @@ pub trait Sublayer {
         ops::add(self.mix(norm.forward(x.clone()), state, carry, context), x)
     }
 
+    /// Inputs and outputs of the parts in which its step packs a weight that it does not pack whole: each part fills whole
+    /// panels, so that together they need more room.
+    fn packed_parts(&self) -> Vec<[usize; 2]> {
+        Vec::new()
+    }
+
     /// How [`crate::decoder`] runs one new position from packed weights; `None`: it runs [`Sublayer::forward`].
     fn step<'a>(&'a self, _norm: &'a Norm) -> Option<BuildStep<'a>> {
         None

@@ -76,6 +76,12 @@ impl GroupedLinear {
         }
     }
 
+    /// Inputs and outputs of each group of a map of one row.
+    pub fn parts(&self) -> Vec<[usize; 2]> {
+        let [inputs, outputs] = self.weight.shape().dims();
+        vec![[inputs, outputs / self.groups]; self.groups]
+    }
+
     /// Groups.
     pub fn groups(&self) -> usize {
         self.groups
