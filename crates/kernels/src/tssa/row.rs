@@ -1,7 +1,7 @@
 //! The loops over the channels of one row.
 
 use super::{ENERGY_FLOOR, MASS_FLOOR, Tssa};
-use crate::simd::{LANES, exp, lanes_sum, simd};
+use crate::simd::{LANES, dot, exp, lanes_sum, scale, simd};
 
 /// What a block knows of its decay at one row.
 #[derive(Debug, Clone, Copy)]
@@ -56,39 +56,39 @@ simd! {
         }
     }
 
-    /// What flows back through [`gate`] from `grad`, the gradient of y: that of the numerator takes its place, that of u, as far
-    /// as y alone depends on it, goes into `du`; returns those of the weight and of the mass.
-    pub(super) fn gate_backward(
+    /// What flows back through [`gate`] from `grad`, the gradient of y: that of the numerator takes its place, that of weight u
+    /// goes into `du`.
+    fn gate_flow(
         u: &[f32], head: Head, fading: Fading, base: &[f32], sum: &mut [f32], grad: &mut [f32], du: &mut [f32],
-    ) -> (f32, f32) {
-        let (mut dweight, mut dmass) = ([0.0; LANES], [0.0; LANES]);
-        let rows = u.iter().zip(base).zip(sum).zip(grad).zip(du);
-        for (lane, ((((u, base), sum), grad), du)) in rows.enumerate() {
+    ) {
+        for ((((u, base), sum), grad), du) in u.iter().zip(base).zip(sum).zip(grad).zip(du) {
             *sum = A::fma(fading.decay, *sum, head.weight * *u * *u);
-            let numerator = A::fma(fading.power, *base, *sum);
-            let share = 1.0 / (head.mass + numerator);
+            let share = 1.0 / (head.mass + A::fma(fading.power, *base, *sum));
             let gated = -*grad * head.mass * share;
-            let inner = head.weight * *grad * *u * share * share;
-            *du = head.weight * gated;
-            *grad = inner * head.mass;
-            dweight[lane % LANES] += gated * *u;
-            dmass[lane % LANES] -= inner * numerator;
+            *grad = -head.weight * gated * *u * share;
+            *du = gated;
         }
-        (lanes_sum(dweight), lanes_sum(dmass))
     }
 
-    /// `flow = decay flow + dnumerator`, the gradient of the numerator through all later rows; adds what it means for u, and
-    /// returns the gradient of the weight.
-    pub(super) fn numerator_backward(
-        u: &[f32], weight: f32, decay: f32, dnumerator: &[f32], flow: &mut [f32], du: &mut [f32],
-    ) -> f32 {
-        let mut dweight = [0.0; LANES];
-        for (lane, (((u, dnumerator), flow), du)) in u.iter().zip(dnumerator).zip(flow).zip(du).enumerate() {
+    /// `flow = decay flow + dnumerator`, the gradient of the numerator through all later rows; adds what it means for u.
+    fn numerator_flow(u: &[f32], weight: f32, decay: f32, dnumerator: &[f32], flow: &mut [f32], du: &mut [f32]) {
+        for (((u, dnumerator), flow), du) in u.iter().zip(dnumerator).zip(flow).zip(du) {
             *flow = A::fma(decay, *flow, *dnumerator);
             *du = A::fma(2.0 * weight * *u, *flow, *du);
-            dweight[lane % LANES] += *flow * *u * *u;
         }
-        lanes_sum(dweight)
+    }
+
+    /// The sum of `flow u^2`.
+    fn squares_weighted(u: &[f32], flow: &[f32]) -> f32 {
+        let mut lanes = [0.0; LANES];
+        let (us, flows) = (u.chunks_exact(LANES), flow.chunks_exact(LANES));
+        let rest: f32 = us.remainder().iter().zip(flows.remainder()).map(|(u, flow)| flow * u * u).sum();
+        for (u, flow) in us.zip(flows) {
+            for lane in 0..LANES {
+                lanes[lane] = A::fma(flow[lane] * u[lane], u[lane], lanes[lane]);
+            }
+        }
+        lanes_sum(lanes) + rest
     }
 
     /// What flows back through the ratios from `dratio`, the gradient of each: that of the energy into `denergy`; that of u, as
@@ -122,6 +122,38 @@ simd! {
             *x /= sum;
         }
     }
+}
+
+/// What flows back through [`gate`] from `grad`, the gradient of y: that of the numerator takes its place, that of u, as far
+/// as y alone depends on it, goes into `du`; returns those of the weight and of the mass.
+pub(super) fn gate_backward(
+    u: &[f32],
+    head: Head,
+    fading: Fading,
+    base: &[f32],
+    own: &mut [f32],
+    grad: &mut [f32],
+    du: &mut [f32],
+) -> (f32, f32) {
+    gate_flow(u, head, fading, base, own, grad, du);
+    let dweight = dot(u, du);
+    // dy/dS = weight u N / (S + N)^2 in which N = (S + N) - S.
+    let dmass = dweight * head.weight / head.mass + sum(grad);
+    scale(du, head.weight);
+    (dweight, dmass)
+}
+
+/// Adds what later rows ask of the numerator ([`numerator_flow`]) to the gradient of u, and returns that of the weight.
+pub(super) fn numerator_backward(
+    u: &[f32],
+    weight: f32,
+    decay: f32,
+    dnumerator: &[f32],
+    flow: &mut [f32],
+    du: &mut [f32],
+) -> f32 {
+    numerator_flow(u, weight, decay, dnumerator, flow, du);
+    squares_weighted(u, flow)
 }
 
 /// The sum of the elements.
