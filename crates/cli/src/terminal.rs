@@ -55,19 +55,19 @@ impl Style {
 
     /// The text in this style for stdout.
     pub(crate) fn out(self, text: &str) -> String {
-        self.paint(text, io::stdout().is_terminal())
+        self.paint(text, &io::stdout())
     }
 
     /// The text in this style for stderr.
     pub(crate) fn err(self, text: &str) -> String {
-        self.paint(text, io::stderr().is_terminal())
+        self.paint(text, &io::stderr())
     }
 
-    fn paint(self, text: &str, terminal: bool) -> String {
+    fn paint(self, text: &str, to: &impl IsTerminal) -> String {
         // https://no-color.org: any value that is not empty turns colour off.
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-        match terminal && !refused && !dumb {
+        match to.is_terminal() && !refused && !dumb {
             true => format!("\x1b[{}m{text}\x1b[0m", self.code()),
             false => text.to_string(),
         }

@@ -17,7 +17,7 @@ static ELEMENTS: AtomicU64 = AtomicU64::new(0);
 /// let window = Cost::of_product(1024, 512, 256);
 /// assert_eq!(window.macs, 1024 * step.macs);
 /// // One token at a time, the weight is read for every token.
-/// assert!(step.numbers * 1024 > 100 * window.numbers);
+/// assert!(step.elements * 1024 > 100 * window.elements);
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {

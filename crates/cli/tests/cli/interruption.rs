@@ -1,7 +1,7 @@
 //! Interrupted runs go on bit for bit; a killed one loses at most the steps since its last checkpoint.
 
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::Work;
@@ -15,7 +15,25 @@ fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 fn start(work: &Work, more: &[&str]) -> Child {
-    work.training(&arguments(more)).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    let mut command = work.training(&arguments(more));
+    // Whoever starts the tests under nohup has them, and us, ignore it.
+    #[cfg(unix)]
+    with_hangups(&mut command, libc::SIG_DFL);
+    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Starts the command with another answer to SIGHUP than ours.
+#[cfg(unix)]
+fn with_hangups(command: &mut Command, handler: libc::sighandler_t) {
+    use std::os::unix::process::CommandExt;
+
+    // SAFETY: neither answer to a signal is code of ours.
+    let set = move || match unsafe { libc::signal(libc::SIGHUP, handler) } {
+        libc::SIG_ERR => Err(std::io::Error::last_os_error()),
+        _ => Ok(()),
+    };
+    // SAFETY: between fork and exec, the closure makes one system call.
+    unsafe { command.pre_exec(set) };
 }
 
 /// Waits until `reached` holds; fails where the process ends before that.
@@ -104,17 +122,10 @@ fn what_the_system_sends_before_it_ends_a_process_saves_however_often_it_comes()
 #[cfg(unix)]
 #[test]
 fn a_run_under_nohup_outlives_its_terminal() {
-    use std::os::unix::process::CommandExt;
-
     let work = Work::new();
     work.write("text.txt", &work_text());
     let mut command = work.training(&arguments(&[]));
-    let ignore = || match unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) } {
-        libc::SIG_ERR => Err(std::io::Error::last_os_error()),
-        _ => Ok(()),
-    };
-    // SAFETY: between fork and exec, the closure makes one system call.
-    unsafe { command.pre_exec(ignore) };
+    with_hangups(&mut command, libc::SIG_IGN);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     wait_until(&mut child, || metrics(&work.path("run")).len() >= 3);
     signal(&child, libc::SIGHUP);

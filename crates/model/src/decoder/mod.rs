@@ -24,7 +24,7 @@ pub use stream::{Buffer, Stream};
 use workspace::Workspace;
 pub use workspace::{Angles, RowCarry};
 
-use crate::layer::{BlockFacts, BlockState, StateTensor};
+use crate::layer::{BlockFacts, BlockState, LayerState, StateTensor};
 
 /// A model's weights, packed for decoding.
 #[derive(Debug)]
@@ -70,8 +70,11 @@ impl Decoder {
 
     /// A stream that has seen nothing.
     pub fn stream(&self) -> Stream {
-        let states = self.slots.iter().map(|slot| StepState::new(&slot.state, slot.step.keeps_tensors()));
-        Stream::new(states.collect(), self.dim())
+        let state = |slot: &Slot| match slot.step.keeps_tensors() {
+            true => StepState::Tensors(LayerState::default()),
+            false => StepState::buffers_of(&slot.state),
+        };
+        Stream::new(self.slots.iter().map(state).collect(), self.dim())
     }
 
     /// The stream that goes on at `position` from the states of the layers; `hidden` was the last one.

@@ -73,11 +73,9 @@ pub(super) enum StepState {
 }
 
 impl StepState {
-    pub(super) fn new(declared: &[StateTensor], keeps_tensors: bool) -> Self {
-        match keeps_tensors {
-            true => Self::Tensors(LayerState::default()),
-            false => Self::Buffers(declared.iter().map(Buffer::new).collect()),
-        }
+    /// In plain memory, before the first position.
+    pub(super) fn buffers_of(declared: &[StateTensor]) -> Self {
+        Self::Buffers(declared.iter().map(Buffer::new).collect())
     }
 
     pub(super) fn buffers(&self) -> &[Buffer] {
@@ -190,7 +188,7 @@ mod tests {
     fn a_state_of_rows_and_of_a_fixed_tensor_comes_back_from_plain_memory() {
         let device = Device::default();
         let declared = [StateTensor::rows("key", (3, 4), [2]), StateTensor::fixed("sum", [2, 2])];
-        let mut plain = StepState::new(&declared, false);
+        let mut plain = StepState::buffers_of(&declared);
         plain.load(state(&device), &declared, 6);
         assert_eq!((plain.buffers()[0].first(), plain.buffers()[0].row(5)), (3, [14.0, 15.0].as_slice()));
         assert_eq!(plain.buffers()[1].all(), [50.0, 51.0, 52.0, 53.0]);

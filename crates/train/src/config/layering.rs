@@ -167,7 +167,10 @@ impl Layers {
         keys.check(&change.key, &change.origin)?;
         let value = match &change.value {
             Written::Typed(value) => value.clone(),
-            Written::Text(text) => parse_value(text, keys.takes_only_text(&change.key)),
+            Written::Text(text) => {
+                let typed = parse_value(text).filter(|value| value.is_str() || !keys.takes_only_text(&change.key));
+                typed.unwrap_or_else(|| Value::String(text.to_owned()))
+            }
         };
         self.set(&change.key, value, &change.origin, keys)
     }
@@ -297,13 +300,9 @@ pub(crate) fn origin_of<'a>(origins: &'a BTreeMap<String, Origin>, path: &str) -
     }
 }
 
-/// Text of a flag or variable as a TOML value.
-fn parse_value(text: &str, only_text: bool) -> Value {
-    let parsed = toml::from_str::<toml::Table>(&format!("value = {text}")).ok().and_then(|mut t| t.remove("value"));
-    match parsed {
-        Some(value) if value.is_str() || !only_text => value,
-        _ => Value::String(text.to_owned()),
-    }
+/// Text of a flag or variable as a TOML value, if it is one.
+fn parse_value(text: &str) -> Option<Value> {
+    toml::from_str::<toml::Table>(&format!("value = {text}")).ok()?.remove("value")
 }
 
 fn merge(base: &mut toml::Table, over: toml::Table) {

@@ -111,7 +111,7 @@ fn mean(tensors: Tensors, ranks: &dyn Ranks) -> Result<Tensors> {
 
 /// Every rank has its own dropout masks.
 fn seed_of(seed: u64, rank: usize) -> u64 {
-    seed ^ (rank as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    seed ^ (rank as u64).wrapping_mul(percept_random::STEP)
 }
 
 /// A fault of the kind check where training has diverged.

@@ -81,7 +81,7 @@ impl Eval {
     pub(crate) fn run(&self, global: &Global) -> Result<()> {
         let terminal = global.terminal();
         let mut found = Suites::default();
-        let wanted = self.suites.wanted(self.data.is_given(), &terminal, &mut found)?;
+        let wanted = self.suites.wanted(&self.data, &terminal, &mut found)?;
         let run = self.run.load(global)?;
         let protocol = self.protocol(&run.config.model)?;
         let scorer = self.scorer(&run)?;

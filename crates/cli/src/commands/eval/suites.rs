@@ -8,6 +8,7 @@ use percept::train::LoadedRun;
 use percept::{Fault, Result};
 use serde::Serialize;
 
+use crate::arguments::config::DataArgs;
 use crate::human;
 use crate::meter::Meter;
 use crate::terminal::Terminal;
@@ -55,7 +56,8 @@ pub(crate) struct SuiteArgs {
 
 impl SuiteArgs {
     /// The suites that were named, each once, in their own order. Of `all`, those that need a text are left out where there is none.
-    pub(super) fn wanted(&self, has_text: bool, terminal: &Terminal, found: &mut Suites) -> Result<Vec<Suite>> {
+    pub(super) fn wanted(&self, data: &DataArgs, terminal: &Terminal, found: &mut Suites) -> Result<Vec<Suite>> {
+        let has_text = data.is_given();
         if self.is_all() {
             let (wanted, lacking): (Vec<_>, Vec<_>) =
                 Suite::ALL.into_iter().partition(|suite| has_text || !suite.needs_text());

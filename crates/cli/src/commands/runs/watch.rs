@@ -53,7 +53,7 @@ impl Watch {
             told: None,
             frame: is_screen(global.terminal()).then(Frame::default),
         };
-        let mut ran = false;
+        let mut seen = Seen::NotYet;
         loop {
             // The status first: what the run wrote before its end is then read below.
             let status = RunStatus::of(&self.run);
@@ -62,8 +62,10 @@ impl Watch {
             }
             watched.add(tail.look()?)?;
             watched.show(status)?;
-            ran |= status == RunStatus::Running;
-            if has_ended(status, ran) {
+            if status == RunStatus::Running {
+                seen = Seen::Running;
+            }
+            if has_ended(status, seen) {
                 return Ok(());
             }
             std::thread::sleep(LOOK);
@@ -71,11 +73,18 @@ impl Watch {
     }
 }
 
+/// Whether the run was running since it is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    NotYet,
+    Running,
+}
+
 /// Whether there is nothing more to come. An interrupted run is waited for until it has been seen running.
-fn has_ended(status: RunStatus, ran: bool) -> bool {
+fn has_ended(status: RunStatus, seen: Seen) -> bool {
     match status {
         RunStatus::Finished | RunStatus::Diverged | RunStatus::Exported => true,
-        RunStatus::Interrupted | RunStatus::Broken => ran,
+        RunStatus::Interrupted | RunStatus::Broken => seen == Seen::Running,
         RunStatus::Running => false,
     }
 }
@@ -210,9 +219,10 @@ mod tests {
 
     #[test]
     fn only_a_run_that_was_seen_running_ends_by_an_interruption() {
-        assert!(!has_ended(RunStatus::Interrupted, false) && has_ended(RunStatus::Interrupted, true));
-        assert!(!has_ended(RunStatus::Broken, false) && !has_ended(RunStatus::Running, true));
-        assert!(has_ended(RunStatus::Finished, false) && has_ended(RunStatus::Diverged, false));
+        use Seen::{NotYet, Running};
+        assert!(!has_ended(RunStatus::Interrupted, NotYet) && has_ended(RunStatus::Interrupted, Running));
+        assert!(!has_ended(RunStatus::Broken, NotYet) && !has_ended(RunStatus::Running, Running));
+        assert!(has_ended(RunStatus::Finished, NotYet) && has_ended(RunStatus::Diverged, NotYet));
     }
 
     #[test]
