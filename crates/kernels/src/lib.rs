@@ -4,7 +4,7 @@
 //! work is shared between the threads of the current rayon pool, and every sum has an order that does not depend on
 //! timing. Beside each kernel stands its definition in f64, which the tests compare it with.
 //!
-//! - Whole windows, forward and backward: [`Attention`] (who sees whom: [`Visibility`]), [`Convolution`], [`Linear`], [`Norm`], [`Rotary`], [`gelu()`] and
+//! - Whole windows, forward and backward: [`Attention`] (who sees whom: [`Visibility`]), [`Convolution`], [`Linear`], [`Norm`], [`Rotary`], [`Wkv`], [`gelu()`] and
 //!   [`swiglu()`], [`Dropout`], [`embedding`], and [`Head`], the output head with its loss
 //! - The optimizer: [`AdamW`]
 //! - Single tokens: [`decode`], from packed weights
@@ -14,6 +14,7 @@ mod activation;
 mod adamw;
 mod attention;
 pub mod bench;
+mod columns;
 mod convolution;
 mod cost;
 pub mod decode;
@@ -30,8 +31,9 @@ mod simd;
 #[cfg(test)]
 mod testing;
 mod visibility;
+mod wkv;
 
-pub use activation::{gelu, gelu_backward, swiglu, swiglu_backward};
+pub use activation::{gelu, gelu_backward, relu_squared, sigmoid_gate, swiglu, swiglu_backward};
 pub use adamw::{AdamW, squared_norm};
 pub use attention::{Attention, AttentionSaved, AttentionShape};
 pub use convolution::{Convolution, multiply_add};
@@ -43,3 +45,4 @@ pub use norm::{Norm, RowStatistics};
 pub use precision::Precision;
 pub use rotary::{Rotary, RotaryLayout, RotaryTable, Turn};
 pub use visibility::{Pattern, Visibility};
+pub use wkv::{Wkv, WkvGradients, WkvInputs, wkv_row};

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 const VOCAB: usize = 70;
 
 /// Schedules all of whose mixers describe their step.
-const SCHEDULES: [&str; 7] = [
+const SCHEDULES: [&str; 9] = [
     "llp",
     "transformer",
     "longlora",
@@ -22,6 +22,8 @@ const SCHEDULES: [&str; 7] = [
     "llp(segment=2), llp",
     "longlora, llp(segment=3)",
     "conv, llp",
+    "rwkv4",
+    "llp, rwkv4",
 ];
 
 /// The options, one bit each.
@@ -36,7 +38,11 @@ fn config(schedule: usize, segment: usize, options: u32) -> ModelConfig {
         kv_heads: if on(0) { 2 } else { 0 },
         context: 5 * segment,
         norm: if on(1) { NormKind::Layer } else { NormKind::Rms },
-        feed_forward: if on(2) { ChannelKind::Gelu } else { ChannelKind::Swiglu },
+        feed_forward: match options / 4 % 4 {
+            0 => ChannelKind::Swiglu,
+            1 => ChannelKind::Rwkv4,
+            _ => ChannelKind::Gelu,
+        },
         feed_forward_dim: 41,
         biases: if on(3) { Biases::Paper } else { Biases::None },
         key_value: if on(4) { KeyValue::Shared } else { KeyValue::Separate },
@@ -148,7 +154,7 @@ fn a_stack_is_decoded_where_a_mixer_brings_its_step() {
         };
         Decoder::supports(&LanguageModel::new(&config, 3, &Device::default()).expect("a model"))
     };
-    assert!(["llp", "transformer", "longlora", "conv"].into_iter().all(supports));
+    assert!(["llp", "transformer", "longlora", "conv", "rwkv4"].into_iter().all(supports));
     assert!(!supports("perceiver-ar"), "it has nothing but latents to decode");
     assert!(supports("perceiver-v1, llp"), "the other layers run through tensors");
 }

@@ -1,6 +1,7 @@
 //! Channel sublayers, which work inside each position: the registry, by the names of `model.feed_forward`.
 
 mod feed_forward;
+mod rwkv4;
 
 pub use feed_forward::FeedForward;
 pub(crate) use feed_forward::hidden_dim;
@@ -16,4 +17,5 @@ sublayers! {
     ChannelOptions:
     swiglu: Swiglu(FeedForward) = "swiglu": "down(silu(gate(x)) * up(x)).",
     gelu: Gelu(FeedForward) = "gelu": "down(gelu(up(x))) with the exact (erf) GELU.",
+    rwkv4: Rwkv4(rwkv4::Rwkv4Channel) = "rwkv4-channel": "RWKV-4's channel mix: sigmoid(receptance(x)) * value(relu(key(x))^2), each of a mix with the row before.",
 }

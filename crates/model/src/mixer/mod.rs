@@ -24,6 +24,7 @@ mod perceiver_v1;
 mod perceiver_v2;
 mod perceiver_v3;
 mod projection;
+mod rwkv4;
 mod segment;
 mod transformer;
 
@@ -52,4 +53,5 @@ sublayers! {
     perceiver_v3: PerceiverV3(perceiver_v3::PerceiverV3) = "perceiver-v3" | "compressed-history": "Layer 0 as V1, then a learned map along the sequence compresses the history.",
     longlora: LongLora(longlora::LongLora) = "longlora" | "s2": "Half of the heads attend inside groups, half inside groups shifted by half a group.",
     conv: Conv(conv::Conv) = "conv": "Causal depthwise convolution over the last `conv.width` positions.",
+    rwkv4: Rwkv4(rwkv4::Rwkv4) = "rwkv4": "RWKV-4's time mix: each channel averages all values so far by their keys, with decay.",
 }

@@ -9,6 +9,7 @@ mod head;
 mod norm;
 mod product;
 mod rotary;
+mod wkv;
 
 pub use adamw::{adamw, squared_norm};
 pub use attention::attention;
@@ -18,6 +19,7 @@ pub use feed_forward::feed_forward;
 pub use head::head_cross_entropy;
 pub use norm::{layer_norm, rms_norm};
 pub use rotary::rotary;
+pub use wkv::wkv;
 
 #[cfg(test)]
 pub(crate) mod check;

@@ -17,6 +17,7 @@ mod linear;
 mod linear_by_rows;
 mod norm;
 mod rotary;
+mod wkv;
 
 pub use activation::{gelu, swiglu};
 pub use adamw::{adamw, squared_norm};
@@ -31,3 +32,4 @@ pub use linear::linear;
 pub use linear_by_rows::linear_by_rows;
 pub use norm::{layer_norm, rms_norm};
 pub use rotary::rotary;
+pub use wkv::{wkv, wkv_from};
