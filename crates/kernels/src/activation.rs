@@ -1,4 +1,4 @@
-//! GELU, the gates of SwiGLU and of GLU, element by element.
+//! GELU, the gates of SwiGLU, of GLU and of RWKV, element by element.
 
 use crate::simd::{erf_exp, exp, simd};
 use rayon::prelude::*;
@@ -78,6 +78,21 @@ pub fn glu_backward(gate: &[f32], x: &[f32], grad: &mut [f32], dgate: &mut [f32]
 const DENSITY: f32 = 0.398_942_3; // 1 / sqrt(2 pi)
 
 simd! {
+    /// `y *= 1 / (1 + exp(-x))`, on the calling thread.
+    pub fn sigmoid_gate(x: &[f32], y: &mut [f32]) {
+        for (x, y) in x.iter().zip(y) {
+            // Above, `exp` has no value; the sigmoid is 0 there.
+            *y /= 1.0 + exp::<A>((-x).min(88.0));
+        }
+    }
+
+    /// `x = max(x, 0)^2`, on the calling thread.
+    pub fn relu_squared(x: &mut [f32]) {
+        for x in x {
+            *x = x.max(0.0) * x.max(0.0);
+        }
+    }
+
     /// [`gelu`] on the calling thread.
     pub(crate) fn gelu_part(x: &[f32], y: &mut [f32]) {
         for (x, y) in x.iter().zip(y) {
@@ -191,5 +206,11 @@ mod tests {
         assert_eq!(y.map(f32::abs), [0.0, 0.0, 100.0, 1e30]);
         swiglu(&x, &[1.0; 4], &mut y);
         assert!(y.iter().all(|y| y.is_finite()) && y[2] == 100.0, "{y:?}");
+        let mut gated = [2.0; 4];
+        sigmoid_gate(&[-1e30, -90.0, 0.0, 1e30], &mut gated);
+        assert!(gated[..2].iter().all(|y| (0.0..1e-30).contains(y)) && gated[2..] == [1.0, 2.0], "{gated:?}");
+        let mut squares = [-3.0, 0.5];
+        relu_squared(&mut squares);
+        assert_eq!(squares, [0.0, 0.25]);
     }
 }

@@ -4,8 +4,8 @@
 //! work is shared between the threads of the current rayon pool, and every sum has an order that does not depend on
 //! timing. Beside each kernel stands its definition in f64, which the tests compare it with.
 //!
-//! - Whole windows, forward and backward: [`Attention`] (who sees whom: [`Visibility`]), [`Convolution`], [`Grouped`], [`Linear`], [`Norm`], [`Rotary`], [`Tssa`], [`gelu()`],
-//!   [`swiglu()`] and [`glu()`], [`Dropout`], [`embedding`], and [`Head`], the output head with its loss
+//! - Whole windows, forward and backward: [`Attention`] (who sees whom: [`Visibility`]), [`Convolution`], [`Grouped`], [`Linear`], [`Norm`], [`Rotary`], [`Tssa`], [`Wkv`],
+//!   [`gelu()`], [`swiglu()`] and [`glu()`], [`Dropout`], [`embedding`], and [`Head`], the output head with its loss
 //! - The optimizer: [`AdamW`]
 //! - Single tokens: [`decode`], from packed weights
 //! - What products cost, as formulas and as executed: [`Cost`]
@@ -14,6 +14,7 @@ mod activation;
 mod adamw;
 mod attention;
 pub mod bench;
+mod columns;
 mod convolution;
 mod cost;
 pub mod decode;
@@ -32,8 +33,11 @@ mod simd;
 mod testing;
 mod tssa;
 mod visibility;
+mod wkv;
 
-pub use activation::{gelu, gelu_backward, glu, glu_backward, glu_row, swiglu, swiglu_backward};
+pub use activation::{
+    gelu, gelu_backward, glu, glu_backward, glu_row, relu_squared, sigmoid_gate, swiglu, swiglu_backward,
+};
 pub use adamw::{AdamW, squared_norm};
 pub use attention::{Attention, AttentionSaved, AttentionShape};
 pub use convolution::{Convolution, multiply_add};
@@ -47,3 +51,4 @@ pub use precision::Precision;
 pub use rotary::{Rotary, RotaryLayout, RotaryTable, Turn};
 pub use tssa::{Routing, Tssa, TssaGradients, TssaInputs, TssaSaved, TssaSums};
 pub use visibility::{Pattern, Visibility};
+pub use wkv::{Wkv, WkvGradients, WkvInputs, wkv_row};

@@ -59,8 +59,14 @@ fn a_token_allocates_nothing() {
         feed_forward_dim: 44,
         ..plain.clone()
     };
+    let recurrent = ModelConfig {
+        layers: "rwkv4".into(),
+        feed_forward: ChannelKind::Rwkv4,
+        norm: NormKind::Layer,
+        ..plain.clone()
+    };
     let wide = ModelConfig { dim: 512, feed_forward_dim: 1024, ..plain.clone() };
-    for config in [plain, paper, rivals, wide] {
+    for config in [plain, paper, rivals, recurrent, wide] {
         let model = LanguageModel::new(&config, 3, &Device::default()).expect("a model");
         let model = Arc::new(InferenceModel::new(model));
         let mut row = vec![0.0; VOCAB];
@@ -75,6 +81,6 @@ fn a_token_allocates_nothing() {
             ALLOCATIONS.load(Ordering::Relaxed) - before
         });
         assert!(ALLOCATIONS.load(Ordering::Relaxed) > 0, "allocations are counted");
-        assert_eq!(rounds.iter().min(), Some(&0), "d {}: {rounds:?}", config.dim);
+        assert_eq!(rounds.iter().min(), Some(&0), "{}, d {}: {rounds:?}", config.layers, config.dim);
     }
 }

@@ -28,6 +28,8 @@ fn config(layers: &str, depth: usize, segment: usize, latents: usize, paper: boo
         depth,
         heads: 2,
         context,
+        // Whatever has a channel sublayer of its own runs with it.
+        feed_forward: ChannelKind::from_name(&format!("{layers}-channel")).unwrap_or(ChannelKind::Swiglu),
         feed_forward_dim: 24,
         rotary_fraction: if layers == "perceiver-ar" { 0.5 } else { 1.0 },
         init_std: 0.3,
@@ -46,7 +48,14 @@ fn config(layers: &str, depth: usize, segment: usize, latents: usize, paper: boo
 
 fn schedules() -> Vec<String> {
     let single = MixerKind::ALL.iter().map(|kind| kind.name().to_string());
-    single.chain(["llp*2, transformer".into(), "perceiver-ar, llp".into(), "llp(segment=2), llp".into()]).collect()
+    single
+        .chain([
+            "llp*2, transformer".into(),
+            "perceiver-ar, llp".into(),
+            "llp(segment=2), llp".into(),
+            "rwkv4, llp".into(),
+        ])
+        .collect()
 }
 
 fn tokens(length: usize, seed: u64) -> Vec<u32> {

@@ -44,7 +44,7 @@ fn check_model(name: &str, config: &ModelConfig, batch: usize, length: usize) {
     }
 }
 
-/// Every mixer and a hybrid, with the default options and with the authors'.
+/// Every mixer and a hybrid, with the default options and with the authors'; and every channel sublayer.
 fn models(context: usize) -> Vec<(String, ModelConfig)> {
     let model = |layers: &str| ModelConfig {
         layers: layers.into(),
@@ -66,7 +66,12 @@ fn models(context: usize) -> Vec<(String, ModelConfig)> {
     };
     let paper = |layers: &str| ModelConfig { kv_heads: 0, ..model(layers).with_paper_options() };
     let layers = MixerKind::ALL.iter().map(|kind| kind.name()).chain(["llp*2, transformer"]);
-    layers.flat_map(|name| [(name.to_string(), model(name)), (format!("{name} (paper)"), paper(name))]).collect()
+    let channels = ChannelKind::ALL.iter().map(|kind| {
+        let config = ModelConfig { feed_forward: *kind, ..model("llp") };
+        (format!("llp with {}", kind.name()), config)
+    });
+    let mixers = layers.flat_map(|name| [(name.to_string(), model(name)), (format!("{name} (paper)"), paper(name))]);
+    mixers.chain(channels).collect()
 }
 
 #[test]

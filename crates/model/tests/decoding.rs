@@ -14,7 +14,7 @@ use proptest::prelude::*;
 const VOCAB: usize = 70;
 
 /// Schedules all of whose mixers describe their step.
-const SCHEDULES: [&str; 10] = [
+const SCHEDULES: [&str; 12] = [
     "llp",
     "transformer",
     "longlora",
@@ -25,6 +25,8 @@ const SCHEDULES: [&str; 10] = [
     "tost",
     "tost(decay=0.9, routing=length-scaled, position_bias=7), conv",
     "group-conv, transformer",
+    "rwkv4",
+    "llp, rwkv4",
 ];
 
 /// The options, one bit each.
@@ -41,8 +43,8 @@ fn config(schedule: usize, segment: usize, options: u32) -> ModelConfig {
         norm: if on(1) { NormKind::Layer } else { NormKind::Rms },
         feed_forward: match SCHEDULES[schedule].starts_with("group-conv") {
             true => ChannelKind::Grouped,
-            false if on(2) => ChannelKind::Gelu,
-            false => ChannelKind::Swiglu,
+            false => [ChannelKind::Swiglu, ChannelKind::Rwkv4, ChannelKind::Gelu, ChannelKind::Gelu]
+                [options as usize / 4 % 4],
         },
         feed_forward_dim: if SCHEDULES[schedule].starts_with("group-conv") { 44 } else { 41 },
         biases: [Biases::None, Biases::Paper, Biases::All][options as usize / 8 % 3],
@@ -161,7 +163,7 @@ fn a_stack_is_decoded_where_a_mixer_brings_its_step() {
         };
         Decoder::supports(&LanguageModel::new(&config, 3, &Device::default()).expect("a model"))
     };
-    assert!(["llp", "transformer", "longlora", "conv", "tost", "group-conv"].into_iter().all(supports));
+    assert!(["llp", "transformer", "longlora", "conv", "tost", "group-conv", "rwkv4"].into_iter().all(supports));
     assert!(!supports("perceiver-ar"), "it has nothing but latents to decode");
     assert!(supports("perceiver-v1, llp"), "the other layers run through tensors");
 }

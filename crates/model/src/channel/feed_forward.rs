@@ -28,7 +28,7 @@ pub struct FeedForward {
 pub(crate) fn hidden_dim(config: &ModelConfig) -> usize {
     match (config.feed_forward_dim, config.feed_forward) {
         (0, ChannelKind::Swiglu) => (8 * config.dim).div_ceil(3).next_multiple_of(64),
-        (0, ChannelKind::Gelu | ChannelKind::Grouped) => 4 * config.dim,
+        (0, _) => 4 * config.dim,
         (hidden, _) => hidden,
     }
 }

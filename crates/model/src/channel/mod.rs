@@ -2,6 +2,7 @@
 
 mod feed_forward;
 mod grouped;
+mod rwkv4;
 
 pub use feed_forward::FeedForward;
 pub(crate) use feed_forward::hidden_dim;
@@ -19,4 +20,5 @@ sublayers! {
     swiglu: Swiglu(FeedForward) = "swiglu": "down(silu(gate(x)) * up(x)).",
     gelu: Gelu(FeedForward) = "gelu": "down(gelu(up(x))) with the exact (erf) GELU.",
     grouped: Grouped(grouped::Grouped) = "grouped": "output(groups(gelu(up(x)))): the map out of the hidden channels in groups that do not mix (GroupBERT).",
+    rwkv4: Rwkv4(rwkv4::Rwkv4Channel) = "rwkv4-channel": "RWKV-4's channel mix: sigmoid(receptance(x)) * value(relu(key(x))^2), each of a mix with the row before.",
 }

@@ -4,6 +4,8 @@ use percept_fault::Result;
 
 use super::{Facts, Rows, Sublayer, Windowing};
 use crate::config::{LayerSpec, ModelConfig};
+use crate::init::Initial;
+use crate::role::Training;
 
 /// What a kind of sublayer declares without weights; see [`Sublayer`].
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +18,10 @@ pub struct Contract {
     pub windowing: fn(&ModelConfig, &LayerSpec) -> Windowing,
     /// [`Sublayer::initial_std`].
     pub initial_std: fn(&ModelConfig, &str, &[usize]) -> f64,
+    /// [`Sublayer::initial`].
+    pub initial: fn(&ModelConfig, &LayerSpec, &str, &[usize]) -> Option<Initial>,
+    /// [`Sublayer::training`].
+    pub training: fn(&ModelConfig, &str, &[usize]) -> Training,
     /// [`Sublayer::paper`].
     pub paper: fn(&mut ModelConfig),
     /// [`Sublayer::paper_names`].
@@ -30,6 +36,8 @@ impl Contract {
             facts: S::facts,
             windowing: S::windowing,
             initial_std: S::initial_std,
+            initial: S::initial,
+            training: S::training,
             paper: S::paper,
             paper_names: S::paper_names,
         }

@@ -25,6 +25,7 @@ mod perceiver_v1;
 mod perceiver_v2;
 mod perceiver_v3;
 mod projection;
+mod rwkv4;
 mod segment;
 mod tost;
 mod transformer;
@@ -58,4 +59,5 @@ sublayers! {
     conv: Conv(conv::Conv) = "conv": "Causal depthwise convolution over the last `conv.width` positions.",
     group_conv: GroupConv(group_conv::GroupConv) = "group-conv": "GroupBERT's convolution: a gate, a causal convolution in groups of channels, a norm.",
     tost: Tost(tost::Tost) = "tost": "Token statistics: every token is gated by running sums of squares, routed over heads.",
+    rwkv4: Rwkv4(rwkv4::Rwkv4) = "rwkv4": "RWKV-4's time mix: each channel averages all values so far by their keys, with decay.",
 }

@@ -66,6 +66,26 @@ pub fn tssa_extend(
     }
 }
 
+/// RWKV-4's recurrence over rows, channel by channel ([`percept_kernels::Wkv`]): `key, value [b, t, d]`, `decay` (at most 0) and
+/// `bonus [d]`.
+pub fn wkv(key: Tensor<3>, value: Tensor<3>, decay: Tensor<1>, bonus: Tensor<1>) -> Tensor<3> {
+    if has_kernels(&key) {
+        return flex::wkv(key, value, decay, bonus);
+    }
+    let [batch, _, channels] = key.dims();
+    let empty = Tensor::zeros([batch, 3, channels], (&key.device(), key.dtype()));
+    composed::wkv([key, value], [decay, bonus], empty).0
+}
+
+/// [`wkv`] from a state `[b, 3, d]` on, of which zeros are the empty one; returns y, and the state after the last row. There are no
+/// gradients through kernels.
+pub fn wkv_from(rows: [Tensor<3>; 2], channels: [Tensor<1>; 2], state: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
+    match has_kernels(&rows[0]) {
+        true => flex::wkv_from(rows, channels, state),
+        false => composed::wkv(rows, channels, state),
+    }
+}
+
 /// Rotates the first `rotary.channels` channels of `x [b, t, h, e]`; row 0 has absolute position `start`.
 pub fn rotary(x: Tensor<4>, start: usize, rotary: &Rotary) -> Tensor<4> {
     if has_kernels(&x) {

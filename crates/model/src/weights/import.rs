@@ -9,7 +9,8 @@ use percept_fault::{Fault, Result};
 use super::foreign::{self, Foreign, Kind, Tensors};
 use super::native;
 use super::paper::{self, Layout};
-use crate::config::ModelConfig;
+use super::rwkv;
+use crate::config::{LayerSpec, ModelConfig};
 use crate::language_model::LanguageModel;
 use crate::parameters;
 use crate::tensor_file::{self, Elements, Entry};
@@ -66,10 +67,14 @@ pub fn import(path: &Path, config: &ModelConfig, device: &Device) -> Result<Impo
 
 fn from_tensors(mut tensors: Tensors, config: &ModelConfig, device: &Device, path: &Path) -> Result<Imported> {
     let layers = config.layer_specs()?;
+    let theirs = match tensors.contains_key(rwkv::MARK) {
+        true => |ours: &str, layers: &[LayerSpec]| rwkv::name(ours, layers).map(|(name, layout)| (vec![name], layout)),
+        false => paper::names,
+    };
     let model = native::fill(LanguageModel::zeros(config, device)?, |ours, shape| {
         let (mut names, mut layout) = (vec![ours.to_string()], Layout::Same);
         if !tensors.contains_key(ours)
-            && let Some(theirs) = paper::names(ours, &layers)
+            && let Some(theirs) = theirs(ours, &layers)
         {
             (names, layout) = theirs;
         }
@@ -82,7 +87,7 @@ fn from_tensors(mut tensors: Tensors, config: &ModelConfig, device: &Device, pat
             Layout::Same => shape.to_vec(),
             Layout::Transposed => shape.iter().rev().copied().collect(),
         };
-        if found_shape != stored {
+        if without_ones(&found_shape, stored.len()) != stored {
             return Err(Fault::usage(format!(
                 "{}: tensor `{name}` has shape {found_shape:?}; the configuration needs {stored:?}",
                 path.display()
@@ -99,6 +104,16 @@ fn from_tensors(mut tensors: Tensors, config: &ModelConfig, device: &Device, pat
         }
     })?;
     Ok(Imported { model, ignored: tensors.into_keys().collect() })
+}
+
+/// A shape of at most `rank` dimensions, where those before are one: RWKV's vectors are `[1, 1, d]`.
+fn without_ones(mut shape: &[usize], rank: usize) -> &[usize] {
+    while let [1, rest @ ..] = shape
+        && shape.len() > rank
+    {
+        shape = rest;
+    }
+    shape
 }
 
 fn hint_where_missing(path: &Path) -> &'static str {

@@ -11,6 +11,7 @@ mod norm;
 mod product;
 mod rotary;
 mod tssa;
+mod wkv;
 
 pub use adamw::{adamw, squared_norm};
 pub use attention::attention;
@@ -22,6 +23,7 @@ pub use head::head_cross_entropy;
 pub use norm::{layer_norm, rms_norm};
 pub use rotary::rotary;
 pub use tssa::{tssa, tssa_extend};
+pub use wkv::wkv;
 
 #[cfg(test)]
 pub(crate) mod check;

@@ -19,6 +19,7 @@ mod linear_by_rows;
 mod norm;
 mod rotary;
 mod tssa;
+mod wkv;
 
 pub use activation::{gelu, glu, swiglu};
 pub use adamw::{adamw, squared_norm};
@@ -35,3 +36,4 @@ pub use linear_by_rows::linear_by_rows;
 pub use norm::{layer_norm, rms_norm};
 pub use rotary::rotary;
 pub use tssa::{tssa, tssa_extend};
+pub use wkv::{wkv, wkv_from};

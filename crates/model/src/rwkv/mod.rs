@@ -1,0 +1,7 @@
+//! What RWKV's time mix and channel mix share.
+
+mod rules;
+mod shift;
+
+pub(crate) use rules::{Schedule, matrix};
+pub(crate) use shift::{mix_row, shift_state, shifted};
