@@ -1,4 +1,4 @@
-//! GELU, the gates of SwiGLU, of GLU and of RWKV, element by element.
+//! GELU, squared ReLU, and the gates of SwiGLU, of GLU and of RWKV, element by element.
 
 use crate::simd::{erf_exp, exp, simd};
 use rayon::prelude::*;
@@ -75,6 +75,27 @@ pub fn glu_backward(gate: &[f32], x: &[f32], grad: &mut [f32], dgate: &mut [f32]
     chunks.for_each(|(((gate, x), grad), dgate)| glu_backward_part(gate, x, grad, dgate));
 }
 
+/// `y = max(x, 0)^2` (RWKV's channel mix, arXiv 2305.13048, equation 19).
+///
+/// # Panics
+/// If the lengths differ.
+pub fn relu_squared_into(x: &[f32], y: &mut [f32]) {
+    assert_eq!(x.len(), y.len());
+    x.par_chunks(CHUNK).zip(y.par_chunks_mut(CHUNK)).for_each(|(x, y)| {
+        y.copy_from_slice(x);
+        relu_squared(y);
+    });
+}
+
+/// Turns the gradient of [`relu_squared_into`]'s output into that of its input `x`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn relu_squared_backward(x: &[f32], grad: &mut [f32]) {
+    assert_eq!(x.len(), grad.len());
+    x.par_chunks(CHUNK).zip(grad.par_chunks_mut(CHUNK)).for_each(|(x, grad)| relu_squared_backward_part(x, grad));
+}
+
 const DENSITY: f32 = 0.398_942_3; // 1 / sqrt(2 pi)
 
 simd! {
@@ -90,6 +111,12 @@ simd! {
     pub fn relu_squared(x: &mut [f32]) {
         for x in x {
             *x = x.max(0.0) * x.max(0.0);
+        }
+    }
+
+    fn relu_squared_backward_part(x: &[f32], grad: &mut [f32]) {
+        for (x, grad) in x.iter().zip(grad) {
+            *grad *= 2.0 * x.max(0.0);
         }
     }
 
@@ -183,6 +210,11 @@ mod tests {
             let mut dx = grad.clone();
             gelu_backward(&x, &mut dx);
             close("gelu gradient", &dx, &apply(&|x, _, g| g * slope(gelu_reference, x)), 2e-6);
+            relu_squared_into(&x, &mut y);
+            close("squared relu", &y, &apply(&|x, _, _| x.max(0.0).powi(2)), 1e-6);
+            let mut dx = grad.clone();
+            relu_squared_backward(&x, &mut dx);
+            close("squared relu gradient", &dx, &apply(&|x, _, g| g * 2.0 * x.max(0.0)), 1e-6);
             swiglu(&x, &up, &mut y);
             close("swiglu", &y, &apply(&|x, up, _| swiglu_reference(x, up)), 1e-6);
             let (mut dup, mut dgate) = (grad.clone(), vec![f32::NAN; count]);

@@ -4,7 +4,7 @@
 //! work is shared between the threads of the current rayon pool, and every sum has an order that does not depend on
 //! timing. Beside each kernel stands its definition in f64, which the tests compare it with.
 //!
-//! - Whole windows, forward and backward: [`Attention`] (who sees whom: [`Visibility`]), [`Convolution`], [`Grouped`], [`Linear`], [`Norm`], [`Rotary`], [`Tssa`], [`Wkv`],
+//! - Whole windows, forward and backward: [`Attention`] (who sees whom: [`Visibility`]), [`Convolution`], [`Grouped`], [`Linear`], [`Norm`], [`Rotary`], [`Shift`], [`Tssa`], [`Wkv`],
 //!   [`gelu()`], [`swiglu()`] and [`glu()`], [`Dropout`], [`embedding`], and [`Head`], the output head with its loss
 //! - The optimizer: [`AdamW`]
 //! - Single tokens: [`decode`], from packed weights
@@ -28,6 +28,7 @@ mod norm;
 mod precision;
 mod rotary;
 mod scratch;
+mod shift;
 mod simd;
 #[cfg(test)]
 mod testing;
@@ -36,7 +37,8 @@ mod visibility;
 mod wkv;
 
 pub use activation::{
-    gelu, gelu_backward, glu, glu_backward, glu_row, relu_squared, sigmoid_gate, swiglu, swiglu_backward,
+    gelu, gelu_backward, glu, glu_backward, glu_row, relu_squared, relu_squared_backward, relu_squared_into,
+    sigmoid_gate, swiglu, swiglu_backward,
 };
 pub use adamw::{AdamW, squared_norm};
 pub use attention::{Attention, AttentionSaved, AttentionShape};
@@ -49,6 +51,7 @@ pub use linear::{Linear, WeightOrder, add, scale};
 pub use norm::{Norm, RowStatistics};
 pub use precision::Precision;
 pub use rotary::{Rotary, RotaryLayout, RotaryTable, Turn};
+pub use shift::{Shift, shift_row};
 pub use tssa::{Routing, Tssa, TssaGradients, TssaInputs, TssaSaved, TssaSums};
 pub use visibility::{Pattern, Visibility};
 pub use wkv::{Wkv, WkvGradients, WkvInputs, wkv_row};

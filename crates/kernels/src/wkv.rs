@@ -4,18 +4,24 @@ use rayon::prelude::*;
 
 use crate::columns::columns;
 use crate::cost::{Cost, count_cost};
-use crate::simd::{add, exp, simd};
+use crate::simd::{Arithmetic, add, exp, simd};
 
 /// Channels per task.
 const BLOCK: usize = 64;
 /// The exponent of a sum that has no term yet.
 const NOTHING: f32 = -1e38;
+/// Decays w from here on to 0 are slow.
+const SLOW: f32 = -0.5;
+/// Below this, sums are scaled up.
+const SMALL: f32 = 1.0 / (1 << 20) as f32;
+/// Its logarithm.
+const LN_SMALL: f32 = -13.862_944;
 
 /// With A_t = e^w A_(t - 1) + e^(k_t) v_t and B_t = e^w B_(t - 1) + e^(k_t), both zero before the first row:
 /// y_t = (A_(t - 1) + e^(u + k_t) v_t) / (B_(t - 1) + e^(u + k_t)).
 ///
-/// Sums are carried as (a, b, p) with A = a e^p, B = b e^p and p the largest exponent, so that no key is too large. State: `[batch, 3,
-/// channels]`, a, b and p in turn; zeros are the empty one.
+/// Sums are carried as (a, b, p) with A = a e^p and B = b e^p, where p is at least about the largest exponent, so that no key is too
+/// large. State: `[batch, 3, channels]`, a, b and p in turn; zeros are the empty one.
 ///
 /// ```
 /// use percept_kernels::{Wkv, WkvInputs};
@@ -195,6 +201,23 @@ impl Sensitive {
     }
 }
 
+/// e^past and e^now over the larger of the two, and the exponent of that.
+#[inline(always)]
+fn weights<A: Arithmetic>(past: f32, now: f32) -> [f32; 3] {
+    let smaller = exp::<A>(-(now - past).abs());
+    if now > past { [smaller, 1.0, now] } else { [1.0, smaller, past] }
+}
+
+/// e^w - 1 by its series, for w from [`SLOW`] to 0.
+#[inline(always)]
+fn less_than_one<A: Arithmetic>(w: f32) -> f32 {
+    let mut sum = 1.0;
+    for n in [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0f32] {
+        sum = A::fma(w / n, sum, 1.0);
+    }
+    w * sum
+}
+
 simd! {
     /// One row of [`Wkv::forward`] on the calling thread: `state` is a, b and p, each of `y`'s length as all others.
     pub fn wkv_row(inputs: &WkvInputs<'_>, state: [&mut [f32]; 3], y: &mut [f32]) {
@@ -202,17 +225,17 @@ simd! {
         let [k, v, w, u] = [inputs.key, inputs.value, inputs.decay, inputs.bonus].map(|part| &part[..count]);
         let [a, b, p] = state.map(|part| &mut part[..count]);
         for i in 0..count {
-            // A sum of terms e^x with the largest x taken out is at least 1.
             let before = if b[i] == 0.0 { NOTHING } else { p[i] };
-            let bonus = u[i] + k[i];
-            let m = before.max(bonus);
-            let (past, now) = (exp::<A>(before - m), exp::<A>(bonus - m));
+            let [past, now, _] = weights::<A>(before, u[i] + k[i]);
             y[i] = A::fma(past, a[i], now * v[i]) / A::fma(past, b[i], now);
-            let m = (before + w[i]).max(k[i]);
-            let (past, now) = (exp::<A>(before + w[i] - m), exp::<A>(k[i] - m));
-            a[i] = A::fma(past, a[i], now * v[i]);
-            b[i] = A::fma(past, b[i], now);
-            p[i] = m;
+            // What is slow would be lost where it is added to a large exponent: it decays the sums, by e^w - 1.
+            let (fast, slow) = if w[i] < SLOW { (w[i], 0.0) } else { (0.0, less_than_one::<A>(w[i])) };
+            let [past, now, m] = weights::<A>(before + fast, k[i]);
+            let lost = past * slow;
+            a[i] = A::fma(past, a[i], A::fma(lost, a[i], now * v[i]));
+            b[i] = A::fma(past, b[i], A::fma(lost, b[i], now));
+            let (up, down) = if b[i] < SMALL { (1.0 / SMALL, LN_SMALL) } else { (1.0, 0.0) };
+            (a[i], b[i], p[i]) = (a[i] * up, b[i] * up, m + down);
         }
     }
 
@@ -371,6 +394,54 @@ mod tests {
         let wide: Vec<f64> = all.iter().map(|x| f64::from(*x)).collect();
         close("y", &y, &plain(&shape, &wide), 1e-4);
         assert!(gradients.iter().all(|g| g.is_finite()));
+    }
+
+    /// Sums that decay slowly are scaled up long before they vanish.
+    #[test]
+    fn an_old_large_key_is_forgotten() {
+        let shape = Wkv { batch: 1, rows: 1500, channels: 2 };
+        let mut all = vec![0.0; 2 * shape.len()];
+        all[..2].fill(100.0);
+        all[shape.len()..].fill(-1.0);
+        all[shape.len()..][..2].fill(1.0);
+        all.extend([-0.1, -0.4, 0.0, 0.0]);
+        let (mut y, mut state) = (vec![9.0; shape.len()], vec![0.0; 6]);
+        shape.forward(&of(&shape, &all), &mut state, &mut y);
+        let wide: Vec<f64> = all.iter().map(|x| f64::from(*x)).collect();
+        close("y", &y, &plain(&shape, &wide), 1e-4);
+        assert!(y[0] == 1.0 && (y[2 * 900] - 1.0).abs() < 1e-3 && y[2 * 1400] < -0.99, "{:?}", &state);
+    }
+
+    /// After a million rows the sums are those of the recurrence in f64, however slowly a channel forgets.
+    #[test]
+    fn a_long_stream_does_not_drift() {
+        const ROWS: usize = 1_000_000;
+        let decays = [-1e-5, -1e-4, -1e-3, -1e-2, -0.49, -0.51, -1.0, -20.0, -70.0f32];
+        let shape = Wkv { batch: 1, rows: ROWS / 1000, channels: decays.len() };
+        let (mut state, mut y, bonus) =
+            (vec![0.0; 3 * shape.channels], vec![0.0; shape.len()], random(shape.channels, 4));
+        // a, b and p in f64.
+        let mut wide = vec![(0.0f64, 0.0f64, f64::NEG_INFINITY); shape.channels];
+        for part in 0..1000 {
+            let key: Vec<f32> = random(shape.len(), 2 * part).into_iter().map(|x| 3.0 * x).collect();
+            let value: Vec<f32> = random(shape.len(), 2 * part + 1).into_iter().map(|x| x + 0.5).collect();
+            shape.forward(&WkvInputs { key: &key, value: &value, decay: &decays, bonus: &bonus }, &mut state, &mut y);
+            for (at, (k, v)) in key.iter().zip(&value).map(|(k, v)| (f64::from(*k), f64::from(*v))).enumerate() {
+                let (a, b, p) = &mut wide[at % shape.channels];
+                let past = *p + f64::from(decays[at % shape.channels]);
+                let m = past.max(k);
+                (*a, *b) = ((past - m).exp() * *a + (k - m).exp() * v, (past - m).exp() * *b + (k - m).exp());
+                *p = m;
+            }
+        }
+        let (sums, p) = state.split_at(2 * shape.channels);
+        let (a, b) = sums.split_at(shape.channels);
+        for (c, (wide_a, wide_b, wide_p)) in wide.into_iter().enumerate() {
+            let (mean, expected) = (f64::from(a[c]) / f64::from(b[c]), wide_a / wide_b);
+            assert!((mean - expected).abs() < 1e-4 * expected.abs().max(1e-1), "{c}: {mean} {expected}");
+            let (weight, expected) = (f64::from(p[c]) + f64::from(b[c]).ln(), wide_p + wide_b.ln());
+            assert!((weight - expected).abs() < 1e-4, "{c}: {weight} {expected}");
+        }
     }
 
     #[test]

@@ -5,10 +5,9 @@
 //! normalised row, d. Reach: two positions.
 
 use burn::module::{Module, Param};
-use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Device, Tensor};
 use percept_kernels::decode::{Epilogue, PackedLinear};
-use percept_kernels::{relu_squared, sigmoid_gate};
+use percept_kernels::{relu_squared, shift_row, sigmoid_gate};
 
 use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::LinearCall;
@@ -16,7 +15,8 @@ use crate::decoder::{BuildStep, Pass, RowNorm, Step, elements, parts};
 use crate::init::Initial;
 use crate::layer::{Activations, Carry, Facts, LayerContext, LayerState, NoOptions, Reach, Rows, Sublayer};
 use crate::layers::{Bias, Linear, Norm};
-use crate::rwkv::{Schedule, matrix, mix_row, shift_state, shifted};
+use crate::ops;
+use crate::rwkv::{Schedule, Shifted, matrix, shift_state};
 
 /// The channel mix.
 #[derive(Module, Debug)]
@@ -48,8 +48,8 @@ impl Sublayer for Rwkv4Channel {
         }
     }
 
-    /// Training keeps the rows and the normalised ones, the rows before and what differs, two mixes, the hidden rows at three
-    /// stages, and what the product of the gate needs.
+    /// Training keeps the rows and the normalised ones, two mixes, the hidden rows before and after their activation, and
+    /// the gate and what it lets through.
     fn facts(config: &ModelConfig, _layer: &LayerSpec, rows: Rows) -> Facts {
         let (count, dim, hidden) = (rows.len(), config.dim, config.hidden_dim());
         let call = |input: usize, output: usize| LinearCall { rows: count, input, output }.into();
@@ -57,7 +57,7 @@ impl Sublayer for Rwkv4Channel {
             parameters: (2 * dim + dim * dim + 2 * dim * hidden) as u64,
             work: vec![call(dim, hidden), call(dim, dim), call(hidden, dim)],
             activations: Activations {
-                kept: (count * (9 * dim + 3 * hidden)) as u64,
+                kept: (count * (6 * dim + 2 * hidden)) as u64,
                 unfused: 0,
                 flow: (count * (4 * dim + 2 * hidden)) as u64,
             },
@@ -98,13 +98,9 @@ impl Sublayer for Rwkv4Channel {
         _carry: &mut Carry,
         _context: &LayerContext,
     ) -> Tensor<3> {
-        let before = shifted(&x, state);
-        let change = x - before.clone();
-        let of = |mix: &Param<Tensor<1>>, map: &Linear| {
-            map.forward(before.clone() + change.clone() * mix.val().unsqueeze::<3>())
-        };
-        let hidden = relu(of(&self.mix_key, &self.key));
-        sigmoid(of(&self.mix_receptance, &self.receptance)) * self.value.forward(hidden.clone() * hidden)
+        let x = Shifted::new(x, state);
+        let hidden = ops::relu_squared(x.through(&self.mix_key, &self.key));
+        ops::glu(x.through(&self.mix_receptance, &self.receptance), self.value.forward(hidden))
     }
 
     fn step<'a>(&'a self, norm: &'a Norm) -> Option<BuildStep<'a>> {
@@ -151,7 +147,7 @@ impl Step for Rwkv4ChannelStep {
         let maps = [(&self.key, &mut *hidden), (&self.receptance, &mut *receptance)];
         for ((map, out), mix) in maps.into_iter().zip(&self.mixes) {
             for row in 0..count {
-                mix_row(&normalised[rows(row)], streams.buffers(row)[0].all(), mix, &mut mixed[rows(row)]);
+                shift_row(&normalised[rows(row)], streams.buffers(row)[0].all(), mix, &mut mixed[rows(row)]);
             }
             map.apply(crew, pages, mixed, out, Epilogue::Replace);
         }

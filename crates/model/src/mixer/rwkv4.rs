@@ -8,10 +8,9 @@
 //! sums a, b, p, in all 4 d. Reach: everything since the start of the stream. Every position is scored. It knows no positions.
 
 use burn::module::{Module, Param};
-use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 use percept_kernels::decode::{Epilogue, PackedLinear};
-use percept_kernels::{Wkv, WkvInputs, sigmoid_gate, wkv_row};
+use percept_kernels::{Wkv, WkvInputs, shift_row, sigmoid_gate, wkv_row};
 
 use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::{Call, LinearCall};
@@ -23,7 +22,7 @@ use crate::layer::{
 use crate::layers::{Bias, Linear, Norm};
 use crate::ops;
 use crate::role::{Role, Training};
-use crate::rwkv::{Schedule, matrix, mix_row, shift_state, shifted};
+use crate::rwkv::{Schedule, Shifted, matrix, shift_state};
 
 /// The time mix.
 #[derive(Module, Debug)]
@@ -73,8 +72,7 @@ impl Sublayer for Rwkv4 {
         }
     }
 
-    /// Training keeps the rows and the normalised ones, the rows before and what differs, the three mixes, k, v, y, r, its sigmoid
-    /// and the product.
+    /// Training keeps the rows and the normalised ones, the three mixes, k, v, y, r and the product.
     fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts {
         let (count, dim) = (rows.len(), config.dim);
         let norm = if layer.index == 0 { Norm::parameters(config.norm, dim) } else { 0 };
@@ -86,7 +84,7 @@ impl Sublayer for Rwkv4 {
             work: std::iter::repeat_n(product.into(), 4)
                 .chain([Call::Other { forward: wkv.cost(), backward: wkv.backward_cost() }])
                 .collect(),
-            activations: Activations { kept: 13 * row, unfused: 24 * row, flow: 6 * row },
+            activations: Activations { kept: 10 * row, unfused: 24 * row, flow: 6 * row },
             state: vec![shift_state(dim), StateTensor::fixed(SUMS, [3, dim])],
             reach: Reach::Stream,
             ..Facts::of(rows)
@@ -139,13 +137,10 @@ impl Sublayer for Rwkv4 {
         _carry: &mut Carry,
         _context: &LayerContext,
     ) -> Tensor<3> {
-        let before = shifted(&x, state.as_deref_mut());
-        let change = x - before.clone();
-        let of = |mix: &Param<Tensor<1>>, map: &Linear| {
-            map.forward(before.clone() + change.clone() * mix.val().unsqueeze::<3>())
-        };
-        let [key, value] = [(&self.mix_key, &self.key), (&self.mix_value, &self.value)].map(|(mix, map)| of(mix, map));
-        let receptance = of(&self.mix_receptance, &self.receptance);
+        let x = Shifted::new(x, state.as_deref_mut());
+        let key = x.through(&self.mix_key, &self.key);
+        let value = x.through(&self.mix_value, &self.value);
+        let receptance = x.through(&self.mix_receptance, &self.receptance);
         let (decay, bonus) = (-self.decay.val().exp(), self.bonus.val());
         let y = match state {
             None => ops::wkv(key, value, decay, bonus),
@@ -158,7 +153,7 @@ impl Sublayer for Rwkv4 {
                 y
             }
         };
-        self.output.forward(sigmoid(receptance) * y)
+        self.output.forward(ops::glu(receptance, y))
     }
 
     fn forward(
@@ -230,7 +225,7 @@ impl Step for Rwkv4Step {
         let rows = |row: usize| row * dim..(row + 1) * dim;
         for ((map, mix), out) in self.maps.iter().zip(&self.mixes).zip([&mut *key, &mut *value, &mut *receptance]) {
             for row in 0..streams.len() {
-                mix_row(&normalised[rows(row)], streams.buffers(row)[0].all(), mix, &mut mixed[rows(row)]);
+                shift_row(&normalised[rows(row)], streams.buffers(row)[0].all(), mix, &mut mixed[rows(row)]);
             }
             map.apply(crew, pages, mixed, out, Epilogue::Replace);
         }

@@ -66,6 +66,12 @@ pub fn tssa_extend(
     }
 }
 
+/// RWKV's token shift: `mix x[t] + (1 - mix) x[t - 1]` of `x [b, t, d]` with `mix [d]`; `first [b, d]`, the row before the first of each
+/// sequence, has no gradient.
+pub fn shift(x: Tensor<3>, first: Tensor<2>, mix: Tensor<1>) -> Tensor<3> {
+    if has_kernels(&x) { flex::shift(x, first, mix) } else { composed::shift(x, first, mix) }
+}
+
 /// RWKV-4's recurrence over rows, channel by channel ([`percept_kernels::Wkv`]): `key, value [b, t, d]`, `decay` (at most 0) and
 /// `bonus [d]`.
 pub fn wkv(key: Tensor<3>, value: Tensor<3>, decay: Tensor<1>, bonus: Tensor<1>) -> Tensor<3> {
@@ -113,6 +119,11 @@ pub fn layer_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, beta: Option<T
 /// GELU in its exact form, `x * (1 + erf(x / sqrt 2)) / 2`.
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     if has_kernels(&x) { flex::gelu(x) } else { composed::gelu(x) }
+}
+
+/// `max(x, 0)^2`, the activation of RWKV's channel mix.
+pub fn relu_squared<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if has_kernels(&x) { flex::relu_squared(x) } else { composed::relu_squared(x) }
 }
 
 /// `silu(gate) * up`, the gate of SwiGLU (arXiv 2002.05202).

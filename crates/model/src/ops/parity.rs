@@ -161,6 +161,26 @@ fn convolutions_with_more_and_fewer_rows_than_taps() {
 }
 
 #[test]
+fn a_squared_relu_lets_no_gradient_through_below_zero() {
+    let run = |f: fn(Tensor<2>) -> Tensor<2>| move |t: Vec<Tensor<1>>| f(strided(&t[0], [3, 700]));
+    agree(&[&[3, 700]], run(relu_squared), run(composed::relu_squared));
+}
+
+#[test]
+fn a_shift_reads_the_row_before_and_the_one_given() {
+    for rows in [9, 1] {
+        let run = |f: fn(Tensor<3>, Tensor<2>, Tensor<1>) -> Tensor<3>| {
+            move |t: Vec<Tensor<1>>| {
+                let first = t[2].clone().detach().reshape([2, 17]);
+                // The row before the first has no gradient.
+                f(strided(&t[0], [2, rows, 17]), first, t[1].clone()) + t[2].clone().sum().unsqueeze()
+            }
+        };
+        agree(&[&[2, rows, 17], &[17], &[2, 17]], run(shift), run(composed::shift));
+    }
+}
+
+#[test]
 fn feed_forward_sublayers_with_all_gradients() {
     for (gated, biased, rate) in [(false, true, 0.0), (false, true, 0.3), (true, false, 0.2), (true, true, 0.0)] {
         let mask = Some(Dropout { rate, seed: 5 });

@@ -4,4 +4,4 @@ mod rules;
 mod shift;
 
 pub(crate) use rules::{Schedule, matrix};
-pub(crate) use shift::{mix_row, shift_state, shifted};
+pub(crate) use shift::{Shifted, shift_state};

@@ -10,11 +10,55 @@
 //!
 //! Linear maps are transposed; a norm's `gamma`, `beta` are `weight`, `bias` there. Vectors are `[d]` or `[1, 1, d]`.
 
+pub(super) mod hugging_face;
+pub(super) mod mismatch;
+pub(super) mod shapes;
+
+use self::shapes::Shapes;
 use super::paper::Layout;
 use crate::config::LayerSpec;
 
 /// A tensor that every file under these names has.
 pub(super) const MARK: &str = "emb.weight";
+
+/// The only one that Hugging Face's files have under the same name, in RWKV-4.
+const HEAD: &str = "head.weight";
+
+/// The models that are published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    Rwkv4,
+    Rwkv7,
+}
+
+impl Family {
+    const ALL: [Self; 2] = [Self::Rwkv4, Self::Rwkv7];
+
+    /// Its name in a schedule.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rwkv4 => "rwkv4",
+            Self::Rwkv7 => "rwkv7",
+        }
+    }
+
+    /// A tensor that only it has.
+    fn mark(self) -> &'static str {
+        match self {
+            Self::Rwkv4 => "blocks.0.att.time_first",
+            Self::Rwkv7 => "blocks.0.att.r_k",
+        }
+    }
+
+    fn of_tensors(shapes: &Shapes<'_>) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| shapes.contains_key(MARK) && shapes.contains_key(family.mark()))
+    }
+
+    /// That of a model whose layers are all of it.
+    pub(super) fn of_layers(layers: &[LayerSpec]) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| layers.iter().all(|layer| layer.kind.name() == family.name()))
+    }
+}
 
 /// The authors' name for one of our paths, and the layout; `None` for what they do not have.
 pub fn name(path: &str, layers: &[LayerSpec]) -> Option<(String, Layout)> {
@@ -35,8 +79,12 @@ pub fn name(path: &str, layers: &[LayerSpec]) -> Option<(String, Layout)> {
         let half = if path.split('.').nth(2) == Some("mixer") { "att" } else { "ffn" };
         let place = format!("blocks.{}.{half}", layer.index);
         let theirs = |own: &str| (contract.paper_names)(own).first();
+        if let Some(name) = theirs(own) {
+            let layout = if is_row(name) { Layout::Row } else { Layout::Same };
+            return Some((format!("{place}.{name}"), layout));
+        }
         return match own.rsplit_once('.') {
-            None => Some((format!("{place}.{}", theirs(own)?), layout)),
+            None => None,
             Some(("embedding_norm", _)) => within(&format!("blocks.{}.ln0", layer.index)),
             Some((module, "weight")) => Some((format!("{place}.{}.weight", theirs(module)?), Layout::Transposed)),
             Some((module, _)) => within(&format!("{place}.{}", theirs(module)?)),
@@ -48,4 +96,17 @@ pub fn name(path: &str, layers: &[LayerSpec]) -> Option<(String, Layout)> {
         "feed_forward_norm" => within(&format!("{block}.ln2")),
         _ => None,
     }
+}
+
+/// A shape where leading dimensions of one do not count: vectors are `[1, 1, d]` in one file and `[d]` in another.
+pub(super) fn without_ones(mut shape: &[usize]) -> &[usize] {
+    while let [1, rest @ ..] = shape {
+        shape = rest;
+    }
+    shape
+}
+
+/// What the authors keep as `[1, 1, d]`.
+fn is_row(name: &str) -> bool {
+    name.starts_with("time_mix_") || name.starts_with("x_") || ["w0", "a0", "v0", "k_k", "k_a"].contains(&name)
 }

@@ -10,6 +10,12 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     activation::gelu(x)
 }
 
+/// `max(x, 0)^2` (arXiv 2305.13048, equation 19).
+pub fn relu_squared<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let x = activation::relu(x);
+    x.clone() * x
+}
+
 /// `silu(gate) * up`, the gate of SwiGLU (arXiv 2002.05202).
 pub fn swiglu<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
     activation::silu(gate) * up

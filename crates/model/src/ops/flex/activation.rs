@@ -1,4 +1,4 @@
-//! GELU, and the gates of SwiGLU and GLU.
+//! GELU, squared ReLU, and the gates of SwiGLU and GLU.
 
 use super::buffer::{contiguous, numbers, owned, slice, slice_mut, tensor};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -13,6 +13,8 @@ use burn::tensor::Tensor;
 pub(super) trait ActivationOps: Backend {
     /// [`crate::ops::gelu`].
     fn exact_gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// [`crate::ops::relu_squared`].
+    fn relu_squared(x: FloatTensor<Self>) -> FloatTensor<Self>;
     /// [`crate::ops::swiglu`].
     fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
     /// [`crate::ops::glu`].
@@ -22,6 +24,11 @@ pub(super) trait ActivationOps: Backend {
 /// See [`crate::ops::gelu`].
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     Tensor::from_dispatch(<Dispatch as ActivationOps>::exact_gelu(x.into_dispatch()))
+}
+
+/// See [`crate::ops::relu_squared`].
+pub fn relu_squared<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as ActivationOps>::relu_squared(x.into_dispatch()))
 }
 
 /// See [`crate::ops::swiglu`].
@@ -34,9 +41,14 @@ pub fn glu<const D: usize>(gate: Tensor<D>, x: Tensor<D>) -> Tensor<D> {
     Tensor::from_dispatch(<Dispatch as ActivationOps>::glu(gate.into_dispatch(), x.into_dispatch()))
 }
 
-fn gelu_forward(x: &FlexTensor) -> FlexTensor {
+/// A kernel of one input: reads it, writes the output.
+type Plain = fn(&[f32], &mut [f32]);
+/// Its backward pass: reads the input, turns the gradient of the output into its own.
+type PlainBackward = fn(&[f32], &mut [f32]);
+
+fn plain_forward(x: &FlexTensor, kernel: Plain) -> FlexTensor {
     let mut y = numbers(slice(x).len());
-    percept_kernels::gelu(slice(x), &mut y);
+    kernel(slice(x), &mut y);
     tensor(y, x.layout().shape().clone())
 }
 
@@ -53,7 +65,11 @@ fn gate_forward(gate: &FlexTensor, x: &FlexTensor, kernel: Kernel) -> FlexTensor
 
 impl ActivationOps for Flex {
     fn exact_gelu(x: FlexTensor) -> FlexTensor {
-        gelu_forward(&contiguous(x))
+        plain_forward(&contiguous(x), percept_kernels::gelu)
+    }
+
+    fn relu_squared(x: FlexTensor) -> FlexTensor {
+        plain_forward(&contiguous(x), percept_kernels::relu_squared_into)
     }
 
     fn swiglu(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
@@ -66,14 +82,14 @@ impl ActivationOps for Flex {
 }
 
 #[derive(Debug)]
-struct GeluBackward;
+struct ActivationBackward(PlainBackward);
 
-impl Backward<Flex, 1> for GeluBackward {
+impl Backward<Flex, 1> for ActivationBackward {
     type State = FlexTensor;
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let mut grad = owned(grads.consume::<Flex>(&ops.node));
-        percept_kernels::gelu_backward(slice(&ops.state), slice_mut(&mut grad));
+        (self.0)(slice(&ops.state), slice_mut(&mut grad));
         if let [Some(x)] = ops.parents {
             grads.register::<Flex>(x.id, grad);
         }
@@ -101,6 +117,20 @@ impl Backward<Flex, 2> for GateBackward {
     }
 }
 
+fn tracked<C: CheckpointStrategy>(
+    x: FloatTensor<Autodiff<Flex, C>>,
+    kernel: Plain,
+    backward: PlainBackward,
+) -> FloatTensor<Autodiff<Flex, C>> {
+    let (x, node) = x.into_parts();
+    let x = contiguous(x);
+    let y = plain_forward(&x, kernel);
+    match ActivationBackward(backward).prepare::<C>([node]).compute_bound().stateful() {
+        OpsKind::Tracked(prepared) => prepared.finish(x, y),
+        OpsKind::UnTracked(prepared) => prepared.finish(y),
+    }
+}
+
 fn tracked_gate<C: CheckpointStrategy>(
     gate: FloatTensor<Autodiff<Flex, C>>,
     x: FloatTensor<Autodiff<Flex, C>>,
@@ -118,13 +148,11 @@ fn tracked_gate<C: CheckpointStrategy>(
 
 impl<C: CheckpointStrategy> ActivationOps for Autodiff<Flex, C> {
     fn exact_gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        let (x, node) = x.into_parts();
-        let x = contiguous(x);
-        let y = gelu_forward(&x);
-        match GeluBackward.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish(x, y),
-            OpsKind::UnTracked(prepared) => prepared.finish(y),
-        }
+        tracked::<C>(x, percept_kernels::gelu, percept_kernels::gelu_backward)
+    }
+
+    fn relu_squared(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        tracked::<C>(x, percept_kernels::relu_squared_into, percept_kernels::relu_squared_backward)
     }
 
     fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
