@@ -53,8 +53,20 @@ fn a_token_allocates_nothing() {
         key_value: KeyValue::Shared,
         ..plain.clone().with("first_segment_output", true).unwrap()
     };
+    let rivals = ModelConfig {
+        layers: "tost, group-conv".into(),
+        feed_forward: ChannelKind::Grouped,
+        feed_forward_dim: 44,
+        ..plain.clone()
+    };
+    let recurrent = ModelConfig {
+        layers: "rwkv4".into(),
+        feed_forward: ChannelKind::Rwkv4,
+        norm: NormKind::Layer,
+        ..plain.clone()
+    };
     let wide = ModelConfig { dim: 512, feed_forward_dim: 1024, ..plain.clone() };
-    for config in [plain, paper, wide] {
+    for config in [plain, paper, rivals, recurrent, wide] {
         let model = LanguageModel::new(&config, 3, &Device::default()).expect("a model");
         let model = Arc::new(InferenceModel::new(model));
         let mut row = vec![0.0; VOCAB];
@@ -69,6 +81,6 @@ fn a_token_allocates_nothing() {
             ALLOCATIONS.load(Ordering::Relaxed) - before
         });
         assert!(ALLOCATIONS.load(Ordering::Relaxed) > 0, "allocations are counted");
-        assert_eq!(rounds.iter().min(), Some(&0), "d {}: {rounds:?}", config.dim);
+        assert_eq!(rounds.iter().min(), Some(&0), "{}, d {}: {rounds:?}", config.layers, config.dim);
     }
 }

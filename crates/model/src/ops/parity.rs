@@ -161,6 +161,26 @@ fn convolutions_with_more_and_fewer_rows_than_taps() {
 }
 
 #[test]
+fn a_squared_relu_lets_no_gradient_through_below_zero() {
+    let run = |f: fn(Tensor<2>) -> Tensor<2>| move |t: Vec<Tensor<1>>| f(strided(&t[0], [3, 700]));
+    agree(&[&[3, 700]], run(relu_squared), run(composed::relu_squared));
+}
+
+#[test]
+fn a_shift_reads_the_row_before_and_the_one_given() {
+    for rows in [9, 1] {
+        let run = |f: fn(Tensor<3>, Tensor<2>, Tensor<1>) -> Tensor<3>| {
+            move |t: Vec<Tensor<1>>| {
+                let first = t[2].clone().detach().reshape([2, 17]);
+                // The row before the first has no gradient.
+                f(strided(&t[0], [2, rows, 17]), first, t[1].clone()) + t[2].clone().sum().unsqueeze()
+            }
+        };
+        agree(&[&[2, rows, 17], &[17], &[2, 17]], run(shift), run(composed::shift));
+    }
+}
+
+#[test]
 fn feed_forward_sublayers_with_all_gradients() {
     for (gated, biased, rate) in [(false, true, 0.0), (false, true, 0.3), (true, false, 0.2), (true, true, 0.0)] {
         let mask = Some(Dropout { rate, seed: 5 });
@@ -359,4 +379,56 @@ fn bf16_products_reach_attention_forward_and_backward() {
     // Who sees one key has its value, which bfloat16 holds; of the backward pass the gradient of the output is rounded.
     let [output, .., values] = errors(Pattern::Band { width: 1 });
     assert!(output == 0.0 && (1e-4..2e-2).contains(&values), "{output:e} {values:e}");
+}
+
+#[test]
+fn token_statistics() {
+    for (rows, decay, routing) in [(150, 1.0, Routing::Share), (70, 0.95, Routing::LengthScaled)] {
+        let rule = Tssa { batch: 2, rows, heads: 3, width: 17, decay, routing, start: 3 };
+        let call = |f: fn(Tensor<3>, Tensor<1>, Tensor<2>, &Tssa) -> Tensor<3>| {
+            move |t: Vec<Tensor<1>>| {
+                f(strided(&t[0], [2, rows, 51]), t[1].clone() + 1.0, strided(&t[2], [rows, 3]), &rule)
+            }
+        };
+        agree(&[&[2, rows, 51], &[3], &[rows, 3]], call(tssa), call(composed::tssa));
+    }
+}
+
+type Extend = fn(Tensor<3>, Tensor<1>, Tensor<2>, [Tensor<3>; 3], &Tssa) -> (Tensor<3>, [Tensor<3>; 3]);
+
+#[test]
+fn token_statistics_go_on_from_sums() {
+    let rule = Tssa { batch: 1, rows: 70, heads: 2, width: 5, decay: 0.98, routing: Routing::Share, start: 3 };
+    let device = Device::flex();
+    let shapes: [&[usize]; 6] = [&[1, 70, 10], &[2], &[70, 2], &[1, 2, 10], &[2, 10], &[1, 2, 2]];
+    let run = |dtype: DType, extend: Extend| {
+        let t: Vec<Tensor<1>> = shapes.iter().map(|shape| random(shape, &device).cast(dtype)).collect();
+        let [energy, numerator, mass] = [&t[3], &t[4], &t[5]].map(|x| x.clone().abs() + 1.0);
+        let sums = [energy.reshape([1, 2, 10]), numerator.reshape([1, 2, 10]), mass.reshape([1, 2, 2])];
+        let (u, offsets) = (t[0].clone().reshape([1, 70, 10]), t[2].clone().reshape([70, 2]));
+        let (y, sums) = extend(u, t[1].clone(), offsets, sums, &rule);
+        let mut results = vec![numbers(y)];
+        // What is left in the second element of a pair depends on the number format.
+        results.extend(sums.map(|pair| numbers(pair.sum_dim(1))));
+        results
+    };
+    for (fast, plain) in run(DType::F32, tssa_extend).iter().zip(run(DType::F64, composed::tssa_extend)) {
+        for (fast, plain) in fast.iter().zip(plain) {
+            assert!((fast - plain).abs() < 2e-5 * plain.abs().max(1.0), "{fast} instead of {plain}");
+        }
+    }
+}
+
+#[test]
+fn groups_of_channels() {
+    for (width, rows) in [(1, 30), (5, 30), (7, 3)] {
+        let call = |f: fn(Tensor<3>, Tensor<2>, usize) -> Tensor<3>| {
+            move |t: Vec<Tensor<1>>| f(strided(&t[0], [2, rows, 12]), strided(&t[1], [4 * width, 15]), 3)
+        };
+        agree(&[&[2, rows, 12], &[4 * width, 15]], call(grouped), call(composed::grouped));
+    }
+    let gated = |f: fn(Tensor<3>, Tensor<3>) -> Tensor<3>| {
+        move |t: Vec<Tensor<1>>| f(strided(&t[0], [2, 30, 17]), strided(&t[1], [2, 30, 17]))
+    };
+    agree(&[&[2, 30, 17], &[2, 30, 17, 1]], gated(glu), gated(composed::glu));
 }
