@@ -29,18 +29,18 @@ fn folders() -> Vec<PathBuf> {
     [Some(beside), given].into_iter().flatten().filter(|folder| folder.is_dir()).collect()
 }
 
-fn entries(folder: &Path) -> Vec<PathBuf> {
+/// The files in a folder and in those inside, by name.
+fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("a readable folder");
     let mut entries: Vec<_> = entries.map(|entry| entry.expect("a readable entry").path()).collect();
     entries.sort();
-    entries
+    entries.into_iter().flat_map(|entry| if entry.is_dir() { files(&entry) } else { vec![entry] }).collect()
 }
 
 /// The files of a model and of a kind that `wanted` takes; says so where there are none.
 pub(crate) fn fixtures(model: &str, wanted: impl Fn(&Fixture) -> bool) -> Vec<Fixture> {
     let folders = folders();
-    let inside = folders.iter().flat_map(|folder| entries(folder)).filter(|entry| entry.is_dir());
-    let files = inside.flat_map(|folder| entries(&folder));
+    let files = folders.iter().flat_map(|folder| files(folder));
     let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
     let fixtures: Vec<_> = files
         .filter_map(|path| Fixture::read(&path))

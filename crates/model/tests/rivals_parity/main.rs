@@ -6,4 +6,5 @@
 
 mod fixture;
 mod groupbert;
+mod rwkv;
 mod tost;
