@@ -132,11 +132,12 @@ pub(crate) fn transpose(elements: &[f32], columns: usize) -> Vec<f32> {
     (0..columns).flat_map(|column| elements.iter().skip(column).step_by(columns).copied()).collect()
 }
 
-fn relative_l2(ours: &[f32], theirs: &[f32]) -> f64 {
+/// The norm of the difference, as a part of that of `theirs`.
+pub(crate) fn relative_l2<T: Copy + Into<f64>>(ours: &[T], theirs: &[T]) -> f64 {
     assert_eq!(ours.len(), theirs.len());
     let squares = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>();
-    let difference = squares(&mut ours.iter().zip(theirs).map(|(a, b)| f64::from(*a) - f64::from(*b)));
-    let norm = squares(&mut theirs.iter().map(|x| f64::from(*x)));
+    let difference = squares(&mut ours.iter().zip(theirs).map(|(a, b)| (*a).into() - (*b).into()));
+    let norm = squares(&mut theirs.iter().map(|x| (*x).into()));
     (difference / norm).sqrt()
 }
 
