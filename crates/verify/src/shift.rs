@@ -67,8 +67,15 @@ impl<const FAULT: u8> Sublayer for Shift<FAULT> {
 }
 
 fn failures<const FAULT: u8>() -> Vec<&'static str> {
-    let config =
-        ModelConfig { vocab: 31, dim: 16, heads: 2, depth: 2, context: 24, layers: "conv".into(), ..Default::default() };
+    let config = ModelConfig {
+        vocab: 31,
+        dim: 16,
+        heads: 2,
+        depth: 2,
+        context: 24,
+        layers: "conv".into(),
+        ..Default::default()
+    };
     let subject = MixerSubject::<Shift<FAULT>>::new("shift", &config, 5).unwrap();
     verify(&subject, Effort::THOROUGH, &mut |_| ()).unwrap().failures()
 }
