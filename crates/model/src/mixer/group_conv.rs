@@ -231,9 +231,8 @@ mod tests {
             ..ModelConfig::default()
         };
         let model = LanguageModel::new(&config, 1, &Device::default()).unwrap();
-        let weights = crate::parameters::collect(&model);
-        let taps = weights.into_iter().find(|(path, _)| path == "blocks.0.mixer.convolution.weight").unwrap().1;
-        let taps: Vec<f32> = taps.into_data().iter::<f32>().collect();
+        let taps = crate::parameters::collect(&model).remove("blocks.0.mixer.convolution.weight").unwrap();
+        let taps: Vec<f32> = taps.data.into_data().iter::<f32>().collect();
         assert_eq!(taps.len(), 40 * 64);
         let mean = taps.iter().map(|x| x * x).sum::<f32>() / taps.len() as f32;
         assert!((mean * 40.0 - 1.0).abs() < 0.1, "{mean} instead of 1 / 40");
