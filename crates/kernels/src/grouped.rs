@@ -1,13 +1,12 @@
 //! Causal convolution, or a linear map, whose channels fall into groups that do not mix.
 
-use crate::cost::Cost;
+mod taps;
+
+use crate::cost::{Cost, count_cost};
 use crate::matmul::{Output, View, product};
 use crate::precision::Precision;
 use crate::simd;
-use rayon::prelude::*;
-
-/// Rows per task.
-const ROWS: usize = 64;
+use taps::{Sees, Shape};
 
 /// `y[t, g] = sum over i < width of x[t - i, g] taps[i, g]`, a product per group g, with `x` zero before the first row of its
 /// sequence. With a width of 1 it is a linear map whose matrix is block-diagonal.
@@ -36,7 +35,7 @@ pub struct Grouped {
     pub output: usize,
     /// Rows that an output sees, its own included.
     pub width: usize,
-    /// The format of the products' operands.
+    /// The format of a linear map's operands; a convolution is computed in f32.
     pub precision: Precision,
 }
 
@@ -66,7 +65,9 @@ impl Grouped {
 
     /// What the forward pass executes; the backward pass executes two that cost the same.
     pub fn cost(&self) -> Cost {
-        Cost::of_product(self.batch.saturating_mul(self.rows), self.output, self.depth()) * self.groups as u64
+        let one = Cost::of_product(self.batch.saturating_mul(self.rows), self.output, self.input) * self.groups as u64;
+        let more = (self.width as u64).saturating_sub(1).saturating_mul((self.input * self.outputs()) as u64);
+        Cost { macs: one.macs.saturating_mul(self.width as u64), elements: one.elements.saturating_add(more) }
     }
 
     /// Writes `y`.
@@ -75,13 +76,15 @@ impl Grouped {
     /// If the sizes do not fit.
     pub fn forward(&self, x: &[f32], taps: &[f32], y: &mut [f32]) {
         self.check(x, taps, y);
-        let outputs = self.outputs();
-        let mut patches = self.patches();
+        if self.width > 1 {
+            self.shape(Sees::Back).apply(x, |row, channel, group, o| taps[self.tap(row, channel, group, o)], y);
+            return count_cost(self.cost());
+        }
+        let (outputs, sizes) = (self.outputs(), (self.all_rows(), self.output, self.input));
         for group in 0..self.groups {
-            let sizes = (self.all_rows(), self.output, self.depth());
-            let weight = View::rows(&taps[group * self.output..], outputs);
-            let input = self.gather(x, group, &mut patches);
-            product(self.precision, sizes, (&mut y[group * self.output..], outputs, Output::Overwrite), input, weight);
+            let (input, first) = (View::rows(&x[group * self.input..], self.inputs()), group * self.output);
+            let weight = View::rows(&taps[first..], outputs);
+            product(self.precision, sizes, (&mut y[first..], outputs, Output::Overwrite), input, weight);
         }
     }
 
@@ -92,60 +95,33 @@ impl Grouped {
     pub fn backward(&self, x: &[f32], taps: &[f32], grad: &[f32], dx: &mut [f32], dtaps: &mut [f32]) {
         self.check(x, taps, grad);
         assert_eq!((dx.len(), dtaps.len()), (x.len(), taps.len()), "sizes of the gradients");
-        let (rows, outputs) = (self.all_rows(), self.outputs());
-        let mut patches = self.patches();
+        if self.width > 1 {
+            self.shape(Sees::Back).taps_gradient(x, grad, dtaps);
+            // A row of x gets back from those ahead that see it.
+            let ahead = Shape { input: self.output, output: self.input, ..self.shape(Sees::Ahead) };
+            ahead.apply(grad, |row, o, group, channel| taps[self.tap(row, channel, group, o)], dx);
+            return count_cost(self.cost() * 2);
+        }
+        let (rows, inputs, outputs) = (self.all_rows(), self.inputs(), self.outputs());
         for group in 0..self.groups {
-            let first = group * self.output;
+            let (first, first_input) = (group * self.output, group * self.input);
             let grad = View::rows(&grad[first..], outputs);
-            let input = self.gather(x, group, &mut patches).transposed();
-            let sizes = (self.depth(), self.output, rows);
-            product(self.precision, sizes, (&mut dtaps[first..], outputs, Output::Overwrite), input, grad);
-            let weight = View::rows(&taps[first..], outputs).transposed();
-            let sizes = (rows, self.depth(), self.output);
-            match self.width {
-                1 => {
-                    let out = (&mut dx[group * self.input..], self.inputs(), Output::Overwrite);
-                    product(self.precision, sizes, out, grad, weight);
-                }
-                _ => {
-                    product(self.precision, sizes, (&mut patches, self.depth(), Output::Overwrite), grad, weight);
-                    self.scatter(&patches, group, dx);
-                }
-            }
+            let (input, weight) = (View::rows(&x[first_input..], inputs), View::rows(&taps[first..], outputs));
+            let out = (&mut dtaps[first..], outputs, Output::Overwrite);
+            product(self.precision, (self.input, self.output, rows), out, input.transposed(), grad);
+            let out = (&mut dx[first_input..], inputs, Output::Overwrite);
+            product(self.precision, (rows, self.input, self.output), out, grad, weight.transposed());
         }
     }
 
-    /// Room for the rows that each row of one group sees; none is needed where it sees its own alone.
-    fn patches(&self) -> Vec<f32> {
-        vec![0.0; if self.width == 1 { 0 } else { self.all_rows() * self.depth() }]
+    fn shape(&self, sees: Sees) -> Shape {
+        let Self { rows, groups, input, output, width, .. } = *self;
+        Shape { rows, groups, input, output, width, sees }
     }
 
-    /// The rows that each row of a group sees, `[rows, width input]`.
-    fn gather<'a>(&self, x: &'a [f32], group: usize, patches: &'a mut [f32]) -> View<'a> {
-        let first = group * self.input;
-        if self.width == 1 {
-            return View::rows(&x[first..], self.inputs());
-        }
-        patches.par_chunks_mut(self.depth()).with_min_len(ROWS).enumerate().for_each(|(row, patch)| {
-            for (back, part) in patch.chunks_exact_mut(self.input).enumerate() {
-                match back <= row % self.rows {
-                    true => part.copy_from_slice(&x[(row - back) * self.inputs() + first..][..self.input]),
-                    false => part.fill(0.0),
-                }
-            }
-        });
-        View::rows(patches, self.depth())
-    }
-
-    /// Adds up what each row of a group gets from the rows that see it.
-    fn scatter(&self, patches: &[f32], group: usize, dx: &mut [f32]) {
-        dx.par_chunks_mut(self.inputs()).with_min_len(ROWS).enumerate().for_each(|(row, dx)| {
-            let dx = &mut dx[group * self.input..][..self.input];
-            dx.fill(0.0);
-            for ahead in 0..self.width.min(self.rows - row % self.rows) {
-                simd::add(dx, &patches[(row + ahead) * self.depth() + ahead * self.input..][..self.input]);
-            }
-        });
+    /// Where a tap lies.
+    fn tap(&self, row: usize, channel: usize, group: usize, output: usize) -> usize {
+        ((row * self.input + channel) * self.groups + group) * self.output + output
     }
 
     /// One new row, `y [groups, output]`, of rows `row(i) [groups, input]` that lie i < `seen` back; adds to what stands in y.

@@ -54,6 +54,7 @@ fn schedules() -> Vec<String> {
             "perceiver-ar, llp".into(),
             "llp(segment=2), llp".into(),
             "rwkv4, llp".into(),
+            "tost(decay=0.9, routing=length-scaled, position_bias=5), llp".into(),
         ])
         .collect()
 }
@@ -174,6 +175,18 @@ fn every_channel_sublayer_streams() {
     for kind in ChannelKind::ALL {
         let config = ModelConfig { feed_forward: *kind, ..config("llp", 2, 4, 6, false) };
         check_session(&config, 40, &[1, 13, 2]).unwrap_or_else(|error| panic!("{}: {error}", kind.name()));
+    }
+}
+
+#[test]
+fn hidden_channels_are_dropped() {
+    for feed_forward in [ChannelKind::Swiglu, ChannelKind::Gelu, ChannelKind::Grouped] {
+        let losses = [0.0, 0.5].map(|feed_forward_dropout| {
+            let config = ModelConfig { feed_forward, feed_forward_dropout, ..config("llp", 2, 4, 6, false) };
+            let model = LanguageModel::new(&config, 3, &Device::default().autodiff()).expect("a model");
+            gradients(&model, Recompute::Keep).0
+        });
+        assert!((losses[0] - losses[1]).abs() > 1e-4, "{}: {losses:?}", feed_forward.name());
     }
 }
 

@@ -143,4 +143,6 @@ mod broken;
 #[cfg(test)]
 mod recurrent;
 #[cfg(test)]
+mod shift;
+#[cfg(test)]
 mod tests;

@@ -213,3 +213,28 @@ impl Step for GroupConvStep {
         self.output.apply(crew, pages, mixed, x, Epilogue::Add);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LanguageModel;
+
+    #[test]
+    fn what_is_drawn_keeps_the_size_of_what_is_convolved() {
+        let config = ModelConfig {
+            layers: "group-conv(width=5, group=8)".into(),
+            vocab: 7,
+            dim: 64,
+            depth: 1,
+            heads: 2,
+            context: 8,
+            ..ModelConfig::default()
+        };
+        let model = LanguageModel::new(&config, 1, &Device::default()).unwrap();
+        let taps = crate::parameters::collect(&model).remove("blocks.0.mixer.convolution.weight").unwrap();
+        let taps: Vec<f32> = taps.data.into_data().iter::<f32>().collect();
+        assert_eq!(taps.len(), 40 * 64);
+        let mean = taps.iter().map(|x| x * x).sum::<f32>() / taps.len() as f32;
+        assert!((mean * 40.0 - 1.0).abs() < 0.1, "{mean} instead of 1 / 40");
+    }
+}

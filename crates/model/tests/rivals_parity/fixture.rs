@@ -29,18 +29,18 @@ fn folders() -> Vec<PathBuf> {
     [Some(beside), given].into_iter().flatten().filter(|folder| folder.is_dir()).collect()
 }
 
-fn entries(folder: &Path) -> Vec<PathBuf> {
+/// The files in a folder and in those inside, by name.
+fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("a readable folder");
     let mut entries: Vec<_> = entries.map(|entry| entry.expect("a readable entry").path()).collect();
     entries.sort();
-    entries
+    entries.into_iter().flat_map(|entry| if entry.is_dir() { files(&entry) } else { vec![entry] }).collect()
 }
 
 /// The files of a model and of a kind that `wanted` takes; says so where there are none.
 pub(crate) fn fixtures(model: &str, wanted: impl Fn(&Fixture) -> bool) -> Vec<Fixture> {
     let folders = folders();
-    let inside = folders.iter().flat_map(|folder| entries(folder)).filter(|entry| entry.is_dir());
-    let files = inside.flat_map(|folder| entries(&folder));
+    let files = folders.iter().flat_map(|folder| files(folder));
     let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
     let fixtures: Vec<_> = files
         .filter_map(|path| Fixture::read(&path))
@@ -132,11 +132,12 @@ pub(crate) fn transpose(elements: &[f32], columns: usize) -> Vec<f32> {
     (0..columns).flat_map(|column| elements.iter().skip(column).step_by(columns).copied()).collect()
 }
 
-fn relative_l2(ours: &[f32], theirs: &[f32]) -> f64 {
+/// The norm of the difference, as a part of that of `theirs`.
+pub(crate) fn relative_l2<T: Copy + Into<f64>>(ours: &[T], theirs: &[T]) -> f64 {
     assert_eq!(ours.len(), theirs.len());
     let squares = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>();
-    let difference = squares(&mut ours.iter().zip(theirs).map(|(a, b)| f64::from(*a) - f64::from(*b)));
-    let norm = squares(&mut theirs.iter().map(|x| f64::from(*x)));
+    let difference = squares(&mut ours.iter().zip(theirs).map(|(a, b)| (*a).into() - (*b).into()));
+    let norm = squares(&mut theirs.iter().map(|x| (*x).into()));
     (difference / norm).sqrt()
 }
 
