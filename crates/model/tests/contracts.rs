@@ -54,6 +54,7 @@ fn schedules() -> Vec<String> {
             "perceiver-ar, llp".into(),
             "llp(segment=2), llp".into(),
             "rwkv4, llp".into(),
+            "combiner-fixed(span=3), combiner-logsparse".into(),
         ])
         .collect()
 }
