@@ -213,6 +213,7 @@ impl Core {
                 .chain(of_slots.map(|(name, heads)| StateTensor::fixed(name, [self.cover.slots(), heads, width])))
                 .collect(),
             reach: Reach::Window,
+            movable: self.additive.is_none().then_some(1),
             ..Facts::of(rows)
         }
     }
