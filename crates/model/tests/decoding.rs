@@ -167,7 +167,21 @@ fn a_stack_is_decoded_where_a_mixer_brings_its_step() {
         };
         Decoder::supports(&LanguageModel::new(&config, 3, &Device::default()).expect("a model"))
     };
-    assert!(["llp", "transformer", "longlora", "conv", "tost", "group-conv", "rwkv4", "combiner-fixed", "combiner-logsparse"].into_iter().all(supports));
+    assert!(
+        [
+            "llp",
+            "transformer",
+            "longlora",
+            "conv",
+            "tost",
+            "group-conv",
+            "rwkv4",
+            "combiner-fixed",
+            "combiner-logsparse"
+        ]
+        .into_iter()
+        .all(supports)
+    );
     assert!(!supports("perceiver-ar"), "it has nothing but latents to decode");
     assert!(supports("perceiver-v1, llp"), "the other layers run through tensors");
 }

@@ -66,7 +66,12 @@ impl Listed {
     }
 
     /// Writes the scaled scores of a query; returns how many there are.
-    pub(super) fn scores(&self, parts: &[ListedPart<'_>], [entry, query, head]: [usize; 3], scores: &mut [f32]) -> usize {
+    pub(super) fn scores(
+        &self,
+        parts: &[ListedPart<'_>],
+        [entry, query, head]: [usize; 3],
+        scores: &mut [f32],
+    ) -> usize {
         let mut seen = 0;
         for part in parts {
             let table = self.table(part, entry, head);

@@ -155,11 +155,13 @@ mod tests {
         for start in 1..70 {
             for query in 0..20 {
                 // What each row of the table stands for: in the slots the last node of every size before `start`.
-                let last = |size: usize| (1..start).filter(|node: &usize| node.trailing_zeros() as usize == size).next_back();
+                let last = |size: usize| (1..start).rfind(|node: &usize| node.trailing_zeros() as usize == size);
                 let table: Vec<usize> =
                     (0..8).map(|size| last(size).unwrap_or(0)).chain(start..=start + query).collect();
-                let found: Vec<usize> =
-                    rows(Listing::Nodes { start, first: start, slots: 8 }, query).into_iter().map(|row| table[row]).collect();
+                let found: Vec<usize> = rows(Listing::Nodes { start, first: start, slots: 8 }, query)
+                    .into_iter()
+                    .map(|row| table[row])
+                    .collect();
                 let expected: Vec<usize> = rows(Listing::Nodes { start: 0, first: 1, slots: 0 }, start + query)
                     .into_iter()
                     .map(|row| row + 1)

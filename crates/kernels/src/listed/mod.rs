@@ -103,7 +103,10 @@ impl Listed {
             assert_eq!(part.q.len(), self.query_len(), "size of a part's queries");
             let rows = part.k.len() / row;
             assert!(part.k.len() == rows * row && rows >= part.rows.table_rows(self.queries), "size of a part's keys");
-            assert!([1, self.share()].iter().any(|heads| part.v.len() == heads * part.k.len()), "size of a part's values");
+            assert!(
+                [1, self.share()].iter().any(|heads| part.v.len() == heads * part.k.len()),
+                "size of a part's values"
+            );
         }
     }
 

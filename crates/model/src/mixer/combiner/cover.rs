@@ -131,7 +131,10 @@ impl Cover {
         match self {
             Self::Spans { length, .. } => {
                 let table = position - position % length;
-                [Listing::Span { length: *length, start: position, table }, Listing::Spans { length: *length, start: position }]
+                [
+                    Listing::Span { length: *length, start: position, table },
+                    Listing::Spans { length: *length, start: position },
+                ]
             }
             Self::Nodes { sizes } => [
                 Listing::Span { length: 1, start: position, table: 0 },

@@ -67,8 +67,7 @@ struct Core {
 
 impl Core {
     fn new(config: &ModelConfig, layer: &LayerSpec, cover: Cover, positions: CombinerPositions) -> Self {
-        let sinusoids =
-            Rotary { base: config.rotary_base, channels: config.dim & !1, layout: RotaryLayout::HalfSplit };
+        let sinusoids = Rotary { base: config.rotary_base, channels: config.dim & !1, layout: RotaryLayout::HalfSplit };
         Self {
             cover,
             rotary: rotary(config, layer).filter(|_| positions == CombinerPositions::Rotary),

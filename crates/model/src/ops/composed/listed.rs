@@ -1,6 +1,6 @@
 //! Attention to listed rows, and maxima over them. Rows are gathered: as many as are listed, never queries times rows.
 
-use crate::ops::{Listing, ListedPart};
+use crate::ops::{ListedPart, Listing};
 use burn::tensor::{Bool, Int, Tensor, TensorData, activation};
 use std::collections::BTreeMap;
 

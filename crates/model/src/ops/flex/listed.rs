@@ -88,8 +88,7 @@ impl<const N: usize> Saved<N> {
 fn forward<const N: usize>(tables: [FlexTensor; N], rows: &[Listing], scale: f32) -> Saved<N> {
     let tables = tables.map(contiguous);
     let (query, key) = (tables[0].layout().shape().clone(), tables[1].layout().shape());
-    let call =
-        Listed { batch: query[0], queries: query[1], heads: query[2], groups: key[2], width: query[3], scale };
+    let call = Listed { batch: query[0], queries: query[1], heads: query[2], groups: key[2], width: query[3], scale };
     let (mut output, mut lse) = (numbers(call.query_len()), numbers(call.lse_len()));
     let empty = [Vec::new(), Vec::new()].map(|data: Vec<f32>| tensor(data, [0]));
     let [no_output, no_lse] = empty;
