@@ -4,7 +4,8 @@
 //! work is shared between the threads of the current rayon pool, and every sum has an order that does not depend on
 //! timing. Beside each kernel stands its definition in f64, which the tests compare it with.
 //!
-//! - Whole windows, forward and backward: [`Attention`] (who sees whom: [`Visibility`]), [`Convolution`], [`Grouped`], [`Linear`], [`Norm`], [`Rotary`], [`Shift`], [`Tssa`], [`Wkv`],
+//! - Whole windows, forward and backward: [`Attention`] (who sees whom: [`Visibility`]), [`Convolution`], [`Grouped`], [`Linear`], [`Listed`], [`ListedMaximum`],
+//!   [`Norm`], [`Rotary`], [`Shift`], [`Tssa`], [`Wkv`],
 //!   [`gelu()`], [`swiglu()`] and [`glu()`], [`Dropout`], [`embedding`], and [`Head`], the output head with its loss
 //! - The optimizer: [`AdamW`]
 //! - Single tokens: [`decode`], from packed weights
@@ -25,6 +26,7 @@ pub mod embedding;
 mod grouped;
 mod head;
 mod linear;
+mod listed;
 mod matmul;
 mod norm;
 mod precision;
@@ -51,6 +53,7 @@ pub use dropout::Dropout;
 pub use grouped::Grouped;
 pub use head::{Head, HeadGradients, IGNORED};
 pub use linear::{Linear, WeightOrder, add, scale};
+pub use listed::{Listed, ListedGradients, ListedMaximum, ListedPart, Listing, Run};
 pub use norm::{Norm, RowStatistics};
 pub use precision::Precision;
 pub use product::Product;

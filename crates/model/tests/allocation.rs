@@ -65,8 +65,9 @@ fn a_token_allocates_nothing() {
         norm: NormKind::Layer,
         ..plain.clone()
     };
+    let combiner = ModelConfig { layers: "combiner-fixed, combiner-logsparse".into(), ..plain.clone() };
     let wide = ModelConfig { dim: 512, feed_forward_dim: 1024, ..plain.clone() };
-    for config in [plain, paper, rivals, recurrent, wide] {
+    for config in [plain, paper, rivals, recurrent, combiner, wide] {
         let model = LanguageModel::new(&config, 3, &Device::default()).expect("a model");
         let model = Arc::new(InferenceModel::new(model));
         let mut row = vec![0.0; VOCAB];

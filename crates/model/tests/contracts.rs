@@ -55,6 +55,7 @@ fn schedules() -> Vec<String> {
             "llp(segment=2), llp".into(),
             "rwkv4, llp".into(),
             "tost(decay=0.9, routing=length-scaled, position_bias=5), llp".into(),
+            "combiner-fixed(span=3), combiner-logsparse".into(),
         ])
         .collect()
 }

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 const VOCAB: usize = 70;
 
 /// Schedules all of whose mixers describe their step.
-const SCHEDULES: [&str; 12] = [
+const SCHEDULES: [&str; 16] = [
     "llp",
     "transformer",
     "longlora",
@@ -27,6 +27,10 @@ const SCHEDULES: [&str; 12] = [
     "group-conv, transformer",
     "rwkv4",
     "llp, rwkv4",
+    "combiner-fixed",
+    "combiner-logsparse",
+    "combiner-fixed(span=3, positions=additive), conv",
+    "combiner-logsparse(positions=none), combiner-fixed(span=2)",
 ];
 
 /// The options, one bit each.
@@ -163,7 +167,21 @@ fn a_stack_is_decoded_where_a_mixer_brings_its_step() {
         };
         Decoder::supports(&LanguageModel::new(&config, 3, &Device::default()).expect("a model"))
     };
-    assert!(["llp", "transformer", "longlora", "conv", "tost", "group-conv", "rwkv4"].into_iter().all(supports));
+    assert!(
+        [
+            "llp",
+            "transformer",
+            "longlora",
+            "conv",
+            "tost",
+            "group-conv",
+            "rwkv4",
+            "combiner-fixed",
+            "combiner-logsparse"
+        ]
+        .into_iter()
+        .all(supports)
+    );
     assert!(!supports("perceiver-ar"), "it has nothing but latents to decode");
     assert!(supports("perceiver-v1, llp"), "the other layers run through tensors");
 }

@@ -15,6 +15,7 @@
 //! ```
 
 mod attention_step;
+mod combiner;
 mod conv;
 mod group_conv;
 mod history;
@@ -30,6 +31,7 @@ mod segment;
 mod tost;
 mod transformer;
 
+pub use combiner::{CombinerFixedOptions, CombinerLogsparseOptions, CombinerPositions};
 pub use conv::ConvOptions;
 pub use group_conv::GroupConvOptions;
 pub use history::Latents;
@@ -60,4 +62,6 @@ sublayers! {
     group_conv: GroupConv(group_conv::GroupConv) = "group-conv": "GroupBERT's convolution: a gate, a causal convolution in groups of channels, a norm.",
     tost: Tost(tost::Tost) = "tost": "Token statistics: every token is gated by running sums of squares, routed over heads.",
     rwkv4: Rwkv4(rwkv4::Rwkv4) = "rwkv4": "RWKV-4's time mix: each channel averages all values so far by their keys, with decay.",
+    combiner_fixed: CombinerFixed(combiner::CombinerFixed) = "combiner-fixed": "Combiner: the own span directly, a summary of each span before it.",
+    combiner_logsparse: CombinerLogsparse(combiner::CombinerLogsparse) = "combiner-logsparse": "Combiner: everything before a position by log2 t summaries of growing blocks.",
 }

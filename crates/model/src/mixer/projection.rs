@@ -194,7 +194,8 @@ impl Projection {
     }
 }
 
-fn rotary(config: &ModelConfig, layer: &LayerSpec) -> Option<Rotary> {
+/// How a layer rotates, as `model.rotary` says.
+pub(super) fn rotary(config: &ModelConfig, layer: &LayerSpec) -> Option<Rotary> {
     let rotates = match config.rotary {
         RotaryLayers::All => true,
         RotaryLayers::First => layer.index == 0,

@@ -10,7 +10,7 @@ pub mod flex;
 mod parity;
 mod precision;
 
-pub use percept_kernels::{AdamW, Dropout, IGNORED, Pattern, Rotary, RotaryLayout, Routing, Tssa, Visibility};
+pub use percept_kernels::{AdamW, Dropout, IGNORED, Listing, Pattern, Rotary, RotaryLayout, Routing, Tssa, Visibility};
 pub use precision::{Precision, in_precision};
 
 use burn::backend::DispatchDevice;
@@ -36,6 +36,37 @@ pub fn attention(
         return flex::attention(q, k, v, visibility, scale, dropout);
     }
     composed::attention(q, k, v, visibility, scale, dropout)
+}
+
+/// One table of [`listed`].
+#[derive(Debug, Clone)]
+pub struct ListedPart {
+    /// The queries, `[b, tq, h, e]`.
+    pub q: Tensor<4>,
+    /// The keys, `[b, rows, g, e]`.
+    pub k: Tensor<4>,
+    /// The values, `[b, rows, g or h, e]`.
+    pub v: Tensor<4>,
+    /// Which rows a query reads.
+    pub rows: Listing,
+}
+
+/// Attention of queries to listed rows, of one table or of two in one softmax ([`percept_kernels::Listed`]): `[b, tq, h, e]`. A query
+/// that reads nothing gives zero.
+pub fn listed(first: ListedPart, second: Option<ListedPart>, scale: f32) -> Tensor<4> {
+    match has_kernels(&first.q) {
+        true => flex::listed(first, second, scale),
+        false => composed::listed(first, second, scale),
+    }
+}
+
+/// The elementwise maximum over the rows of each of some sets, `x [b, rows, h, e]`: `[b, sets, h, e]`. Its gradient goes to one of
+/// the rows that reach it.
+pub fn listed_maximum(x: Tensor<4>, members: Listing, sets: usize) -> Tensor<4> {
+    match has_kernels(&x) {
+        true => flex::listed_maximum(x, members, sets),
+        false => composed::listed_maximum(x, members, sets),
+    }
 }
 
 /// `y[t] = sum over i of taps[i] * x[t - i]`, channel by channel, with zeros before the first row: `x [b, t, d]`, `taps [w, d]`.

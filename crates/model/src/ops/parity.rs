@@ -432,3 +432,38 @@ fn groups_of_channels() {
     };
     agree(&[&[2, 30, 17], &[2, 30, 17, 1]], gated(glu), gated(composed::glu));
 }
+
+type Call = fn(ListedPart, Option<ListedPart>, f32) -> Tensor<4>;
+
+#[test]
+fn listed_rows_of_one_table_and_of_two() {
+    let one = |f: Call| {
+        move |t: Vec<Tensor<1>>| {
+            let (k, v) = (strided(&t[1], [2, 21, 2, 5]), t[2].clone().reshape([2, 21, 2, 5]));
+            f(ListedPart { q: strided(&t[0], [2, 20, 4, 5]), k, v, rows: Listing::NodeMembers { first: 1 } }, None, 0.6)
+        }
+    };
+    agree(&[&[2, 20, 4, 5], &[2, 21, 2, 5], &[21, 2, 2, 5]], one(listed), one(composed::listed));
+    let two = |f: Call| {
+        move |t: Vec<Tensor<1>>| {
+            let q = strided(&t[0], [2, 20, 4, 5]);
+            let (k, v) = (t[1].clone().reshape([2, 20, 2, 5]), strided(&t[2], [2, 20, 2, 5]));
+            let direct = ListedPart { q: q.clone(), k, v, rows: Listing::Span { length: 1, start: 0, table: 0 } };
+            let (k, v) = (strided(&t[3], [2, 19, 2, 5]), strided(&t[4], [2, 19, 4, 5]));
+            let sets = ListedPart { q: q * 0.5, k, v, rows: Listing::Nodes { start: 0, first: 1, slots: 0 } };
+            f(direct, Some(sets), 0.6)
+        }
+    };
+    let shapes: [&[usize]; 5] = [&[2, 20, 4, 5], &[2, 20, 2, 5], &[20, 2, 2, 5], &[2, 19, 2, 5], &[2, 19, 4, 5]];
+    agree(&shapes, two(listed), two(composed::listed));
+}
+
+#[test]
+fn maxima_over_listed_rows() {
+    for (members, sets) in [(Listing::SpanMembers { length: 4 }, 5), (Listing::NodeMembers { first: 1 }, 20)] {
+        let call = |f: fn(Tensor<4>, Listing, usize) -> Tensor<4>| {
+            move |t: Vec<Tensor<1>>| f(strided(&t[0], [2, 21, 3, 7]), members, sets)
+        };
+        agree(&[&[2, 21, 3, 7]], call(listed_maximum), call(composed::listed_maximum));
+    }
+}

@@ -4,6 +4,7 @@
 //! of the same layout; without either the tests say that they were skipped. Files are told apart by their metadata: `model` and
 //! `kind` say what they are, the rest gives the configuration. Each model has its module, which asks [`fixture`] for its own.
 
+mod combiner;
 mod fixture;
 mod groupbert;
 mod rwkv;

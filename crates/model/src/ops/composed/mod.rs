@@ -7,6 +7,7 @@ mod elementwise;
 mod feed_forward;
 mod grouped;
 mod head;
+mod listed;
 mod norm;
 mod product;
 mod rotary;
@@ -21,6 +22,7 @@ pub use elementwise::{dropout, embedding, gelu, glu, linear, linear_by_rows, rel
 pub use feed_forward::feed_forward;
 pub use grouped::grouped;
 pub use head::head_cross_entropy;
+pub use listed::{listed, listed_maximum};
 pub use norm::{layer_norm, rms_norm};
 pub use rotary::rotary;
 pub use shift::shift;
