@@ -65,8 +65,10 @@ fn a_token_allocates_nothing() {
         norm: NormKind::Layer,
         ..plain.clone()
     };
+    let goose =
+        ModelConfig { layers: "rwkv7, llp, rwkv7".into(), feed_forward: ChannelKind::Rwkv7, ..recurrent.clone() };
     let wide = ModelConfig { dim: 512, feed_forward_dim: 1024, ..plain.clone() };
-    for config in [plain, paper, rivals, recurrent, wide] {
+    for config in [plain, paper, rivals, recurrent, goose, wide] {
         let model = LanguageModel::new(&config, 3, &Device::default()).expect("a model");
         let model = Arc::new(InferenceModel::new(model));
         let mut row = vec![0.0; VOCAB];

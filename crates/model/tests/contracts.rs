@@ -54,6 +54,9 @@ fn schedules() -> Vec<String> {
             "perceiver-ar, llp".into(),
             "llp(segment=2), llp".into(),
             "rwkv4, llp".into(),
+            "rwkv7*2, transformer".into(),
+            "llp, rwkv7".into(),
+            "rwkv7(removal_scale=2)".into(),
         ])
         .collect()
 }

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 const VOCAB: usize = 70;
 
 /// Schedules all of whose mixers describe their step.
-const SCHEDULES: [&str; 12] = [
+const SCHEDULES: [&str; 15] = [
     "llp",
     "transformer",
     "longlora",
@@ -27,6 +27,9 @@ const SCHEDULES: [&str; 12] = [
     "group-conv, transformer",
     "rwkv4",
     "llp, rwkv4",
+    "rwkv7",
+    "rwkv7(removal_scale=2)*2, transformer",
+    "llp, rwkv7",
 ];
 
 /// The options, one bit each.
@@ -163,7 +166,9 @@ fn a_stack_is_decoded_where_a_mixer_brings_its_step() {
         };
         Decoder::supports(&LanguageModel::new(&config, 3, &Device::default()).expect("a model"))
     };
-    assert!(["llp", "transformer", "longlora", "conv", "tost", "group-conv", "rwkv4"].into_iter().all(supports));
+    assert!(
+        ["llp", "transformer", "longlora", "conv", "tost", "group-conv", "rwkv4", "rwkv7"].into_iter().all(supports)
+    );
     assert!(!supports("perceiver-ar"), "it has nothing but latents to decode");
     assert!(supports("perceiver-v1, llp"), "the other layers run through tensors");
 }

@@ -26,6 +26,7 @@ mod perceiver_v2;
 mod perceiver_v3;
 mod projection;
 mod rwkv4;
+mod rwkv7;
 mod segment;
 mod tost;
 mod transformer;
@@ -37,6 +38,7 @@ pub use llp::LlpOptions;
 pub use perceiver_ar::PerceiverArOptions;
 pub use perceiver_v2::PerceiverV2Options;
 pub use perceiver_v3::{CompressionResidual, PerceiverV3Options};
+pub use rwkv7::Rwkv7Options;
 pub use segment::Segment;
 pub use tost::{TostOptions, TostRouting};
 
@@ -60,4 +62,5 @@ sublayers! {
     group_conv: GroupConv(group_conv::GroupConv) = "group-conv": "GroupBERT's convolution: a gate, a causal convolution in groups of channels, a norm.",
     tost: Tost(tost::Tost) = "tost": "Token statistics: every token is gated by running sums of squares, routed over heads.",
     rwkv4: Rwkv4(rwkv4::Rwkv4) = "rwkv4": "RWKV-4's time mix: each channel averages all values so far by their keys, with decay.",
+    rwkv7: Rwkv7(rwkv7::Rwkv7) = "rwkv7" | "goose": "RWKV-7's time mix: each head keeps a matrix that forgets, removes and writes.",
 }

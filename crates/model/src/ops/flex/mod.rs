@@ -21,6 +21,7 @@ mod rotary;
 mod shift;
 mod tssa;
 mod wkv;
+mod wkv7;
 
 pub use activation::{gelu, glu, relu_squared, swiglu};
 pub use adamw::{adamw, squared_norm};
@@ -39,3 +40,4 @@ pub use rotary::rotary;
 pub use shift::shift;
 pub use tssa::{tssa, tssa_extend};
 pub use wkv::{wkv, wkv_from};
+pub use wkv7::{wkv7, wkv7_from};
