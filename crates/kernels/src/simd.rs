@@ -161,21 +161,27 @@ pub(crate) fn erf_exp<A: Arithmetic>(z: f32) -> (f32, f32) {
     ((1.0 - p * t * e).copysign(z), e)
 }
 
+/// Sum of products, inside a loop of a level.
+#[inline(always)]
+pub(crate) fn sum_of_products<A: Arithmetic>(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let mut rest = 0.0;
+    for (x, y) in a.remainder().iter().zip(b.remainder()) {
+        rest = A::fma(*x, *y, rest);
+    }
+    for (x, y) in a.zip(b) {
+        for i in 0..LANES {
+            lanes[i] = A::fma(x[i], y[i], lanes[i]);
+        }
+    }
+    lanes_sum(lanes) + rest
+}
+
 simd! {
     /// Sum of products.
     pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-        let mut lanes = [0f32; LANES];
-        let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-        let mut rest = 0.0;
-        for (x, y) in a.remainder().iter().zip(b.remainder()) {
-            rest = A::fma(*x, *y, rest);
-        }
-        for (x, y) in a.zip(b) {
-            for i in 0..LANES {
-                lanes[i] = A::fma(x[i], y[i], lanes[i]);
-            }
-        }
-        lanes_sum(lanes) + rest
+        sum_of_products::<A>(a, b)
     }
 
     /// `x *= factor`.

@@ -256,6 +256,16 @@ mod tests {
         }
     }
 
+    /// The definition of a row of a head, w, k, v, a and b, in f64.
+    fn advance(state: &mut [f64], [w, k, v, a, b]: [&[f64]; 5]) {
+        for (state, v) in state.chunks_exact_mut(w.len()).zip(v) {
+            let removed: f64 = state.iter().zip(a).map(|(s, a)| s * a).sum();
+            for i in 0..w.len() {
+                state[i] = state[i] * w[i].exp() + removed * b[i] + v * k[i];
+            }
+        }
+    }
+
     /// The definition, row by row in f64; the outputs, and the states after.
     fn plain(shape: &Wkv7, all: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let Wkv7 { batch, rows, heads, width } = *shape;
@@ -265,11 +275,8 @@ mod tests {
             for t in 0..rows {
                 let at = ((sequence * rows + t) * heads + head) * width;
                 let [r, w, k, v, a, b] = [0, 1, 2, 3, 4, 5].map(|part| &all[part * shape.len() + at..][..width]);
-                for (row, state) in state.chunks_exact_mut(width).enumerate() {
-                    let removed: f64 = state.iter().zip(a).map(|(s, a)| s * a).sum();
-                    for i in 0..width {
-                        state[i] = state[i] * w[i].exp() + removed * b[i] + v[row] * k[i];
-                    }
+                advance(&mut state, [w, k, v, a, b]);
+                for (row, state) in state.chunks_exact(width).enumerate() {
                     y[at + row] = state.iter().zip(r).map(|(s, r)| s * r).sum();
                 }
             }
@@ -346,6 +353,26 @@ mod tests {
             at += rows;
         }
         close("state", &state, &states, 1e-5);
+    }
+
+    #[test]
+    fn a_million_rows_do_not_drift() {
+        let shape = Wkv7 { batch: 1, rows: 10_000, heads: 1, width: 4 };
+        let mut all = inputs(&shape);
+        let len = shape.len();
+        // Two channels hardly forget, and half of what a key stands for is removed.
+        all[len..2 * len].chunks_exact_mut(4).for_each(|w| w[..2].fill(-1e-4));
+        let (removal, replacement) = all[4 * len..].split_at_mut(len);
+        replacement.iter_mut().zip(removal).for_each(|(b, a)| *b = -0.5 * *a);
+        let exact = wide(&all);
+        let (mut state, mut y, mut expected) = (vec![0.0; shape.state_len()], vec![0.0; len], vec![0.0; 16]);
+        for _ in 0..100 {
+            shape.forward(&of(&shape, &all), &mut state, &mut y);
+            for row in 0..shape.rows {
+                advance(&mut expected, [1, 2, 3, 4, 5].map(|part| &exact[part * len + row * 4..][..4]));
+            }
+        }
+        close("state", &state, &expected, 1e-4);
     }
 
     #[test]
