@@ -5,7 +5,7 @@
 //! timing. Beside each kernel stands its definition in f64, which the tests compare it with.
 //!
 //! - Whole windows, forward and backward: [`Attention`] (who sees whom: [`Visibility`]), [`Convolution`], [`Grouped`], [`Linear`], [`Listed`], [`ListedMaximum`],
-//!   [`Norm`], [`Rotary`], [`Shift`], [`Tssa`], [`Wkv`],
+//!   [`Norm`], [`Rotary`], [`Shift`], [`Tssa`], [`Wkv`], [`Wkv7`],
 //!   [`gelu()`], [`swiglu()`] and [`glu()`], [`Dropout`], [`embedding`], and [`Head`], the output head with its loss
 //! - The optimizer: [`AdamW`]
 //! - Single tokens: [`decode`], from packed weights
@@ -40,6 +40,7 @@ mod testing;
 mod tssa;
 mod visibility;
 mod wkv;
+mod wkv7;
 
 pub use activation::{
     gelu, gelu_backward, glu, glu_backward, glu_row, relu_squared, relu_squared_backward, relu_squared_into,
@@ -62,3 +63,4 @@ pub use shift::{Shift, shift_row};
 pub use tssa::{Routing, Tssa, TssaGradients, TssaInputs, TssaSaved, TssaSums};
 pub use visibility::{Pattern, Visibility};
 pub use wkv::{Wkv, WkvGradients, WkvInputs, wkv_row};
+pub use wkv7::{Wkv7, Wkv7Gradients, Wkv7Inputs, wkv7_row};

@@ -56,6 +56,9 @@ fn schedules() -> Vec<String> {
             "rwkv4, llp".into(),
             "tost(decay=0.9, routing=length-scaled, position_bias=5), llp".into(),
             "combiner-fixed(span=3), combiner-logsparse".into(),
+            "rwkv7*2, transformer".into(),
+            "llp, rwkv7".into(),
+            "rwkv7(removal_scale=2)".into(),
         ])
         .collect()
 }

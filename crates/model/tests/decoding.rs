@@ -14,7 +14,7 @@ use proptest::prelude::*;
 const VOCAB: usize = 70;
 
 /// Schedules all of whose mixers describe their step.
-const SCHEDULES: [&str; 16] = [
+const SCHEDULES: [&str; 19] = [
     "llp",
     "transformer",
     "longlora",
@@ -31,6 +31,9 @@ const SCHEDULES: [&str; 16] = [
     "combiner-logsparse",
     "combiner-fixed(span=3, positions=additive), conv",
     "combiner-logsparse(positions=none), combiner-fixed(span=2)",
+    "rwkv7",
+    "rwkv7(removal_scale=2)*2, transformer",
+    "llp, rwkv7",
 ];
 
 /// The options, one bit each.
@@ -176,6 +179,7 @@ fn a_stack_is_decoded_where_a_mixer_brings_its_step() {
             "tost",
             "group-conv",
             "rwkv4",
+            "rwkv7",
             "combiner-fixed",
             "combiner-logsparse"
         ]

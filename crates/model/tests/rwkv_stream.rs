@@ -1,4 +1,4 @@
-//! A stream of a million tokens through RWKV-4: what comes out is what f64 says of the last tokens, where the rest is forgotten.
+//! A stream of a million tokens through RWKV-4 and RWKV-7: what comes out is what f64 says of the last tokens, where the rest is forgotten.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use percept_model::config::{NormKind, RotaryLayers};
 use percept_model::{LanguageModel, ModelConfig, Rows, Session, parameters};
 
 const TOKENS: usize = 1_000_000;
-/// e^(-0.05 n) of what stands n tokens back is left in a layer.
+/// At most e^(-0.05 n) of what stands n tokens back is left in a layer.
 const REMEMBERED: usize = 2048;
 
-fn model() -> LanguageModel {
+fn model(name: &str) -> LanguageModel {
     let config = ModelConfig {
-        layers: "rwkv4".into(),
-        feed_forward: ChannelKind::from_name("rwkv4-channel").expect("a channel mix"),
+        layers: name.into(),
+        feed_forward: ChannelKind::from_name(&format!("{name}-channel")).expect("a channel mix"),
         vocab: 23,
         dim: 16,
         depth: 2,
@@ -27,17 +27,17 @@ fn model() -> LanguageModel {
         ..ModelConfig::default()
     };
     let model = LanguageModel::new(&config, 5, &Device::default()).expect("a model");
-    // The fastest channels forget at once, the slowest at e^-0.05 a token.
-    parameters::map(model, |path, _, tensor| match path.ends_with("mixer.decay") {
-        true => tensor.clamp(-3.0, 3.0),
-        false => tensor,
+    // The fastest channels forget at once, the slowest at e^-0.05 or e^-0.07 a token.
+    parameters::map(model, |path, _, tensor| match path.rsplit_once("mixer.").map(|(_, own)| own) {
+        Some("decay") => tensor.clamp(-3.0, 3.0),
+        Some("decay.second.bias") => tensor.clamp(-2.0, 3.0),
+        _ => tensor,
     })
 }
 
-#[test]
-fn a_million_tokens_leave_what_the_last_of_them_say() {
+fn check(name: &str) {
     let tokens: Vec<u32> = (0..TOKENS as u64).map(|at| (percept_random::mix(at) % 23) as u32).collect();
-    let model = model();
+    let model = model(name);
     let mut session = Session::new(Arc::new(model.clone().into()));
     let ours =
         session.feed(&tokens[..TOKENS - 1]).and_then(|_| session.feed(&tokens[TOKENS - 1..])).expect("a fed stream");
@@ -47,6 +47,16 @@ fn a_million_tokens_leave_what_the_last_of_them_say() {
     let logits: Vec<f64> = logits.into_data().iter::<f64>().collect();
     let sum = logits.iter().map(|x| x.exp()).sum::<f64>().ln();
     for (ours, theirs) in ours.iter().zip(&logits) {
-        assert!((f64::from(*ours) - (theirs - sum)).abs() < 1e-4, "{ours} {}", theirs - sum);
+        assert!((f64::from(*ours) - (theirs - sum)).abs() < 1e-4, "{name}: {ours} {}", theirs - sum);
     }
+}
+
+#[test]
+fn a_million_tokens_of_rwkv4_leave_what_the_last_of_them_say() {
+    check("rwkv4");
+}
+
+#[test]
+fn a_million_tokens_of_rwkv7_leave_what_the_last_of_them_say() {
+    check("rwkv7");
 }

@@ -27,6 +27,7 @@ mod perceiver_v2;
 mod perceiver_v3;
 mod projection;
 mod rwkv4;
+mod rwkv7;
 mod segment;
 mod tost;
 mod transformer;
@@ -39,6 +40,7 @@ pub use llp::LlpOptions;
 pub use perceiver_ar::PerceiverArOptions;
 pub use perceiver_v2::PerceiverV2Options;
 pub use perceiver_v3::{CompressionResidual, PerceiverV3Options};
+pub use rwkv7::Rwkv7Options;
 pub use segment::Segment;
 pub use tost::{TostOptions, TostRouting};
 
@@ -64,4 +66,5 @@ sublayers! {
     rwkv4: Rwkv4(rwkv4::Rwkv4) = "rwkv4": "RWKV-4's time mix: each channel averages all values so far by their keys, with decay.",
     combiner_fixed: CombinerFixed(combiner::CombinerFixed) = "combiner-fixed": "Combiner: the own span directly, a summary of each span before it.",
     combiner_logsparse: CombinerLogsparse(combiner::CombinerLogsparse) = "combiner-logsparse": "Combiner: everything before a position by log2 t summaries of growing blocks.",
+    rwkv7: Rwkv7(rwkv7::Rwkv7) = "rwkv7" | "goose": "RWKV-7's time mix: each head keeps a matrix that forgets, removes and writes.",
 }

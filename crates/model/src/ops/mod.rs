@@ -123,6 +123,26 @@ pub fn wkv_from(rows: [Tensor<3>; 2], channels: [Tensor<1>; 2], state: Tensor<3>
     }
 }
 
+/// RWKV-7's recurrence over rows, head by head ([`percept_kernels::Wkv7`]), from the empty state: r, w (the logarithm of the decay), k,
+/// v, a and b, `[b, t, h, e]` each.
+pub fn wkv7(inputs: [Tensor<4>; 6]) -> Tensor<4> {
+    if has_kernels(&inputs[0]) {
+        return flex::wkv7(inputs);
+    }
+    let [batch, _, heads, width] = inputs[0].dims();
+    let empty = Tensor::zeros([batch, heads, width, width], (&inputs[0].device(), inputs[0].dtype()));
+    composed::wkv7(inputs, empty).0
+}
+
+/// [`wkv7`] from a state `[b, h, e, e]` on, row = channel of the value; returns y, and the state after the last row. There are no gradients
+/// through kernels.
+pub fn wkv7_from(inputs: [Tensor<4>; 6], state: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+    match has_kernels(&inputs[0]) {
+        true => flex::wkv7_from(inputs, state),
+        false => composed::wkv7(inputs, state),
+    }
+}
+
 /// Rotates the first `rotary.channels` channels of `x [b, t, h, e]`; row 0 has absolute position `start`.
 pub fn rotary(x: Tensor<4>, start: usize, rotary: &Rotary) -> Tensor<4> {
     if has_kernels(&x) {

@@ -5,5 +5,8 @@ mod rules;
 mod shift;
 
 pub(crate) use published::published;
-pub(crate) use rules::{Schedule, matrix};
+pub(crate) use rules::{Schedule, matrix, matrix7};
 pub(crate) use shift::{Shifted, shift_state};
+
+/// What RWKV-7's authors add to the root of Adam's second moment.
+pub(crate) const EPSILON: f64 = 1e-18;

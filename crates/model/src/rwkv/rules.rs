@@ -1,4 +1,4 @@
-//! How the authors begin the weights of RWKV-4 (RWKV-v4neo/src/model.py).
+//! How the authors begin the weights of RWKV-4 (RWKV-v4neo/src/model.py) and of RWKV-7 (RWKV-v7/train_temp/src/model.py).
 
 use crate::config::{Initialisation, LayerSpec, ModelConfig};
 use crate::init::Initial;
@@ -7,7 +7,7 @@ use crate::init::Initial;
 pub(crate) struct Schedule {
     dim: usize,
     /// l / L.
-    share_of_depth: f64,
+    pub(crate) share_of_depth: f64,
     /// l / (L - 1); 0 in a model of one layer.
     pub(crate) depth: f64,
 }
@@ -34,7 +34,7 @@ impl Schedule {
     }
 }
 
-/// The authors' rule for a matrix: those named `orthogonal` are, all others are zero.
+/// The rule for a matrix of RWKV-4: those named `orthogonal` are, all others are zero.
 pub(crate) fn matrix(config: &ModelConfig, path: &str, orthogonal: &str) -> Option<Initial> {
     match config.initialisation {
         Initialisation::Normal | Initialisation::Pytorch => None,
@@ -44,6 +44,16 @@ pub(crate) fn matrix(config: &ModelConfig, path: &str, orthogonal: &str) -> Opti
         }
         // Zeros, and the ones of a norm.
         Initialisation::Rwkv | Initialisation::RwkvModules => Some(Initial::Keep),
+    }
+}
+
+/// The rule for a matrix of RWKV-7, of this size beside the others'; 0 for what leads into the residual stream.
+pub(crate) fn matrix7(config: &ModelConfig, size: f64) -> Option<Initial> {
+    match config.initialisation {
+        Initialisation::Normal | Initialisation::Pytorch => None,
+        Initialisation::Rwkv | Initialisation::RwkvModules if size == 0.0 => Some(Initial::Keep),
+        Initialisation::Rwkv => Some(Initial::Orthogonal(size)),
+        Initialisation::RwkvModules => Some(Initial::Uniform(0.5 * size / (config.dim as f64).sqrt())),
     }
 }
 

@@ -36,6 +36,11 @@ impl Shifted {
         Self { rows, first }
     }
 
+    /// The rows, each mixed with the one before it, whose shares are `before`, `[d]`.
+    pub(crate) fn mixed(&self, before: &Param<Tensor<1>>) -> Tensor<3> {
+        ops::shift(self.rows.clone(), self.first.clone(), 1.0 - before.val())
+    }
+
     /// `map` of the rows, each mixed with the one before it: `mix` is the share of the present one.
     pub(crate) fn through(&self, mix: &Param<Tensor<1>>, map: &Linear) -> Tensor<3> {
         map.forward(ops::shift(self.rows.clone(), self.first.clone(), mix.val()))

@@ -16,7 +16,7 @@ use percept_model::{Batch, Gradients, LanguageModel, Learned, Mode, ModelConfig,
 use safetensors::SafeTensors;
 
 /// What is checked here: every model of these names whose metadata says `kind` = `lm`.
-const MODELS: [&str; 1] = ["rwkv4"];
+const MODELS: [&str; 2] = ["rwkv4", "rwkv7"];
 
 const LOSS: f64 = 1e-6;
 
@@ -66,7 +66,8 @@ fn config(metadata: &HashMap<String, String>) -> ModelConfig {
     let number = |key: &str| metadata.get(key).map(|value| value.parse::<usize>().expect("a number"));
     let required = |key: &str| number(key).unwrap_or_else(|| panic!("metadata lacks {key}"));
     let model = metadata["model"].clone();
-    ModelConfig {
+    let ranks = [("decay", "w"), ("rate", "a"), ("value", "v"), ("gate", "g")];
+    let config = ModelConfig {
         feed_forward: ChannelKind::from_name(&format!("{model}-channel")).expect("a channel mix"),
         layers: model,
         vocab: required("vocab"),
@@ -79,7 +80,10 @@ fn config(metadata: &HashMap<String, String>) -> ModelConfig {
         feed_forward_dim: required("ffn"),
         rotary: RotaryLayers::None,
         ..ModelConfig::default()
-    }
+    };
+    let given = ranks.into_iter().filter_map(|(ours, theirs)| Some((ours, number(&format!("rank_{theirs}"))?)));
+    given
+        .fold(config, |config, (ours, rank)| config.with(&format!("rwkv7.{ours}_rank"), rank).expect("a key of RWKV-7"))
 }
 
 impl Fixture {
@@ -226,6 +230,9 @@ fn states(fixture: &Fixture, states: &[BlockState], sequence: usize) -> Vec<(Str
             let [a, b, p] = [a, b, p].map(|at| &ours[at..at + dim]);
             add("a / b", mean(a, b), mean(&theirs("a"), &theirs("b")));
             add("p + ln b", weight(p, b), weight(&theirs("p"), &theirs("b")));
+        }
+        if let Some(matrices) = state.mixer.get::<4>("state") {
+            add("s", values(matrices), theirs("s"));
         }
     }
     pairs

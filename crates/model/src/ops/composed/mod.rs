@@ -14,6 +14,7 @@ mod rotary;
 mod shift;
 mod tssa;
 mod wkv;
+mod wkv7;
 
 pub use adamw::{adamw, squared_norm};
 pub use attention::attention;
@@ -28,6 +29,7 @@ pub use rotary::rotary;
 pub use shift::shift;
 pub use tssa::{tssa, tssa_extend};
 pub use wkv::wkv;
+pub use wkv7::wkv7;
 
 #[cfg(test)]
 pub(crate) mod check;

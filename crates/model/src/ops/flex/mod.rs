@@ -22,6 +22,7 @@ mod rotary;
 mod shift;
 mod tssa;
 mod wkv;
+mod wkv7;
 
 pub use activation::{gelu, glu, relu_squared, swiglu};
 pub use adamw::{adamw, squared_norm};
@@ -41,3 +42,4 @@ pub use rotary::rotary;
 pub use shift::shift;
 pub use tssa::{tssa, tssa_extend};
 pub use wkv::{wkv, wkv_from};
+pub use wkv7::{wkv7, wkv7_from};
