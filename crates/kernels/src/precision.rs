@@ -1,7 +1,5 @@
 //! The format of the operands of large products.
 
-use crate::product::Product;
-
 /// The format to which the operands of large matrix products are rounded. Sums, and everything else, are f32.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Precision {
@@ -25,10 +23,5 @@ impl Precision {
             #[cfg(not(target_arch = "x86_64"))]
             Self::Bf16 => false,
         }
-    }
-
-    /// By which instructions products of this format are taken now; `None`: by none of this processor.
-    pub fn instructions(self) -> Option<&'static str> {
-        self.is_supported().then(|| Product::of(self).instructions())
     }
 }

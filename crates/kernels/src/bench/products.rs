@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::cases::elements;
-use crate::{Linear, Precision, WeightOrder};
+use crate::{Linear, Precision, Product, WeightOrder};
 
 /// Rows that the products have: enough that packing a weight counts for little, as in a training step.
 const ROWS: usize = 1024;
@@ -43,8 +43,9 @@ pub struct ProductRate {
 pub fn product_rates(width: usize) -> Vec<ProductRate> {
     let width = width.clamp(1, WIDEST);
     let mut step = Step::new(width);
-    let offered = |precision: Precision| Some((precision, precision.instructions()?, f64::INFINITY));
-    let mut formats: Vec<_> = Precision::ALL.into_iter().filter_map(offered).collect();
+    let offered = Precision::ALL.into_iter().filter(|precision| precision.is_supported());
+    let mut formats: Vec<_> =
+        offered.map(|precision| (precision, Product::of(precision).instructions(), f64::INFINITY)).collect();
     let (begin, mut rounds) = (Instant::now(), 0);
     while rounds < FEWEST || begin.elapsed() < if rounds < MANY { LONG } else { SHORT } {
         for (precision, _, fastest) in &mut formats {

@@ -120,8 +120,11 @@ mod tests {
                 let operand = Operand::new(each, view, (depth, columns));
                 let product = |parts: [&[usize]; 2]| product(&operand, &a, (depth, columns), parts);
                 let whole = product([&[0, depth], &[0, columns]]);
-                assert_eq!(product([&[0, depth], &[0, 32, 96, columns]]), whole, "{each:?}");
-                for (part, whole) in product([&[0, 64, depth], &[0, 64, columns]]).iter().zip(&whole) {
+                let columns_apart = product([&[0, depth], &[0, 32, 96, columns]]);
+                // In f32 on older processors, the order of a sum depends on how many there are.
+                assert!(each == Product::F32 || columns_apart == whole, "{each:?}");
+                let depth_apart = product([&[0, 64, depth], &[0, 64, columns]]);
+                for (part, whole) in columns_apart.iter().chain(&depth_apart).zip(whole.iter().chain(&whole)) {
                     let [part, whole] = [*part, *whole].map(f32::from_bits);
                     assert!((part - whole).abs() < 1e-5, "{each:?}: {part} instead of {whole}");
                 }

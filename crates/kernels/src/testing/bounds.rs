@@ -105,7 +105,9 @@ fn attention_stays_inside() {
             for (heads, groups, width) in [(1, 1, 1), (2, 1, 5), (2, 2, 17), (3, 1, 64)] {
                 let shape = AttentionShape { batch: 2, queries, keys, heads, groups, width };
                 let visibility = Visibility { pattern, query_start, key_start: 0 };
-                for product in products() {
+                // Few on what may be the emulator.
+                let few = matches!(pattern, Pattern::Causal | Pattern::SegmentPair { .. }) && heads != groups;
+                for product in products().filter(|product| few || *product != Product::Amx) {
                     product.choose();
                     let precision = product.precision();
                     attention(Attention { shape, visibility, scale: 0.5, dropout: None, precision });

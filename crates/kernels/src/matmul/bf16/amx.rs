@@ -3,7 +3,7 @@
 use super::kernel::{GROUP, Kernel, LANES, Tile};
 use super::pack::{self, Block, Line};
 use crate::amx::{DEPTH, SIDE, Start, Sums, Tiles};
-use crate::matmul::Output;
+use crate::matmul::{Output, Threads};
 use std::arch::x86_64::_mm512_store_si512;
 
 /// Rows, and columns, of a tile of the output.
@@ -23,8 +23,12 @@ impl Kernel for Amx {
     const COLUMNS: usize = ROWS;
     type Order = ();
 
-    fn height(rows: usize) -> usize {
-        rows.div_ceil(TASKS * rayon::current_num_threads()).next_multiple_of(ROWS).clamp(ROWS, HEIGHT)
+    fn height(rows: usize, threads: Threads) -> usize {
+        let tasks = match threads {
+            Threads::One => 1,
+            Threads::All => TASKS * rayon::current_num_threads(),
+        };
+        rows.div_ceil(tasks).next_multiple_of(ROWS).clamp(ROWS, HEIGHT)
     }
 
     unsafe fn start() -> Self {

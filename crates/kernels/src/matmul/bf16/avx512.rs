@@ -2,7 +2,7 @@
 
 use super::kernel::{GROUP, Kernel, LANES, Tile};
 use super::pack::{self, Block, Line};
-use crate::matmul::Output;
+use crate::matmul::{Output, Threads};
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
@@ -30,7 +30,7 @@ impl Kernel for Avx512 {
     const COLUMNS: usize = COLUMNS;
     type Order = Order;
 
-    fn height(_: usize) -> usize {
+    fn height(_: usize, _: Threads) -> usize {
         HEIGHT
     }
 

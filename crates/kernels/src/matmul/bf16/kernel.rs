@@ -1,7 +1,7 @@
 //! What the instructions of a processor bring to a product: a tile, and how the rows of A lie for it.
 
 use super::pack::{Block, Line};
-use crate::matmul::Output;
+use crate::matmul::{Output, Threads};
 
 /// Elements of a vector.
 pub(super) const LANES: usize = 16;
@@ -18,7 +18,7 @@ pub(crate) trait Kernel: Sized {
     type Order: Copy;
 
     /// Rows of a task, a multiple of [`Kernel::ROWS`], of a product of so many rows. No sum depends on it.
-    fn height(rows: usize) -> usize;
+    fn height(rows: usize, threads: Threads) -> usize;
 
     /// # Safety
     /// The processor has the instructions; the thread holds no other kernel.

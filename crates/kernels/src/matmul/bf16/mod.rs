@@ -44,11 +44,11 @@ pub(crate) unsafe fn multiply<K: Kernel>(
     let out = Shared::new(out);
     let deep = k.next_multiple_of(DEPTH).clamp(DEPTH, DEEP);
     let wide = (SHARED / deep / K::COLUMNS).max(1) * K::COLUMNS;
-    let most = Panels::<K>::new(deep.min(k), wide.min(n), K::COLUMNS);
+    let most = Panels::<K>::new((deep.min(k), wide.min(n)), K::COLUMNS);
     with_lines(&PANELS, most.lines(), |lines| {
         for left in (0..n).step_by(wide) {
             for top in (0..k).step_by(deep) {
-                let panels = Panels::<K>::new(deep.min(k - top), wide.min(n - left), K::COLUMNS);
+                let panels = Panels::<K>::new((deep.min(k - top), wide.min(n - left)), K::COLUMNS);
                 let output = if top == 0 { output } else { Output::Accumulate };
                 let b = Block { view: b, top, left, rows: panels.depth, columns: panels.columns };
                 let a = Block { view: a, top: 0, left: top, rows: m, columns: panels.depth };
@@ -84,7 +84,7 @@ struct Part {
 }
 
 impl<K: Kernel> Panels<K> {
-    fn new(depth: usize, columns: usize, width: usize) -> Self {
+    fn new((depth, columns): (usize, usize), width: usize) -> Self {
         Self { depth, columns, width, kernel: PhantomData }
     }
 
@@ -125,8 +125,8 @@ impl<K: Kernel> Panels<K> {
     /// `out (+)= a * part`.
     ///
     /// # Safety
-    /// The processor has AVX512-BF16, AVX512-BW and what the kernel needs; `a`, the part and the output contain their shapes, and `b`
-    /// is what [`Panels::pack`] has written.
+    /// The processor has AVX512-BF16, AVX512-BW and what the kernel needs; `a`, the part and the output contain their shapes, and `b` is what
+    /// [`Panels::pack`] has written.
     unsafe fn multiply(
         &self,
         part: Part,
@@ -135,7 +135,7 @@ impl<K: Kernel> Panels<K> {
         (out, stride, output): (Shared, usize, Output),
         threads: Threads,
     ) {
-        let height = K::height(a.rows);
+        let height = K::height(a.rows, threads);
         threads.each(a.rows.div_ceil(height), |index| {
             let top = index * height;
             let a = Block { top: a.top + top, rows: height.min(a.rows - top), ..a };
@@ -144,7 +144,7 @@ impl<K: Kernel> Panels<K> {
         });
     }
 
-    /// [`Panels::multiply`] for the rows of a task.
+    /// [`Panels::multiply`] for the rows of one task.
     ///
     /// # Safety
     /// As there; nobody else accesses the output.
@@ -156,7 +156,8 @@ impl<K: Kernel> Panels<K> {
         (out, stride, output): (*mut f32, usize, Output),
     ) {
         let end = part.left + part.columns;
-        with_lines(&ROWS_OF_A, a.rows.next_multiple_of(K::ROWS) * DEPTH / GROUP, |own| {
+        let rows = a.rows.next_multiple_of(K::ROWS);
+        with_lines(&ROWS_OF_A, rows * DEPTH / GROUP, |own| {
             // SAFETY: the caller vouches for the processor; nothing below waits for other tasks, so that no second kernel starts
             // on this thread before this one is dropped.
             let kernel = unsafe { K::start() };

@@ -11,7 +11,7 @@ use std::ops::Range;
 pub(crate) const STEP: usize = GROUP;
 
 /// A matrix, rounded and packed.
-pub(crate) struct Packed<K: Kernel> {
+pub(crate) struct Packed<K> {
     panels: Panels<K>,
     lines: Vec<Line>,
 }
@@ -25,8 +25,7 @@ impl<K: Kernel> Packed<K> {
     /// # Safety
     /// The processor has AVX512-BF16, AVX512-BW and what the kernel needs; the view contains the shape.
     pub(crate) unsafe fn new(view: View<'_>, (depth, columns): (usize, usize)) -> Self {
-        const { assert!(STEP <= K::COLUMNS) };
-        let panels = Panels::new(depth, columns, STEP);
+        let panels = Panels::new((depth, columns), STEP);
         let mut lines = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
         lines.resize(lines.len().max(panels.lines()), Line::default());
         let block = Block { view, top: 0, left: 0, rows: depth, columns };
@@ -55,15 +54,15 @@ impl<K: Kernel> Packed<K> {
             ends && part.start.is_multiple_of(STEP) && part.start < part.end
         };
         assert!(whole(&depth, deep) && whole(&columns, wide), "a part of an operand begins or ends inside a step");
-        crate::cost::count(rows, columns.len(), depth.len());
         let part = Part { top: depth.start, left: columns.start, columns: columns.len() };
         let a = Block { view: a, top: 0, left: 0, rows, columns: depth.len() };
+        crate::cost::count(rows, columns.len(), depth.len());
         // SAFETY: forwarded to the caller.
         unsafe { self.panels.multiply(part, a, &self.lines, (Shared(out), stride, output), Threads::One) };
     }
 }
 
-impl<K: Kernel> Drop for Packed<K> {
+impl<K> Drop for Packed<K> {
     fn drop(&mut self) {
         FREE.with_borrow_mut(|free| free.push(std::mem::take(&mut self.lines)));
     }

@@ -16,7 +16,7 @@ struct Tested {
 /// The kernels that can be tested here; says so where there is none.
 fn kernels() -> Vec<Tested> {
     fn tested<K: Kernel>(product: Product) -> Tested {
-        Tested { product, height: K::height(usize::MAX), columns: K::COLUMNS }
+        Tested { product, height: K::height(1 << 20, Threads::All), columns: K::COLUMNS }
     }
     #[cfg(target_os = "linux")]
     crate::amx::emulator::is_ready();
