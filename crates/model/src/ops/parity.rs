@@ -355,7 +355,7 @@ fn bf16_products_reach_attention_forward_and_backward() {
         })
     };
     let all = errors(Pattern::Causal);
-    assert!(all.iter().all(|error| (1e-4..2e-2).contains(error)), "{all:e?}");
+    assert!(all.iter().all(|error| (1e-4..2e-2).contains(error)), "{all:?}");
     // Who sees one key has its value, which bfloat16 holds; of the backward pass the gradient of the output is rounded.
     let [output, .., values] = errors(Pattern::Band { width: 1 });
     assert!(output == 0.0 && (1e-4..2e-2).contains(&values), "{output:e} {values:e}");
