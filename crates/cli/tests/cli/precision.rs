@@ -118,7 +118,8 @@ fn a_comparison_goes_on_in_the_precision_that_it_was_begun_in() {
     assert_eq!(begun["environment"]["precision"], "bf16");
     pretend(&work, 300.0, 100.0);
     let gone_on = compare();
-    assert_eq!((&gone_on["environment"], &gone_on["models"]), (&begun["environment"], &begun["models"]));
+    assert_eq!(gone_on["environment"], begun["environment"]);
+    assert!(gone_on["models"] == begun["models"], "something was trained again");
 }
 
 #[test]
