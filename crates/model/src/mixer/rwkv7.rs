@@ -350,3 +350,45 @@ impl Sublayer for Rwkv7 {
         Some(Box::new(move |packer, _| Box::new(step::Rwkv7Step::new(self, norm, packer))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(layers: &str) -> ModelConfig {
+        ModelConfig { layers: layers.into(), vocab: 9, depth: 3, ..ModelConfig::default() }
+    }
+
+    #[test]
+    fn low_rank_widths_are_the_authors() {
+        // Half to even: 2.5 sqrt(1024) / 32 is 2.5, and 1.7 sqrt(1024) / 32 is 1.7.
+        let ranks = |dim: usize| {
+            let config = ModelConfig { dim, ..config("rwkv7") };
+            Ranks::of(&config, &config.layer_specs().unwrap()[1]).all(&config.layer_specs().unwrap()[1])
+        };
+        assert_eq!(ranks(1024), [64, 64, 160, 64]);
+        assert_eq!(ranks(2048), [128, 128, 224, 64]);
+        assert_eq!(ranks(256), [32, 32, 64, 32]);
+        let first = &config("rwkv7").layer_specs().unwrap()[0];
+        assert_eq!(Ranks::of(&config("rwkv7(value_rank=7)"), first).all(first).len(), 3);
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        config("llp, rwkv7*2").validate().unwrap();
+        config("rwkv7*2, perceiver-ar").validate().unwrap();
+        let fault = |layers: &str| config(layers).validate().unwrap_err().to_string();
+        let between = "model.layers: `perceiver-ar` stands between two layers of rwkv7, and changes the rows";
+        assert_eq!(fault("rwkv7, perceiver-ar, rwkv7"), between);
+        assert_eq!(fault("rwkv7(removal_scale=3)"), "model.rwkv7.removal_scale = 3 is not 1 or 2");
+    }
+
+    #[test]
+    fn decay_is_for_large_matrices() {
+        let of = |path: &str| Rwkv7::training(&config("rwkv7"), path, &[8, 8]);
+        assert_eq!(of("key.weight"), Training { role: Role::Decayed, rate: 1.0, epsilon: Some(1e-18) });
+        assert_eq!(of("decay.first.weight").role, Role::Undecayed);
+        assert_eq!(of("bonus").role, Role::Undecayed);
+        assert_eq!(of("decay.second.bias").rate, 2.0);
+    }
+}
