@@ -10,6 +10,8 @@ mod facts;
 mod registry;
 mod state;
 
+use std::collections::BTreeMap;
+
 use burn::tensor::{Device, Tensor};
 use percept_fault::Result;
 
@@ -29,6 +31,9 @@ use crate::layers::Norm;
 use crate::ops;
 pub use crate::options::{FlatKey, NoOptions, Options, Scale};
 use crate::role::{Role, Training};
+
+/// Shapes of the tensors in a file, by their names.
+pub type Shapes<'a> = BTreeMap<&'a str, &'a [usize]>;
 
 /// One half of a layer: a mixer, which moves information between positions, or a channel sublayer, which works inside
 /// each. Positions are counted from the start of the window or stream.
@@ -145,6 +150,18 @@ pub trait Sublayer {
     where
         Self: Sized,
     {
+    }
+
+    /// The configuration of a model of this mixer alone, as the shapes in a published file tell it, under its authors' names; `None`: the
+    /// file is another's.
+    ///
+    /// # Errors
+    /// Shapes of such a file that fit no model.
+    fn published(_shapes: &Shapes<'_>) -> Result<Option<ModelConfig>>
+    where
+        Self: Sized,
+    {
+        Ok(None)
     }
 
     /// The names of one of its modules, such as `projection.query`, or of a parameter that is in none, in the authors' weight files,

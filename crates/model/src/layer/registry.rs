@@ -2,7 +2,7 @@
 
 use percept_fault::Result;
 
-use super::{Facts, Rows, Sublayer, Windowing};
+use super::{Facts, Rows, Shapes, Sublayer, Windowing};
 use crate::config::{LayerSpec, ModelConfig};
 use crate::init::Initial;
 use crate::role::Training;
@@ -24,6 +24,8 @@ pub struct Contract {
     pub training: fn(&ModelConfig, &str, &[usize]) -> Training,
     /// [`Sublayer::paper`].
     pub paper: fn(&mut ModelConfig),
+    /// [`Sublayer::published`].
+    pub published: fn(&Shapes<'_>) -> Result<Option<ModelConfig>>,
     /// [`Sublayer::paper_names`].
     pub paper_names: fn(&str) -> &'static [&'static str],
 }
@@ -39,6 +41,7 @@ impl Contract {
             initial: S::initial,
             training: S::training,
             paper: S::paper,
+            published: S::published,
             paper_names: S::paper_names,
         }
     }

@@ -9,20 +9,22 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use percept_fault::Result;
 use percept_kernels::decode::{Epilogue, PackedLinear};
 use percept_kernels::{Wkv, WkvInputs, shift_row, sigmoid_gate, wkv_row};
 
+use crate::channel::ChannelKind;
 use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::{Call, LinearCall};
 use crate::decoder::{BuildStep, Pass, RowNorm, Step, elements, parts};
 use crate::init::Initial;
 use crate::layer::{
-    Activations, Carry, Facts, LayerContext, LayerState, NoOptions, Reach, Rows, StateTensor, Sublayer,
+    Activations, Carry, Facts, LayerContext, LayerState, NoOptions, Reach, Rows, Shapes, StateTensor, Sublayer,
 };
 use crate::layers::{Bias, Linear, Norm};
 use crate::ops;
 use crate::role::{Role, Training};
-use crate::rwkv::{Schedule, Shifted, matrix, shift_state};
+use crate::rwkv::{Schedule, Shifted, matrix, published, shift_state};
 
 /// The time mix.
 #[derive(Module, Debug)]
@@ -113,6 +115,14 @@ impl Sublayer for Rwkv4 {
             _ => 1.0,
         };
         Training { rate, ..Training::of(Role::by_shape(shape)) }
+    }
+
+    fn published(shapes: &Shapes<'_>) -> Result<Option<ModelConfig>> {
+        if !shapes.contains_key("blocks.0.att.time_first") {
+            return Ok(None);
+        }
+        let config = published(shapes)?;
+        Ok(Some(ModelConfig { layers: "rwkv4".into(), feed_forward: ChannelKind::Rwkv4, ..config }))
     }
 
     fn paper_names(parameter: &str) -> &'static [&'static str] {

@@ -23,6 +23,7 @@ use percept_kernels::Wkv7;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::channel::ChannelKind;
 use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::{Call, LinearCall};
 use crate::decoder::BuildStep;
@@ -31,7 +32,7 @@ use crate::layer::{Activations, Carry, Facts, LayerContext, LayerState, Options,
 use crate::layers::{Bias, Linear, Norm};
 use crate::ops;
 use crate::role::{Role, Training};
-use crate::rwkv::{EPSILON, Shifted, shift_state};
+use crate::rwkv::{EPSILON, Shifted, published, shift_state, size};
 
 /// The keys of `[model.rwkv7]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -298,6 +299,28 @@ impl Sublayer for Rwkv7 {
             rate: if path == "decay.second.bias" { 2.0 } else { 1.0 },
             epsilon: Some(EPSILON),
         }
+    }
+
+    fn published(shapes: &Shapes<'_>) -> Result<Option<ModelConfig>> {
+        if !shapes.contains_key("blocks.0.att.r_k") {
+            return Ok(None);
+        }
+        let mut config = ModelConfig {
+            layers: "rwkv7".into(),
+            feed_forward: ChannelKind::Rwkv7,
+            heads: size(shapes, "blocks.0.att.r_k", 0)?,
+            ..published(shapes)?
+        };
+        // Layer 0 reads no first values, and published files have none of its maps.
+        let of_value = (1..config.depth).find_map(|layer| size(shapes, &format!("blocks.{layer}.att.v1"), 1).ok());
+        config.mixers.rwkv7 = Rwkv7Options {
+            decay_rank: size(shapes, "blocks.0.att.w1", 1)?,
+            rate_rank: size(shapes, "blocks.0.att.a1", 1)?,
+            value_rank: of_value.unwrap_or(0),
+            gate_rank: size(shapes, "blocks.0.att.g1", 1)?,
+            ..Rwkv7Options::default()
+        };
+        Ok(Some(config))
     }
 
     fn paper_names(parameter: &str) -> &'static [&'static str] {

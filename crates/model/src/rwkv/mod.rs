@@ -1,8 +1,10 @@
 //! What RWKV's time mix and channel mix share.
 
+mod published;
 mod rules;
 mod shift;
 
+pub(crate) use published::{published, size};
 pub(crate) use rules::{Schedule, matrix, matrix7};
 pub(crate) use shift::{Shifted, shift_state};
 

@@ -9,9 +9,10 @@ use percept_fault::{Fault, Result};
 use super::foreign::{self, Foreign, Kind, Tensors};
 use super::native;
 use super::paper::{self, Layout};
-use super::rwkv::{self, shapes::Shapes};
+use super::rwkv;
 use crate::config::{LayerSpec, ModelConfig};
 use crate::language_model::LanguageModel;
+use crate::layer::Shapes;
 use crate::parameters;
 use crate::tensor_file::{self, Elements, Entry};
 
@@ -138,19 +139,21 @@ fn hint_where_missing(path: &Path) -> &'static str {
 /// # Errors
 /// A parameter has no such name; the disk.
 pub fn export(model: &LanguageModel, path: &Path, names: Names) -> Result<()> {
-    let layers = model.layers();
+    let (layers, parameters) = (model.layers(), parameters::collect(model));
+    let mark = rwkv::mark(parameters.keys().cloned(), layers);
     let first = |(names, layout): (Vec<String>, Layout)| Some((names.into_iter().next()?, layout));
+    let of_rwkv = |ours: &str| rwkv::name(ours, layers).filter(|_| mark.is_some());
     let (whose, name): (_, &dyn Fn(&str) -> Option<(String, Layout)>) = match names {
         Names::Percept => return native::save(model, path, HashMap::new()),
         Names::Paper => ("models of the paper preset", &|ours| paper::names(ours, layers).and_then(first)),
-        Names::Rwkv => (RWKV, &|ours| rwkv::name(ours, layers)),
+        Names::Rwkv => (RWKV, &of_rwkv),
         Names::HuggingFace => (RWKV, &|ours| {
-            let (name, layout) = rwkv::name(ours, layers)?;
-            rwkv::hugging_face::name(&name, layout, rwkv::Family::of_layers(layers)?)
+            let (name, layout) = of_rwkv(ours)?;
+            rwkv::hugging_face::name(&name, layout, mark?)
         }),
     };
     let mut entries = Vec::new();
-    for (ours, tensor) in parameters::collect(model) {
+    for (ours, tensor) in parameters {
         let Some((theirs, layout)) = name(&ours) else {
             return Err(Fault::usage(format!("`{ours}` has no name in the authors' code"))
                 .hint(format!("only {whose} can be exported under the authors' names")));

@@ -14,7 +14,8 @@ pub(super) mod hugging_face;
 pub(super) mod mismatch;
 pub(super) mod shapes;
 
-use self::shapes::Shapes;
+use std::collections::BTreeSet;
+
 use super::paper::Layout;
 use crate::config::LayerSpec;
 
@@ -24,40 +25,15 @@ pub(super) const MARK: &str = "emb.weight";
 /// The only one that Hugging Face's files have under the same name, in RWKV-4.
 const HEAD: &str = "head.weight";
 
-/// The models that are published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
-    Rwkv4,
-    Rwkv7,
-}
+/// Parameters of a time mix by which the published models are told apart.
+pub(super) const RWKV4: &str = "time_first";
+pub(super) const RWKV7: &str = "r_k";
 
-impl Family {
-    const ALL: [Self; 2] = [Self::Rwkv4, Self::Rwkv7];
-
-    /// Its name in a schedule.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Rwkv4 => "rwkv4",
-            Self::Rwkv7 => "rwkv7",
-        }
-    }
-
-    /// A tensor that only it has.
-    fn mark(self) -> &'static str {
-        match self {
-            Self::Rwkv4 => "blocks.0.att.time_first",
-            Self::Rwkv7 => "blocks.0.att.r_k",
-        }
-    }
-
-    fn of_tensors(shapes: &Shapes<'_>) -> Option<Self> {
-        Self::ALL.into_iter().find(|family| shapes.contains_key(MARK) && shapes.contains_key(family.mark()))
-    }
-
-    /// That of a model whose layers are all of it.
-    pub(super) fn of_layers(layers: &[LayerSpec]) -> Option<Self> {
-        Self::ALL.into_iter().find(|family| layers.iter().all(|layer| layer.kind.name() == family.name()))
-    }
+/// The one of these that every layer of a model has; `None` for models that are no published RWKV.
+pub(super) fn mark(paths: impl Iterator<Item = String>, layers: &[LayerSpec]) -> Option<&'static str> {
+    let names: BTreeSet<String> = paths.filter_map(|path| Some(name(&path, layers)?.0)).collect();
+    let has = |layer: &LayerSpec, mark: &str| names.contains(&format!("blocks.{}.att.{mark}", layer.index));
+    [RWKV4, RWKV7].into_iter().find(|mark| layers.iter().all(|layer| has(layer, mark)))
 }
 
 /// The authors' name for one of our paths, and the layout; `None` for what they do not have.

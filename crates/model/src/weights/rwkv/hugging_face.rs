@@ -3,7 +3,7 @@
 //! RWKV-4 as in transformers (`convert_rwkv_checkpoint_to_hf.py`), RWKV-7 as in flash-linear-attention (`convert_from_rwkv7.py`): there the
 //! low-rank factors are transposed, most vectors are `[d]`, and older files have the six mixes of a time mix as one tensor `x_x`.
 
-use super::{Family, HEAD};
+use super::{HEAD, RWKV4, RWKV7};
 use crate::weights::foreign::{Foreign, Tensors};
 use crate::weights::paper::{Layout, transpose};
 
@@ -12,6 +12,8 @@ type Pairs = &'static [(&'static str, &'static str)];
 
 /// How a model's names are made there.
 struct Naming {
+    /// The authors' name of a parameter that only this model has.
+    own: &'static str,
     /// Before all names but the head's.
     prefix: &'static str,
     /// Tensors outside the blocks.
@@ -27,7 +29,8 @@ struct Naming {
     mark: &'static str,
 }
 
-static RWKV4: Naming = Naming {
+static OF_RWKV4: Naming = Naming {
+    own: RWKV4,
     prefix: "rwkv.",
     roots: &[("emb", "embeddings"), ("ln_out", "ln_out"), ("head", "head")],
     blocks: "blocks",
@@ -37,7 +40,8 @@ static RWKV4: Naming = Naming {
     mark: "blocks.0.attention.time_decay",
 };
 
-static RWKV7: Naming = Naming {
+static OF_RWKV7: Naming = Naming {
+    own: RWKV7,
     prefix: "model.",
     roots: &[("emb", "embeddings"), ("ln_out", "norm"), ("head", "lm_head")],
     blocks: "layers",
@@ -94,11 +98,8 @@ impl Towards {
 }
 
 impl Naming {
-    fn of(family: Family) -> &'static Self {
-        match family {
-            Family::Rwkv4 => &RWKV4,
-            Family::Rwkv7 => &RWKV7,
-        }
+    fn of(mark: &str) -> Option<&'static Self> {
+        [&OF_RWKV4, &OF_RWKV7].into_iter().find(|naming| naming.own == mark)
     }
 
     /// A name without its prefix; `None` for what is no tensor of such a model.
@@ -120,13 +121,13 @@ impl Naming {
     }
 }
 
-/// Their name, and the layout, for a tensor of the authors.
-pub(in crate::weights) fn name(authors: &str, layout: Layout, family: Family) -> Option<(String, Layout)> {
-    let naming = Naming::of(family);
+/// Their name, and the layout, for a tensor of the authors, in a model of this [`super::mark`].
+pub(in crate::weights) fn name(authors: &str, layout: Layout, mark: &str) -> Option<(String, Layout)> {
+    let naming = Naming::of(mark)?;
     let name = naming.translate(authors, Towards::Theirs)?;
     let layout = match layout {
         Layout::Same if is_low_rank(&name) => Layout::Transposed,
-        Layout::Row if family == Family::Rwkv7 && !name.contains(".attn.x_") => Layout::Same,
+        Layout::Row if mark == RWKV7 && !name.contains(".attn.x_") => Layout::Same,
         layout => layout,
     };
     let prefix = if authors == HEAD { "" } else { naming.prefix };
@@ -135,8 +136,9 @@ pub(in crate::weights) fn name(authors: &str, layout: Layout, family: Family) ->
 
 /// Gives tensors under these names those of the authors; all others stay as they are.
 pub(in crate::weights) fn rename(tensors: Tensors) -> Tensors {
-    let families = [Family::Rwkv4, Family::Rwkv7].map(Naming::of);
-    let Some(naming) = families.into_iter().find(|naming| tensors.contains_key(naming.mark)) else { return tensors };
+    let Some(naming) = [&OF_RWKV4, &OF_RWKV7].into_iter().find(|naming| tensors.contains_key(naming.mark)) else {
+        return tensors;
+    };
     let mut renamed = Tensors::new();
     for (name, tensor) in tensors {
         match naming.translate(&name, Towards::Authors) {
@@ -177,30 +179,30 @@ mod tests {
     use super::*;
 
     /// As the two converters print them.
-    const NAMES: [(Family, &str, &str); 12] = [
-        (Family::Rwkv4, "emb.weight", "rwkv.embeddings.weight"),
-        (Family::Rwkv4, "head.weight", "head.weight"),
-        (Family::Rwkv4, "blocks.0.ln0.bias", "rwkv.blocks.0.pre_ln.bias"),
-        (Family::Rwkv4, "blocks.11.att.time_mix_r", "rwkv.blocks.11.attention.time_mix_receptance"),
-        (Family::Rwkv4, "blocks.3.ffn.key.weight", "rwkv.blocks.3.feed_forward.key.weight"),
-        (Family::Rwkv7, "ln_out.bias", "model.norm.bias"),
-        (Family::Rwkv7, "head.weight", "lm_head.weight"),
-        (Family::Rwkv7, "blocks.0.ln0.weight", "model.layers.0.pre_norm.weight"),
-        (Family::Rwkv7, "blocks.10.att.w1", "model.layers.10.attn.w_lora.lora.0.weight"),
-        (Family::Rwkv7, "blocks.1.att.v0", "model.layers.1.attn.v_lora.lora.2.bias"),
-        (Family::Rwkv7, "blocks.1.att.ln_x.weight", "model.layers.1.attn.g_norm.weight"),
-        (Family::Rwkv7, "blocks.1.ffn.key.weight", "model.layers.1.ffn.key.weight"),
+    const NAMES: [(&str, &str, &str); 12] = [
+        (RWKV4, "emb.weight", "rwkv.embeddings.weight"),
+        (RWKV4, "head.weight", "head.weight"),
+        (RWKV4, "blocks.0.ln0.bias", "rwkv.blocks.0.pre_ln.bias"),
+        (RWKV4, "blocks.11.att.time_mix_r", "rwkv.blocks.11.attention.time_mix_receptance"),
+        (RWKV4, "blocks.3.ffn.key.weight", "rwkv.blocks.3.feed_forward.key.weight"),
+        (RWKV7, "ln_out.bias", "model.norm.bias"),
+        (RWKV7, "head.weight", "lm_head.weight"),
+        (RWKV7, "blocks.0.ln0.weight", "model.layers.0.pre_norm.weight"),
+        (RWKV7, "blocks.10.att.w1", "model.layers.10.attn.w_lora.lora.0.weight"),
+        (RWKV7, "blocks.1.att.v0", "model.layers.1.attn.v_lora.lora.2.bias"),
+        (RWKV7, "blocks.1.att.ln_x.weight", "model.layers.1.attn.g_norm.weight"),
+        (RWKV7, "blocks.1.ffn.key.weight", "model.layers.1.ffn.key.weight"),
     ];
 
     #[test]
     fn names_are_those_of_the_converters_both_ways() {
-        for (family, authors, theirs) in NAMES {
-            assert_eq!(name(authors, Layout::Same, family).unwrap().0, theirs);
-            let naming = Naming::of(family);
+        for (mark, authors, theirs) in NAMES {
+            assert_eq!(name(authors, Layout::Same, mark).unwrap().0, theirs);
+            let naming = Naming::of(mark).unwrap();
             let bare = theirs.strip_prefix(naming.prefix).unwrap_or(theirs);
             assert_eq!(naming.translate(bare, Towards::Authors).as_deref(), Some(authors), "{theirs}");
         }
-        assert_eq!(Naming::of(Family::Rwkv7).translate("layers.0.mlp.key.weight", Towards::Authors), None);
+        assert_eq!(OF_RWKV7.translate("layers.0.mlp.key.weight", Towards::Authors), None);
     }
 
     #[test]

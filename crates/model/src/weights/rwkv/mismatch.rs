@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use burn::module::Module;
 use percept_fault::{Fault, Result};
 
-use super::shapes::Shapes;
 use super::without_ones;
 use crate::config::LayerSpec;
+use crate::layer::Shapes;
 use crate::parameters;
 
 /// Names that a message gives of a kind of mismatch.
