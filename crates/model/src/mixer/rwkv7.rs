@@ -28,7 +28,9 @@ use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::{Call, LinearCall};
 use crate::decoder::BuildStep;
 use crate::init::Initial;
-use crate::layer::{Activations, Carry, Facts, LayerContext, LayerState, Options, Reach, Rows, StateTensor, Sublayer};
+use crate::layer::{
+    Activations, Carry, Facts, LayerContext, LayerState, Options, Reach, Rows, Shapes, StateTensor, Sublayer,
+};
 use crate::layers::{Bias, Linear, Norm};
 use crate::ops;
 use crate::role::{Role, Training};
