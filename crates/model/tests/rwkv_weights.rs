@@ -13,7 +13,7 @@ use percept_model::{InferenceModel, LanguageModel, ModelConfig, Rows};
 use safetensors::SafeTensors;
 
 /// The models whose checkpoints are read here.
-const MODELS: [&str; 1] = ["rwkv4"];
+const MODELS: [&str; 2] = ["rwkv4", "rwkv7"];
 
 fn folders() -> Vec<PathBuf> {
     let own = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/fixtures/rwkv"));

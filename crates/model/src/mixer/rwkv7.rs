@@ -23,15 +23,18 @@ use percept_kernels::Wkv7;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::channel::ChannelKind;
 use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::{Call, LinearCall};
 use crate::decoder::BuildStep;
 use crate::init::Initial;
-use crate::layer::{Activations, Carry, Facts, LayerContext, LayerState, Options, Reach, Rows, StateTensor, Sublayer};
+use crate::layer::{
+    Activations, Carry, Facts, LayerContext, LayerState, Options, Reach, Rows, Shapes, StateTensor, Sublayer,
+};
 use crate::layers::{Bias, Linear, Norm};
 use crate::ops;
 use crate::role::{Role, Training};
-use crate::rwkv::{EPSILON, Shifted, shift_state};
+use crate::rwkv::{EPSILON, Shifted, published, shift_state, size};
 
 /// The keys of `[model.rwkv7]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -300,6 +303,28 @@ impl Sublayer for Rwkv7 {
         }
     }
 
+    fn published(shapes: &Shapes<'_>) -> Result<Option<ModelConfig>> {
+        if !shapes.contains_key("blocks.0.att.r_k") {
+            return Ok(None);
+        }
+        let mut config = ModelConfig {
+            layers: "rwkv7".into(),
+            feed_forward: ChannelKind::Rwkv7,
+            heads: size(shapes, "blocks.0.att.r_k", 0)?,
+            ..published(shapes)?
+        };
+        // Layer 0 reads no first values, and published files have none of its maps.
+        let of_value = (1..config.depth).find_map(|layer| size(shapes, &format!("blocks.{layer}.att.v1"), 1).ok());
+        config.mixers.rwkv7 = Rwkv7Options {
+            decay_rank: size(shapes, "blocks.0.att.w1", 1)?,
+            rate_rank: size(shapes, "blocks.0.att.a1", 1)?,
+            value_rank: of_value.unwrap_or(0),
+            gate_rank: size(shapes, "blocks.0.att.g1", 1)?,
+            ..Rwkv7Options::default()
+        };
+        Ok(Some(config))
+    }
+
     fn paper_names(parameter: &str) -> &'static [&'static str] {
         names::of(parameter)
     }
@@ -348,5 +373,47 @@ impl Sublayer for Rwkv7 {
     }
     fn step<'a>(&'a self, norm: &'a Norm) -> Option<BuildStep<'a>> {
         Some(Box::new(move |packer, _| Box::new(step::Rwkv7Step::new(self, norm, packer))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(layers: &str) -> ModelConfig {
+        ModelConfig { layers: layers.into(), vocab: 9, depth: 3, ..ModelConfig::default() }
+    }
+
+    #[test]
+    fn low_rank_widths_are_the_authors() {
+        // Half to even: 2.5 sqrt(1024) / 32 is 2.5, and 1.7 sqrt(1024) / 32 is 1.7.
+        let ranks = |dim: usize| {
+            let config = ModelConfig { dim, ..config("rwkv7") };
+            Ranks::of(&config, &config.layer_specs().unwrap()[1]).all(&config.layer_specs().unwrap()[1])
+        };
+        assert_eq!(ranks(1024), [64, 64, 160, 64]);
+        assert_eq!(ranks(2048), [128, 128, 224, 64]);
+        assert_eq!(ranks(256), [32, 32, 64, 32]);
+        let first = &config("rwkv7").layer_specs().unwrap()[0];
+        assert_eq!(Ranks::of(&config("rwkv7(value_rank=7)"), first).all(first).len(), 3);
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        config("llp, rwkv7*2").validate().unwrap();
+        config("rwkv7*2, perceiver-ar").validate().unwrap();
+        let fault = |layers: &str| config(layers).validate().unwrap_err().to_string();
+        let between = "model.layers: `perceiver-ar` stands between two layers of rwkv7, and changes the rows";
+        assert_eq!(fault("rwkv7, perceiver-ar, rwkv7"), between);
+        assert_eq!(fault("rwkv7(removal_scale=3)"), "model.rwkv7.removal_scale = 3 is not 1 or 2");
+    }
+
+    #[test]
+    fn decay_is_for_large_matrices() {
+        let of = |path: &str| Rwkv7::training(&config("rwkv7"), path, &[8, 8]);
+        assert_eq!(of("key.weight"), Training { role: Role::Decayed, rate: 1.0, epsilon: Some(1e-18) });
+        assert_eq!(of("decay.first.weight").role, Role::Undecayed);
+        assert_eq!(of("bonus").role, Role::Undecayed);
+        assert_eq!(of("decay.second.bias").rate, 2.0);
     }
 }

@@ -4,7 +4,7 @@ mod published;
 mod rules;
 mod shift;
 
-pub(crate) use published::published;
+pub(crate) use published::{published, size};
 pub(crate) use rules::{Schedule, matrix, matrix7};
 pub(crate) use shift::{Shifted, shift_state};
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use percept_data::{DataConfig, folder_in_cache};
 use percept_fault::{Fault, Result};
+use percept_kernels::Product;
 use percept_model::ops::Precision;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -40,11 +41,12 @@ impl Key {
     /// Of this program on this machine.
     pub(super) fn here(width: usize) -> Self {
         let lines = ["vendor_id", "cpu family", "model", "model name", "stepping", "microcode"];
+        let formats = Precision::ALL.into_iter().filter(|format| format.is_supported());
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: option_env!("PERCEPT_COMMIT").map(str::to_owned),
             processor: processor::told(lines).to_vec(),
-            instructions: Precision::ALL.into_iter().filter_map(Precision::instructions).map(str::to_owned).collect(),
+            instructions: formats.map(|format| Product::of(format).instructions().to_owned()).collect(),
             threads: rayon::current_num_threads(),
             width,
         }
