@@ -158,7 +158,7 @@ fn rows_of_almost_nothing_have_values_and_gradients() {
 #[test]
 fn pairs_hold_what_the_sums_hold() {
     let tssa = Tssa { batch: 1, rows: 1, heads: 1, width: 2, decay: 1.0, routing: Routing::Share, start: 0 };
-    let sums = TssaSums { energy: vec![1e6 + 1e-4, 0.1], numerator: vec![1.0 / 3.0, 0.0], mass: vec![12345.678_901] };
+    let sums = TssaSums { energy: vec![1e6 + 1e-4, 0.1], numerator: vec![1.0 / 3.0, 0.0], mass: vec![12_345.678_901] };
     let pairs = sums.pairs();
     let back = TssaSums::of_pairs(pairs.each_ref().map(Vec::as_slice));
     for (sum, back) in [(&sums.energy, &back.energy), (&sums.numerator, &back.numerator), (&sums.mass, &back.mass)] {
