@@ -78,9 +78,9 @@ impl ListedMaximum {
                 let (largest, left) = (&largest[at..at + width], &mut left[..width]);
                 left.copy_from_slice(&grad[at..at + width]);
                 self.members.each(set, |run| {
-                    for row in run.first..run.first + run.count {
+                    for (row, dx) in (run.first..).zip(&mut dx[run.first..run.first + run.count]) {
                         let at = (entry * rows + row) * self.channels + part * PART;
-                        give(&x[at..at + width], largest, left, dx[row]);
+                        give(&x[at..at + width], largest, left, dx);
                     }
                 });
             }
