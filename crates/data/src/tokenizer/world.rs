@@ -139,7 +139,7 @@ fn entry(line: &str) -> Result<(u32, Vec<u8>), String> {
 fn from_hex(digits: &str) -> Option<Vec<u8>> {
     let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     let digits = digits.as_bytes();
-    (digits.len() % 2 == 0).then(|| digits.chunks_exact(2).map(pair).collect()).flatten()
+    digits.len().is_multiple_of(2).then(|| digits.chunks_exact(2).map(pair).collect()).flatten()
 }
 
 /// A trie over bytes. Nodes and edges lie in order of their depth, the edges of a node by their byte.
@@ -162,7 +162,7 @@ impl Trie {
     fn new(mut tokens: Vec<(&[u8], u32)>) -> Self {
         tokens.sort_unstable();
         // The tokens that begin as the way to a node does stand together.
-        let mut ranges = vec![0..tokens.len()];
+        let mut ranges: Vec<_> = std::iter::once(0..tokens.len()).collect();
         let mut trie = Self { nodes: vec![Node::default()], edges: Vec::new() };
         let (mut level, mut depth) = (0..1, 0);
         while !level.is_empty() {
