@@ -133,7 +133,7 @@ mod tests {
         let Shift { rows, channels, .. } = *shape;
         let value = |at: usize| {
             let (row, c) = (at / channels, at % channels);
-            let before = if row % rows == 0 { first[row / rows * channels + c] } else { x[at - channels] };
+            let before = if row.is_multiple_of(rows) { first[row / rows * channels + c] } else { x[at - channels] };
             let mix = f64::from(mix[c]);
             mix * f64::from(x[at]) + (1.0 - mix) * f64::from(before)
         };
@@ -177,7 +177,7 @@ mod tests {
         let sums = (0..600).map(|c| {
             let of = |at: usize| {
                 let row = at / 600;
-                let before = if row % 70 == 0 { first[row / 70 * 600 + c] } else { x[at - 600] };
+                let before = if row.is_multiple_of(70) { first[row / 70 * 600 + c] } else { x[at - 600] };
                 f64::from(x[at] - before) * f64::from(y[at])
             };
             (0..140).map(|row| of(row * 600 + c)).sum::<f64>()

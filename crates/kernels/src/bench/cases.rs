@@ -271,7 +271,7 @@ mod tests {
         #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
         let amx = false;
         let cases = cases(&TINY);
-        assert_eq!(cases.iter().filter(|case| case.bound == Bound::AmxArithmetic).count(), if amx { 10 } else { 0 });
+        assert_eq!(cases.iter().filter(|case| case.bound == Bound::AmxArithmetic).count(), if amx { 16 } else { 0 });
         for case in &cases {
             let mut run = case.prepare();
             run();

@@ -113,5 +113,5 @@ impl RowNorm {
 
 /// The elements of a parameter in order.
 pub fn elements<const D: usize>(param: &Param<Tensor<D>>) -> Vec<f32> {
-    crate::layer::elements(param.val())
+    crate::ops::elements(param.val())
 }

@@ -21,7 +21,6 @@ pub use context::{LayerContext, Mode, Place, Rows};
 pub use facts::{Activations, Direction, Facts, Reach, Windowing};
 pub use registry::Contract;
 pub(crate) use registry::sublayers;
-pub(crate) use state::elements;
 pub use state::{Extent, LayerState, StateTensor};
 
 use crate::config::{LayerSpec, ModelConfig};

@@ -61,6 +61,8 @@ macro_rules! sublayers {
         }
 
         $(#[$any_doc])*
+        // A stack has some dozens of them at most, and each is reached by reference.
+        #[allow(clippy::large_enum_variant)]
         #[derive(burn::module::Module, Debug)]
         pub enum $any {
             $(#[doc = $summary] $variant($type),)*

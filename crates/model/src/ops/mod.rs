@@ -21,6 +21,12 @@ fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
     x.dtype() == DType::F32 && matches!(x.device().inner().as_dispatch(), DispatchDevice::Flex(_))
 }
 
+/// The elements of a tensor of f32 in order.
+pub(crate) fn elements<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    let data = tensor.into_data();
+    data.as_slice::<f32>().map_or_else(|_| data.iter::<f32>().collect(), <[f32]>::to_vec)
+}
+
 /// Softmax attention, `q [b, tq, h, e]` to `k, v [b, tk, g, e]`: `[b, tq, h, e]`. Query head i reads key head
 /// `i / (h / g)`. The dropout mask is a function of the flat index into `[b, h, tq, tk]`. A query that sees no key gives
 /// zero. No path holds `tq x tk` scores for a local pattern. Where keys and values are one tensor, pass it twice.

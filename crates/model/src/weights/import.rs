@@ -143,7 +143,7 @@ pub fn export(model: &LanguageModel, path: &Path, names: Names) -> Result<()> {
     let mark = rwkv::mark(parameters.keys().cloned(), layers);
     let first = |(names, layout): (Vec<String>, Layout)| Some((names.into_iter().next()?, layout));
     let of_rwkv = |ours: &str| rwkv::name(ours, layers).filter(|_| mark.is_some());
-    let (whose, name): (_, &dyn Fn(&str) -> Option<(String, Layout)>) = match names {
+    let (whose, name): (_, Naming<'_>) = match names {
         Names::Percept => return native::save(model, path, HashMap::new()),
         Names::Paper => ("models of the paper preset", &|ours| paper::names(ours, layers).and_then(first)),
         Names::Rwkv => (RWKV, &of_rwkv),
@@ -169,4 +169,7 @@ pub fn export(model: &LanguageModel, path: &Path, names: Names) -> Result<()> {
 }
 
 /// Which models have RWKV's names.
+/// The name of one of our parameters in a file, and how it lies there.
+type Naming<'a> = &'a dyn Fn(&str) -> Option<(String, Layout)>;
+
 const RWKV: &str = "models whose layers are all rwkv4 or all rwkv7, with LayerNorm and no biases,";

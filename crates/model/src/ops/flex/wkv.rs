@@ -9,7 +9,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension, tensor
 use burn::tensor::{Tensor, TensorData};
 use percept_kernels::{Wkv, WkvGradients, WkvInputs};
 
-use crate::layer::elements;
+use crate::ops::elements;
 
 /// [`crate::ops::wkv`] as an extension of Burn's backends.
 #[backend_extension(Flex, Autodiff)]

@@ -9,7 +9,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension, tensor
 use burn::tensor::{Tensor, TensorData};
 use percept_kernels::{Wkv7, Wkv7Gradients, Wkv7Inputs};
 
-use crate::layer::elements;
+use crate::ops::elements;
 
 /// [`crate::ops::wkv7`] as an extension of Burn's backends.
 #[backend_extension(Flex, Autodiff)]

@@ -31,7 +31,8 @@ pub(in crate::weights) fn check(model: &impl Module, layers: &[LayerSpec], shape
     });
     let strange = |name: &str| name.starts_with("blocks.") && !needed.contains_key(name) && !UNUSED.contains(&name);
     let unexpected = shapes.keys().filter(|name| strange(name)).map(|name| format!("`{name}`"));
-    let kinds = [("missing", missing.collect()), ("unexpected", unexpected.collect()), ("shape", another.collect())];
+    let kinds: [(_, Vec<_>); 3] =
+        [("missing", missing.collect()), ("unexpected", unexpected.collect()), ("shape", another.collect())];
     let said: Vec<String> = kinds.iter().filter_map(|(kind, names)| list(kind, names)).collect();
     match said.is_empty() {
         true => Ok(()),
@@ -41,7 +42,7 @@ pub(in crate::weights) fn check(model: &impl Module, layers: &[LayerSpec], shape
 }
 
 /// `missing: a, b and 3 more`.
-fn list(kind: &str, names: &Vec<String>) -> Option<String> {
+fn list(kind: &str, names: &[String]) -> Option<String> {
     let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
     match names.len() {
         0 => None,
