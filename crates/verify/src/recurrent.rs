@@ -14,7 +14,6 @@ const SOUND: u8 = 0;
 const FORGETFUL: u8 = 1;
 /// It declares to look back four positions only.
 const SHORT_REACH: u8 = 2;
-
 /// What it leaves behind has faded once more.
 const DECAYED_TWICE: u8 = 3;
 /// Its scan begins anew at every block of rows.

@@ -61,8 +61,7 @@ macro_rules! sublayers {
         }
 
         $(#[$any_doc])*
-        // A stack has some dozens of them at most, and each is reached by reference.
-        #[allow(clippy::large_enum_variant)]
+        #[allow(clippy::large_enum_variant, reason = "a stack has some dozens of them at most, each reached by reference")]
         #[derive(burn::module::Module, Debug)]
         pub enum $any {
             $(#[doc = $summary] $variant($type),)*
