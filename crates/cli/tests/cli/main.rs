@@ -21,6 +21,7 @@ mod report;
 mod resume;
 mod runs;
 #[cfg(unix)]
+mod serve;
 mod streams;
 mod suites;
 mod support;
