@@ -86,7 +86,7 @@ fn what_takes_too_long_ends() {
         let answer = server.post("/v1/completions", body);
         assert_eq!((answer.status, &answer.json()["error"]["code"]), (504, &Value::from("deadline")));
     }
-    let server = Running::start(Limits { receive: Duration::from_millis(50), ..Limits::default() });
+    let server = Running::start(Limits { receive: Duration::from_secs(1), ..Limits::default() });
     let body = "POST /v1/completions HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
     assert_eq!(server.open(body).answer().status, 408);
     // The head never comes: the connection is closed, and the server goes on.
