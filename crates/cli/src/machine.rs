@@ -14,6 +14,7 @@ pub(crate) fn simd() -> Vec<&'static str> {
             ("fma", std::arch::is_x86_feature_detected!("fma")),
             ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
             ("avx512bf16", std::arch::is_x86_feature_detected!("avx512bf16")),
+            ("amx-bf16", percept_kernels::Product::Amx.is_available()),
         ];
         sets.into_iter().filter(|(_, present)| *present).map(|(name, _)| name).collect()
     }

@@ -28,7 +28,7 @@ mod tokenizer;
 mod windows;
 
 pub use config::{Binary, DataConfig, Format, OnError, Packing, SourceConfig, SplitConfig};
-pub use corpus::{Corpus, Document, DocumentTokens, Statistics};
+pub use corpus::{Corpus, Document, DocumentTokens, Statistics, folder_in_cache};
 pub use dataset::{Dataset, Split, SplitSize};
 pub use identity::Identity;
 pub use mark::{Made, Marked, check_apart, holds_others, mark_folder};

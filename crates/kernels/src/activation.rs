@@ -1,4 +1,4 @@
-//! GELU and the gate of SwiGLU, element by element.
+//! GELU, squared ReLU, and the gates of SwiGLU, of GLU and of RWKV, element by element.
 
 use crate::simd::{erf_exp, exp, simd};
 use rayon::prelude::*;
@@ -53,9 +53,73 @@ pub fn swiglu_backward(gate: &[f32], up: &[f32], grad: &mut [f32], dgate: &mut [
     chunks.for_each(|(((gate, up), grad), dgate)| swiglu_backward_part(gate, up, grad, dgate));
 }
 
+/// `y = sigmoid(gate) * x` (GLU, arXiv 1612.08083); with `gate = x` it is the SiLU.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn glu(gate: &[f32], x: &[f32], y: &mut [f32]) {
+    assert_eq!((gate.len(), x.len()), (y.len(), y.len()));
+    let chunks = gate.par_chunks(CHUNK).zip(x.par_chunks(CHUNK)).zip(y.par_chunks_mut(CHUNK));
+    chunks.for_each(|((gate, x), y)| glu_row(gate, x, y));
+}
+
+/// Turns `grad`, the gradient of the output, into that of `x`, and writes that of `gate`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn glu_backward(gate: &[f32], x: &[f32], grad: &mut [f32], dgate: &mut [f32]) {
+    let count = grad.len();
+    assert_eq!((gate.len(), x.len(), dgate.len()), (count, count, count));
+    let inputs = gate.par_chunks(CHUNK).zip(x.par_chunks(CHUNK));
+    let chunks = inputs.zip(grad.par_chunks_mut(CHUNK)).zip(dgate.par_chunks_mut(CHUNK));
+    chunks.for_each(|(((gate, x), grad), dgate)| glu_backward_part(gate, x, grad, dgate));
+}
+
+/// `y = max(x, 0)^2` (RWKV's channel mix, arXiv 2305.13048, equation 19).
+///
+/// # Panics
+/// If the lengths differ.
+pub fn relu_squared_into(x: &[f32], y: &mut [f32]) {
+    assert_eq!(x.len(), y.len());
+    x.par_chunks(CHUNK).zip(y.par_chunks_mut(CHUNK)).for_each(|(x, y)| {
+        y.copy_from_slice(x);
+        relu_squared(y);
+    });
+}
+
+/// Turns the gradient of [`relu_squared_into`]'s output into that of its input `x`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn relu_squared_backward(x: &[f32], grad: &mut [f32]) {
+    assert_eq!(x.len(), grad.len());
+    x.par_chunks(CHUNK).zip(grad.par_chunks_mut(CHUNK)).for_each(|(x, grad)| relu_squared_backward_part(x, grad));
+}
+
 const DENSITY: f32 = 0.398_942_3; // 1 / sqrt(2 pi)
 
 simd! {
+    /// `y *= 1 / (1 + exp(-x))`, on the calling thread.
+    pub fn sigmoid_gate(x: &[f32], y: &mut [f32]) {
+        for (x, y) in x.iter().zip(y) {
+            // Above, `exp` has no value; the sigmoid is 0 there.
+            *y /= 1.0 + exp::<A>((-x).min(88.0));
+        }
+    }
+
+    /// `x = max(x, 0)^2`, on the calling thread.
+    pub fn relu_squared(x: &mut [f32]) {
+        for x in x {
+            *x = x.max(0.0) * x.max(0.0);
+        }
+    }
+
+    fn relu_squared_backward_part(x: &[f32], grad: &mut [f32]) {
+        for (x, grad) in x.iter().zip(grad) {
+            *grad *= 2.0 * x.max(0.0);
+        }
+    }
+
     /// [`gelu`] on the calling thread.
     pub(crate) fn gelu_part(x: &[f32], y: &mut [f32]) {
         for (x, y) in x.iter().zip(y) {
@@ -84,6 +148,21 @@ simd! {
             let silu = gate * sigmoid;
             *dgate = *grad * up * A::fma(sigmoid, 1.0 - silu, silu);
             *grad *= silu;
+        }
+    }
+
+    /// [`glu`] on the calling thread.
+    pub fn glu_row(gate: &[f32], x: &[f32], y: &mut [f32]) {
+        for ((gate, x), y) in gate.iter().zip(x).zip(y) {
+            *y = x / (1.0 + exp::<A>(-gate));
+        }
+    }
+
+    fn glu_backward_part(gate: &[f32], x: &[f32], grad: &mut [f32], dgate: &mut [f32]) {
+        for (((gate, x), grad), dgate) in gate.iter().zip(x).zip(grad).zip(dgate) {
+            let sigmoid = 1.0 / (1.0 + exp::<A>(-gate));
+            *dgate = *grad * x * sigmoid * (1.0 - sigmoid);
+            *grad *= sigmoid;
         }
     }
 }
@@ -131,11 +210,22 @@ mod tests {
             let mut dx = grad.clone();
             gelu_backward(&x, &mut dx);
             close("gelu gradient", &dx, &apply(&|x, _, g| g * slope(gelu_reference, x)), 2e-6);
+            relu_squared_into(&x, &mut y);
+            close("squared relu", &y, &apply(&|x, _, _| x.max(0.0).powi(2)), 1e-6);
+            let mut dx = grad.clone();
+            relu_squared_backward(&x, &mut dx);
+            close("squared relu gradient", &dx, &apply(&|x, _, g| g * 2.0 * x.max(0.0)), 1e-6);
             swiglu(&x, &up, &mut y);
             close("swiglu", &y, &apply(&|x, up, _| swiglu_reference(x, up)), 1e-6);
             let (mut dup, mut dgate) = (grad.clone(), vec![f32::NAN; count]);
             swiglu_backward(&x, &up, &mut dup, &mut dgate);
             close("gate gradient", &dgate, &apply(&|x, up, g| g * slope(|x| swiglu_reference(x, up), x)), 2e-6);
+            glu(&x, &up, &mut y);
+            close("glu", &y, &apply(&|x, up, _| up / (1.0 + (-x).exp())), 1e-6);
+            let (mut dx, mut dgate_of_glu) = (grad.clone(), vec![f32::NAN; count]);
+            glu_backward(&x, &up, &mut dx, &mut dgate_of_glu);
+            close("glu's gate gradient", &dgate_of_glu, &apply(&|x, up, g| g * slope(|x| up / (1.0 + (-x).exp()), x)), 2e-6);
+            close("glu's gradient", &dx, &apply(&|x, _, g| g / (1.0 + (-x).exp())), 2e-6);
             close("up gradient", &dup, &apply(&|x, up, g| g * slope(|up| swiglu_reference(x, up), up)), 2e-6);
         }
     }
@@ -148,5 +238,11 @@ mod tests {
         assert_eq!(y.map(f32::abs), [0.0, 0.0, 100.0, 1e30]);
         swiglu(&x, &[1.0; 4], &mut y);
         assert!(y.iter().all(|y| y.is_finite()) && y[2] == 100.0, "{y:?}");
+        let mut gated = [2.0; 4];
+        sigmoid_gate(&[-1e30, -90.0, 0.0, 1e30], &mut gated);
+        assert!(gated[..2].iter().all(|y| (0.0..1e-30).contains(y)) && gated[2..] == [1.0, 2.0], "{gated:?}");
+        let mut squares = [-3.0, 0.5];
+        relu_squared(&mut squares);
+        assert_eq!(squares, [0.0, 0.25]);
     }
 }

@@ -11,6 +11,9 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// All formats, the more exact ones first.
+    pub const ALL: [Self; 2] = [Self::F32, Self::Bf16];
+
     /// Whether this processor multiplies in this format.
     pub fn is_supported(self) -> bool {
         match self {

@@ -18,6 +18,19 @@ pub(crate) enum Level {
     Avx512,
 }
 
+impl Level {
+    /// The instructions that it is named after.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512f",
+        }
+    }
+}
+
 /// The best level of this processor.
 pub(crate) fn level() -> Level {
     static LEVEL: OnceLock<Level> = OnceLock::new();
@@ -161,21 +174,24 @@ pub(crate) fn erf_exp<A: Arithmetic>(z: f32) -> (f32, f32) {
     ((1.0 - p * t * e).copysign(z), e)
 }
 
+/// Sum of products, inside a loop that is compiled for a level.
+#[inline(always)]
+pub(crate) fn inner_product<A: Arithmetic>(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest = a.remainder().iter().zip(b.remainder()).fold(0.0, |sum, (x, y)| A::fma(*x, *y, sum));
+    for (x, y) in a.zip(b) {
+        for i in 0..LANES {
+            lanes[i] = A::fma(x[i], y[i], lanes[i]);
+        }
+    }
+    lanes_sum(lanes) + rest
+}
+
 simd! {
     /// Sum of products.
     pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-        let mut lanes = [0f32; LANES];
-        let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-        let mut rest = 0.0;
-        for (x, y) in a.remainder().iter().zip(b.remainder()) {
-            rest = A::fma(*x, *y, rest);
-        }
-        for (x, y) in a.zip(b) {
-            for i in 0..LANES {
-                lanes[i] = A::fma(x[i], y[i], lanes[i]);
-            }
-        }
-        lanes_sum(lanes) + rest
+        inner_product::<A>(a, b)
     }
 
     /// `x *= factor`.

@@ -48,6 +48,11 @@ fn a_head_executes_its_products_in_chunks() {
     }
 }
 
+/// The formats in which this processor multiplies.
+fn precisions() -> impl Iterator<Item = Precision> {
+    [Precision::F32, Precision::Bf16].into_iter().filter(|precision| precision.is_supported())
+}
+
 #[test]
 fn attention_executes_the_tiles_that_its_rule_touches() {
     let patterns = [
@@ -58,19 +63,22 @@ fn attention_executes_the_tiles_that_its_rule_touches() {
         Pattern::Blocks { length: 33 },
         Pattern::CausalBlocks { length: 48, shift: 24 },
     ];
+    let sizes = [(1, 1, 0), (65, 65, 0), (200, 1100, 900)];
     for pattern in patterns {
-        for (queries, keys, query_start) in [(1, 1, 0), (65, 65, 0), (200, 1100, 900)] {
+        for ((queries, keys, query_start), precision) in
+            sizes.into_iter().flat_map(|size| precisions().map(move |p| (size, p)))
+        {
             let shape = AttentionShape { batch: 2, queries, keys, heads: 4, groups: 2, width: 3 };
             let visibility = Visibility { pattern, query_start, key_start: 0 };
-            let attention = Attention { shape, visibility, scale: 1.0, dropout: None };
+            let attention = Attention { shape, visibility, scale: 1.0, dropout: None, precision };
             let (q, k) = (vec![0.1; shape.query_len()], vec![0.1; shape.key_len()]);
             let (mut output, mut lse) = (vec![0.0; q.len()], vec![0.0; shape.lse_len()]);
             let forward = executed(|| attention.forward(&q, &k, &k, &mut output, &mut lse));
-            assert_eq!(forward, attention.forward_cost(), "{pattern:?}, {queries} x {keys}");
+            assert_eq!(forward, attention.forward_cost(), "{precision:?} {pattern:?}, {queries} x {keys}");
             let saved = AttentionSaved { q: &q, k: &k, v: &k, output: &output, lse: &lse };
             let (mut dq, mut dk, mut dv) = (q.clone(), k.clone(), k.clone());
             let backward = executed(|| attention.backward(&saved, &q, &mut dq, &mut dk, Some(&mut dv)));
-            assert_eq!(backward, attention.backward_cost(), "{pattern:?}, {queries} x {keys}");
+            assert_eq!(backward, attention.backward_cost(), "{precision:?} {pattern:?}, {queries} x {keys}");
         }
     }
 }

@@ -101,7 +101,7 @@ keys! {
     norm_eps: f64 = 1e-6,
     /// Feed-forward sublayer.
     feed_forward: ChannelKind = ChannelKind::Swiglu,
-    /// Hidden width; 0 means 8d/3 rounded up to 64 for SwiGLU and 4d for GELU.
+    /// Hidden width; 0 means 8d/3 rounded up to 64 for SwiGLU and 4d for all others.
     feed_forward_dim: usize = 0,
     /// Which linear layers have a bias.
     biases: Biases = Biases::None,

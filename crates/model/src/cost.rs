@@ -1,6 +1,6 @@
 //! What a layer executes, declared as sizes of its products; [`crate::properties`] adds them up.
 
-use percept_kernels::{Attention, AttentionShape, Visibility};
+use percept_kernels::{Attention, AttentionShape, Precision, Visibility};
 
 pub use percept_kernels::Cost;
 
@@ -70,7 +70,7 @@ impl AttentionCall {
         let Self { queries, keys, heads, width, visibility } = *self;
         // The number of key heads moves no product: each query head meets its own.
         let shape = AttentionShape { batch, queries, keys, heads, groups: heads, width };
-        let attention = Attention { shape, visibility, scale: 1.0, dropout: None };
+        let attention = Attention { shape, visibility, scale: 1.0, dropout: None, precision: Precision::F32 };
         (attention.forward_cost(), attention.backward_cost())
     }
 }

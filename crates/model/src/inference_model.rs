@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::decoder::{Decoder, HEAD_ORDER, is_exact};
 use crate::language_model::LanguageModel;
-use crate::layer::elements;
+use crate::ops::elements;
 use crate::parameters;
 
 /// A [`LanguageModel`] whose weights stay as they are: what sessions share. Packed weights and fingerprint are made when they

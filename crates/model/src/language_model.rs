@@ -80,7 +80,7 @@ impl LanguageModel {
             norm: Norm::new(config.norm, dim, config.norm_eps, device),
             head: OutputHead {
                 weight: (config.head == Head::Untied).then(matrix),
-                bias: (config.biases == Biases::Paper).then(|| Param::from_tensor(Tensor::zeros([vocab], device))),
+                bias: (config.biases != Biases::None).then(|| Param::from_tensor(Tensor::zeros([vocab], device))),
             },
             config: Arc::new(config.clone()),
             layers: Arc::new(layers),

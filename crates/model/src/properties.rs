@@ -65,7 +65,7 @@ impl Properties {
         let blocks: u64 =
             facts.iter().map(|facts| facts.both().map(|facts| norm + facts.parameters).iter().sum::<u64>()).sum();
         let matrices = if self.config.head == config::Head::Tied { 1 } else { 2 };
-        let bias = if self.config.biases == Biases::Paper { vocab } else { 0 };
+        let bias = if self.config.biases == Biases::None { 0 } else { vocab };
         matrices * vocab * dim + bias + blocks + norm
     }
 

@@ -9,18 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::gradients::{Gradients, Recompute};
 use crate::layer::Mode;
 use crate::parameters::Tensors;
-
-/// What happens to a tensor of a model in training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The optimizer trains it, with weight decay.
-    Decayed,
-    /// The optimizer trains it, without weight decay: norms, biases, tables of vectors.
-    Undecayed,
-    /// A buffer, e.g. a running mean: the model sets it itself ([`Learned::buffers`]). It is saved with the weights, and a
-    /// moving average of the weights takes it as it is. Made with `set_require_grad(false)`, so that it has no gradient.
-    Buffer,
-}
+use crate::role::{Role, Training};
 
 /// How much a batch holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -90,6 +79,11 @@ pub trait Trainable: Module {
 
     /// What happens to the tensor at a path. Decay is for matrices, unless a model knows better.
     fn role(&self, _path: &str, shape: &[usize]) -> Role {
-        if shape.len() >= 2 { Role::Decayed } else { Role::Undecayed }
+        Role::by_shape(shape)
+    }
+
+    /// How the optimizer trains the tensor at a path: as all others of its role, unless a model knows better.
+    fn training(&self, path: &str, shape: &[usize]) -> Training {
+        Training::of(self.role(path, shape))
     }
 }

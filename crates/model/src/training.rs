@@ -4,12 +4,13 @@ use burn::tensor::{Device, Gradients as Graph, Tensor};
 use percept_fault::{Fault, Result};
 
 use crate::batch::Batch;
-use crate::config::ModelConfig;
+use crate::config::{LayerSpec, ModelConfig};
 use crate::gradients::{Gradients, Recompute};
 use crate::language_model::{LanguageModel, number};
 use crate::layer::{BlockContext, Carry, Mode, Rows};
 use crate::parameters::Tensors;
-use crate::trainable::{BatchSize, Learned, Role, Trainable};
+use crate::role::{Role, Training};
+use crate::trainable::{BatchSize, Learned, Trainable};
 
 /// The loss is the NLL of the batch's targets on the scorable rows; the z-loss is in the gradients only.
 impl Trainable for LanguageModel {
@@ -47,9 +48,17 @@ impl Trainable for LanguageModel {
         Ok(Learned { loss, gradients, buffers: Tensors::new() })
     }
 
-    /// The embedding is a table of vectors: no decay.
     fn role(&self, path: &str, shape: &[usize]) -> Role {
-        if shape.len() >= 2 && !path.starts_with("embedding.") { Role::Decayed } else { Role::Undecayed }
+        self.training(path, shape).role
+    }
+
+    /// What the sublayer that holds a tensor says. The embedding is a table of vectors: no decay.
+    fn training(&self, path: &str, shape: &[usize]) -> Training {
+        match LayerSpec::holding(self.layers(), path) {
+            Some((_, contract, path)) => (contract.training)(self.config(), path, shape),
+            None if path.starts_with("embedding.") => Training::of(Role::Undecayed),
+            None => Training::of(Role::by_shape(shape)),
+        }
     }
 }
 

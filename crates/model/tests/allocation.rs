@@ -53,8 +53,23 @@ fn a_token_allocates_nothing() {
         key_value: KeyValue::Shared,
         ..plain.clone().with("first_segment_output", true).unwrap()
     };
+    let rivals = ModelConfig {
+        layers: "tost, group-conv".into(),
+        feed_forward: ChannelKind::Grouped,
+        feed_forward_dim: 44,
+        ..plain.clone()
+    };
+    let recurrent = ModelConfig {
+        layers: "rwkv4".into(),
+        feed_forward: ChannelKind::Rwkv4,
+        norm: NormKind::Layer,
+        ..plain.clone()
+    };
+    let combiner = ModelConfig { layers: "combiner-fixed, combiner-logsparse".into(), ..plain.clone() };
+    let goose =
+        ModelConfig { layers: "rwkv7, llp, rwkv7".into(), feed_forward: ChannelKind::Rwkv7, ..recurrent.clone() };
     let wide = ModelConfig { dim: 512, feed_forward_dim: 1024, ..plain.clone() };
-    for config in [plain, paper, wide] {
+    for config in [plain, paper, rivals, recurrent, combiner, goose, wide] {
         let model = LanguageModel::new(&config, 3, &Device::default()).expect("a model");
         let model = Arc::new(InferenceModel::new(model));
         let mut row = vec![0.0; VOCAB];
@@ -69,6 +84,6 @@ fn a_token_allocates_nothing() {
             ALLOCATIONS.load(Ordering::Relaxed) - before
         });
         assert!(ALLOCATIONS.load(Ordering::Relaxed) > 0, "allocations are counted");
-        assert_eq!(rounds.iter().min(), Some(&0), "d {}: {rounds:?}", config.dim);
+        assert_eq!(rounds.iter().min(), Some(&0), "{}, d {}: {rounds:?}", config.layers, config.dim);
     }
 }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Tensor};
+use percept_model::channel::ChannelKind;
 use percept_model::mixer::MixerKind;
 use percept_model::properties::Properties;
 use percept_model::session::WindowSchedule;
@@ -27,6 +28,8 @@ fn config(layers: &str, depth: usize, segment: usize, latents: usize, paper: boo
         depth,
         heads: 2,
         context,
+        // Whatever has a channel sublayer of its own runs with it.
+        feed_forward: ChannelKind::from_name(&format!("{layers}-channel")).unwrap_or(ChannelKind::Swiglu),
         feed_forward_dim: 24,
         rotary_fraction: if layers == "perceiver-ar" { 0.5 } else { 1.0 },
         init_std: 0.3,
@@ -45,7 +48,19 @@ fn config(layers: &str, depth: usize, segment: usize, latents: usize, paper: boo
 
 fn schedules() -> Vec<String> {
     let single = MixerKind::ALL.iter().map(|kind| kind.name().to_string());
-    single.chain(["llp*2, transformer".into(), "perceiver-ar, llp".into(), "llp(segment=2), llp".into()]).collect()
+    single
+        .chain([
+            "llp*2, transformer".into(),
+            "perceiver-ar, llp".into(),
+            "llp(segment=2), llp".into(),
+            "rwkv4, llp".into(),
+            "tost(decay=0.9, routing=length-scaled, position_bias=5), llp".into(),
+            "combiner-fixed(span=3), combiner-logsparse".into(),
+            "rwkv7*2, transformer".into(),
+            "llp, rwkv7".into(),
+            "rwkv7(removal_scale=2)".into(),
+        ])
+        .collect()
 }
 
 fn tokens(length: usize, seed: u64) -> Vec<u32> {
@@ -156,6 +171,26 @@ fn every_schedule_streams_past_three_windows_from_one_token() {
             check_session(&config, 3 * config.context + 5, &[1, 13, 2, 40])
                 .unwrap_or_else(|error| panic!("{layers} {paper}: {error}"));
         }
+    }
+}
+
+#[test]
+fn every_channel_sublayer_streams() {
+    for kind in ChannelKind::ALL {
+        let config = ModelConfig { feed_forward: *kind, ..config("llp", 2, 4, 6, false) };
+        check_session(&config, 40, &[1, 13, 2]).unwrap_or_else(|error| panic!("{}: {error}", kind.name()));
+    }
+}
+
+#[test]
+fn hidden_channels_are_dropped() {
+    for feed_forward in [ChannelKind::Swiglu, ChannelKind::Gelu, ChannelKind::Grouped] {
+        let losses = [0.0, 0.5].map(|feed_forward_dropout| {
+            let config = ModelConfig { feed_forward, feed_forward_dropout, ..config("llp", 2, 4, 6, false) };
+            let model = LanguageModel::new(&config, 3, &Device::default().autodiff()).expect("a model");
+            gradients(&model, Recompute::Keep).0
+        });
+        assert!((losses[0] - losses[1]).abs() > 1e-4, "{}: {losses:?}", feed_forward.name());
     }
 }
 

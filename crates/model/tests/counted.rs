@@ -3,6 +3,7 @@
 //! The count is one for the process, so everything is one test; no other test shares this binary.
 
 use burn::tensor::Device;
+use percept_model::channel::ChannelKind;
 use percept_model::cost::Cost;
 use percept_model::mixer::MixerKind;
 use percept_model::properties::Properties;
@@ -43,7 +44,7 @@ fn check_model(name: &str, config: &ModelConfig, batch: usize, length: usize) {
     }
 }
 
-/// Every mixer and a hybrid, with the default options and with the authors'.
+/// Every mixer and a hybrid, with the default options and with the authors'; and every channel sublayer.
 fn models(context: usize) -> Vec<(String, ModelConfig)> {
     let model = |layers: &str| ModelConfig {
         layers: layers.into(),
@@ -65,7 +66,12 @@ fn models(context: usize) -> Vec<(String, ModelConfig)> {
     };
     let paper = |layers: &str| ModelConfig { kv_heads: 0, ..model(layers).with_paper_options() };
     let layers = MixerKind::ALL.iter().map(|kind| kind.name()).chain(["llp*2, transformer"]);
-    layers.flat_map(|name| [(name.to_string(), model(name)), (format!("{name} (paper)"), paper(name))]).collect()
+    let channels = ChannelKind::ALL.iter().map(|kind| {
+        let config = ModelConfig { feed_forward: *kind, ..model("llp") };
+        (format!("llp with {}", kind.name()), config)
+    });
+    let mixers = layers.flat_map(|name| [(name.to_string(), model(name)), (format!("{name} (paper)"), paper(name))]);
+    mixers.chain(channels).collect()
 }
 
 #[test]
@@ -75,6 +81,8 @@ fn operations_and_bytes_are_those_of_the_executed_products() {
             check_model(&name, &config, 2, context);
         }
     }
+    let grouped = ModelConfig { feed_forward: ChannelKind::Grouped, ..models(46)[0].1.clone() };
+    check_model("grouped feed-forward", &grouped, 2, 46);
     // A window that is shorter than the context, and a head whose logits are held in several chunks.
     let wide = ModelConfig {
         vocab: 9001,

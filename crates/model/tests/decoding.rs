@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{DType, Device};
+use burn::tensor::{DType, Device, Int, Tensor};
 use percept_model::channel::ChannelKind;
 use percept_model::config::{Biases, Head, KeyValue, NormKind, RotaryLayers, RotaryLayout};
 use percept_model::decoder::Decoder;
@@ -14,7 +14,7 @@ use proptest::prelude::*;
 const VOCAB: usize = 70;
 
 /// Schedules all of whose mixers describe their step.
-const SCHEDULES: [&str; 7] = [
+const SCHEDULES: [&str; 19] = [
     "llp",
     "transformer",
     "longlora",
@@ -22,6 +22,18 @@ const SCHEDULES: [&str; 7] = [
     "llp(segment=2), llp",
     "longlora, llp(segment=3)",
     "conv, llp",
+    "tost",
+    "tost(decay=0.9, routing=length-scaled, position_bias=7), conv",
+    "group-conv, transformer",
+    "rwkv4",
+    "llp, rwkv4",
+    "combiner-fixed",
+    "combiner-logsparse",
+    "combiner-fixed(span=3, positions=additive), conv",
+    "combiner-logsparse(positions=none), combiner-fixed(span=2)",
+    "rwkv7",
+    "rwkv7(removal_scale=2)*2, transformer",
+    "llp, rwkv7",
 ];
 
 /// The options, one bit each.
@@ -36,9 +48,13 @@ fn config(schedule: usize, segment: usize, options: u32) -> ModelConfig {
         kv_heads: if on(0) { 2 } else { 0 },
         context: 5 * segment,
         norm: if on(1) { NormKind::Layer } else { NormKind::Rms },
-        feed_forward: if on(2) { ChannelKind::Gelu } else { ChannelKind::Swiglu },
-        feed_forward_dim: 41,
-        biases: if on(3) { Biases::Paper } else { Biases::None },
+        feed_forward: match SCHEDULES[schedule].starts_with("group-conv") {
+            true => ChannelKind::Grouped,
+            false => [ChannelKind::Swiglu, ChannelKind::Rwkv4, ChannelKind::Gelu, ChannelKind::Gelu]
+                [options as usize / 4 % 4],
+        },
+        feed_forward_dim: if SCHEDULES[schedule].starts_with("group-conv") { 44 } else { 41 },
+        biases: [Biases::None, Biases::Paper, Biases::All][options as usize / 8 % 3],
         key_value: if on(4) { KeyValue::Shared } else { KeyValue::Separate },
         key_value_norm: on(5),
         qk_norm: on(6),
@@ -56,10 +72,16 @@ fn model(config: &ModelConfig) -> Arc<InferenceModel> {
     // Zero biases and unit norms would hide a decoder that forgets them.
     let model = percept_model::parameters::map(model, |path, _, tensor| {
         let shift = if path.ends_with("bias") || path.ends_with("beta") { 0.1 } else { 0.0 };
-        let factor = if path.ends_with("gamma") { 1.3 } else { 1.0 };
+        // The same for all heads would choose none.
+        let tensor = if path.ends_with("positions") { uneven(tensor.dims()[0]) } else { tensor };
+        let factor = if path.ends_with("gamma") || path.ends_with("temperature") { 1.3 } else { 1.0 };
         tensor * factor + shift
     });
     Arc::new(InferenceModel::new(model))
+}
+
+fn uneven(length: usize) -> Tensor<1> {
+    Tensor::<1, Int>::arange(0..length as i64, &Device::default()).float().sin()
 }
 
 fn tokens(length: usize, seed: u64) -> Vec<u32> {
@@ -148,9 +170,44 @@ fn a_stack_is_decoded_where_a_mixer_brings_its_step() {
         };
         Decoder::supports(&LanguageModel::new(&config, 3, &Device::default()).expect("a model"))
     };
-    assert!(["llp", "transformer", "longlora", "conv"].into_iter().all(supports));
+    assert!(
+        [
+            "llp",
+            "transformer",
+            "longlora",
+            "conv",
+            "tost",
+            "group-conv",
+            "rwkv4",
+            "rwkv7",
+            "combiner-fixed",
+            "combiner-logsparse"
+        ]
+        .into_iter()
+        .all(supports)
+    );
     assert!(!supports("perceiver-ar"), "it has nothing but latents to decode");
     assert!(supports("perceiver-v1, llp"), "the other layers run through tensors");
+}
+
+/// A group of eight outputs fills a panel by itself.
+#[test]
+fn maps_in_many_parts_have_room() {
+    let config = ModelConfig {
+        layers: "conv".into(),
+        dim: 64,
+        depth: 1,
+        feed_forward: ChannelKind::Grouped,
+        feed_forward_dim: 1024,
+        ..config(0, 4, 0).with("grouped.groups", 8).unwrap()
+    };
+    for precision in [WeightPrecision::F32, WeightPrecision::Bf16, WeightPrecision::Int8] {
+        let rounded = (*model(&config)).clone().with_weight_precision(precision).expect("rounded");
+        let mut session = Session::new(Arc::new(rounded.clone()));
+        let ours = session.feed(&[1]).expect("fed");
+        let distance = distance(&ours, &by_tensors(&rounded, &[1]));
+        assert!(distance < 1e-5, "{precision:?} {distance:e}");
+    }
 }
 
 /// A reference in f64 over the same rounded weights leaves no doubt about whose rounding a difference is.

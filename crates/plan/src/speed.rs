@@ -6,7 +6,7 @@ use percept_fault::Result;
 use percept_model::ops::in_precision;
 use percept_model::properties::Properties;
 use percept_model::{Batch, LanguageModel, Mode, ModelConfig, Trainable};
-use percept_train::{Bf16Support, DeviceChoice, PrecisionChoice, RunConfig};
+use percept_train::{DeviceChoice, PrecisionChoice, RunConfig};
 use serde::Serialize;
 
 use super::training_flops;
@@ -52,7 +52,7 @@ impl Speed {
 pub fn measure_speed(config: &RunConfig, steps: usize) -> Result<Speed> {
     let model_config = shallow(&super::with_vocabulary(config)?)?;
     let (device, name) = config.train.device.parse::<DeviceChoice>()?.open()?;
-    let precision = config.train.precision.on(Bf16Support::of(&device))?;
+    let precision = config.clone().take_precision(&device)?.precision;
     let model = LanguageModel::new(&model_config, config.train.seed, &device.autodiff())?;
     let length = model_config.context;
     // Any tokens do: the time does not depend on them.

@@ -30,7 +30,10 @@ pub use config::resolve::{Sources, resolve, resolve_model, resolve_preset};
 pub use config::{Recompute, RunConfig, SampleConfig, TrainConfig};
 pub use machine::device::{DeviceChoice, DeviceKind};
 pub use machine::memory::Memory;
-pub use machine::precision::{Bf16Support, PrecisionChoice};
+pub use machine::precision::{Bf16Support, PrecisionChoice, Taken};
+pub use machine::speeds::{FormatSpeed, ProductSpeeds};
+/// What [`PrecisionChoice::on`] gives.
+pub use percept_model::ops::Precision;
 pub use run::environment::Environment;
 pub use run::load::{LoadedRun, load_run, names_weights};
 pub use run::metrics::{Metrics, StepMetrics, ValidationMetrics};

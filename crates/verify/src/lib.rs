@@ -13,6 +13,7 @@
 //! | `reach-at` | the furthest one inside it changes something |
 //! | `batch-independence` | a window's rows do not depend on the other windows of its batch |
 //! | `padding-independence` | nor on tokens after its end |
+//! | `relative-positions` | a window gives the same wherever it stands, where a model is declared to know distances only |
 //! | `loss-agreement` | training (with and without recomputation) and evaluation give one loss |
 //! | `single-precision` | f32 (the fused kernels) gives the rows, streams and gradients of f64 |
 //!
@@ -141,6 +142,10 @@ pub fn verify(subject: &dyn Subject, effort: Effort, progress: &mut dyn FnMut(&C
 #[cfg(test)]
 mod broken;
 #[cfg(test)]
+mod pooled;
+#[cfg(test)]
 mod recurrent;
+#[cfg(test)]
+mod shift;
 #[cfg(test)]
 mod tests;

@@ -181,10 +181,17 @@ impl<M: Sublayer + Module> Subject for MixerSubject<M> {
     }
 
     fn forward(&self, windows: &[&[u32]]) -> Result<Vec<Vec<Row>>> {
-        let output = self.run(&windows.concat(), windows.len(), 0, None);
-        let [_, length, vocab] = output.dims();
-        let values: Vec<f64> = output.into_data().iter::<f64>().collect();
-        Ok(values.chunks(length * vocab).map(|window| window.chunks(vocab).map(<[f64]>::to_vec).collect()).collect())
+        Ok(windows_of(self.run(&windows.concat(), windows.len(), 0, None)))
+    }
+
+    fn movable(&self) -> Option<usize> {
+        let rows = Rows::plain(self.config.context, 0);
+        let all = self.layers.iter().map(|(layer, _)| M::facts(&self.config, layer, rows).movable);
+        all.collect::<Option<Vec<usize>>>()?.into_iter().max()
+    }
+
+    fn forward_from(&self, window: &[u32], start: usize) -> Result<Vec<Row>> {
+        Ok(windows_of(self.run(window, 1, start, None)).pop().unwrap_or_default())
     }
 
     fn stream(&self) -> Result<Box<dyn SubjectStream<'_> + '_>> {
@@ -223,6 +230,13 @@ impl<M: Sublayer + Module> Subject for MixerSubject<M> {
     fn tolerance(&self) -> f64 {
         1e-9
     }
+}
+
+/// Rows `[windows, rows, V]`.
+fn windows_of(output: Tensor<3>) -> Vec<Vec<Row>> {
+    let [_, length, vocab] = output.dims();
+    let values: Vec<f64> = output.into_data().iter::<f64>().collect();
+    values.chunks(length * vocab).map(|window| window.chunks(vocab).map(<[f64]>::to_vec).collect()).collect()
 }
 
 struct MixerStream<'a, M> {

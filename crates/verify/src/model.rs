@@ -6,6 +6,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Device, Tensor};
 use percept_fault::{Fault, Result};
 use percept_model::config::LayerSpec;
+use percept_model::layer::Reach;
 use percept_model::properties::Properties;
 use percept_model::session::WindowSchedule;
 use percept_model::{
@@ -149,6 +150,18 @@ impl Subject for ModelSubject {
     fn forward(&self, windows: &[&[u32]]) -> Result<Vec<Vec<Row>>> {
         let length = windows.first().map_or(0, |window| window.len());
         self.rows(&windows.concat(), windows.len(), self.properties.window_rows(length))
+    }
+
+    fn movable(&self) -> Option<usize> {
+        let facts = self.properties.facts(self.properties.window_rows(self.window));
+        // What works inside each position knows none.
+        let bound = facts.iter().filter(|facts| facts.channel.reach != Reach::Position).count();
+        let all = facts.iter().map(|facts| facts.mixer.movable);
+        all.collect::<Option<Vec<usize>>>()?.into_iter().max().filter(|_| bound == 0)
+    }
+
+    fn forward_from(&self, window: &[u32], start: usize) -> Result<Vec<Row>> {
+        Ok(self.rows(window, 1, Rows::plain(window.len(), start))?.pop().unwrap_or_default())
     }
 
     fn influence(&self, window: &[u32], position: usize) -> Result<Option<Vec<f64>>> {

@@ -14,6 +14,12 @@ const SOUND: u8 = 0;
 const FORGETFUL: u8 = 1;
 /// It declares to look back four positions only.
 const SHORT_REACH: u8 = 2;
+/// What it leaves behind has faded once more.
+const DECAYED_TWICE: u8 = 3;
+/// Its scan begins anew at every block of rows.
+const DROPPED_CARRY: u8 = 4;
+/// Rows of a block.
+const BLOCK: usize = 8;
 
 /// s_t = 0.9 s_(t-1) + x_t W, and y_t = s_t: the sum `[1, d]` is its state.
 #[derive(Module, Debug)]
@@ -50,11 +56,14 @@ impl<const FAULT: u8> Sublayer for LeakySum<FAULT> {
         let mut sum = kept.unwrap_or_else(|| Tensor::zeros([batch, dim], (&x.device(), x.dtype())));
         let mut outputs = Vec::with_capacity(rows);
         for row in 0..rows {
+            if FAULT == DROPPED_CARRY && row > 0 && row % BLOCK == 0 {
+                sum = sum.zeros_like();
+            }
             sum = sum * 0.9 + x.clone().narrow(1, row, 1).reshape([batch, dim]);
             outputs.push(sum.clone().reshape([batch, 1, dim]));
         }
         if let Some(state) = state {
-            state.set("sum", sum);
+            state.set("sum", if FAULT == DECAYED_TWICE { sum * 0.9 } else { sum });
         }
         Tensor::cat(outputs, 1)
     }
@@ -81,5 +90,7 @@ fn a_recurrence_with_a_fixed_state_passes() {
 #[test]
 fn its_faults_are_caught() {
     assert!(failures::<FORGETFUL>().contains(&"forward-extend"));
+    assert!(failures::<DECAYED_TWICE>().contains(&"forward-extend"));
+    assert!(failures::<DROPPED_CARRY>().contains(&"forward-extend"));
     assert!(failures::<SHORT_REACH>().contains(&"reach-beyond"));
 }

@@ -55,6 +55,19 @@ pub trait Subject {
         Ok(positions.iter().filter_map(|at| rows.get(at.checked_sub(from)?).cloned()).collect())
     }
 
+    /// Positions by whose multiples a whole window may be moved without any change of its rows, where that is declared.
+    fn movable(&self) -> Option<usize> {
+        None
+    }
+
+    /// Output rows of a whole window whose first row stands at position `start`; asked for where [`Subject::movable`] is not `None`.
+    ///
+    /// # Errors
+    /// Whatever running the model meets.
+    fn forward_from(&self, window: &[u32], _start: usize) -> Result<Vec<Row>> {
+        Ok(self.forward(&[window])?.pop().unwrap_or_default())
+    }
+
     /// A fresh stream.
     ///
     /// # Errors

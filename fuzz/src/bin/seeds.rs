@@ -12,6 +12,12 @@ fn seed(target: &str, name: &str, bytes: &[u8]) -> std::io::Result<()> {
     fs::write(folder.join(name), bytes)
 }
 
+/// A World vocabulary: the bytes and two more tokens.
+fn world() -> String {
+    let bytes = (0..=u8::MAX).map(|byte| format!("{} b'\\x{byte:02x}' 1\n", u32::from(byte) + 1));
+    bytes.chain(["257 'the' 3\n258 '\\u65e5' 3\n".to_string()]).collect()
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut session = Session::new(percept_fuzz::model());
     seed("state", "empty", &session.to_bytes()?)?;
@@ -27,6 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     seed("tokenizer", "bytes", &fs::read(&path)?)?;
     Tokenizer::train_bpe(["the cat sat on the mat"; 9].into_iter(), 262)?.save(&path)?;
     seed("tokenizer", "bpe", &fs::read(&path)?)?;
+    seed("tokenizer", "world", world().as_bytes())?;
     seed("jsonl", "two", b"{\"text\": \"one\"}\n\n{\"id\": 7, \"text\": \"na\\u00efve\\n\"}\n")?;
     Ok(())
 }

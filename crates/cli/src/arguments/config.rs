@@ -129,7 +129,7 @@ enum OnError {
 /// What is trained on, and how: the flags that `train` and `compare` share.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct TrainingArgs {
-    /// Number format of the large products: bf16 is faster, auto takes it where the processor has it
+    /// Number format of the large products; auto takes whichever is faster here, as measured once
     #[arg(long, value_name = "FORMAT", value_parser = ["f32", "bf16", "auto"])]
     precision: Option<String>,
     #[command(flatten)]

@@ -69,7 +69,7 @@ impl Compare {
             let purpose = if self.dry_run { Purpose::Preview } else { Purpose::Run };
             Lineup::new(spec, &folder, purpose, &mut meter)?
         };
-        lineup.budget_notes().iter().for_each(|note| terminal.warn(note));
+        lineup.notes().iter().for_each(|note| terminal.warn(note));
         if self.dry_run {
             let preview = lineup.preview()?;
             print_preview(&terminal, &preview)?;

@@ -2,14 +2,18 @@
 
 use clap::Args;
 use percept::Result;
+use percept::data::DataConfig;
 use percept::model::ops::Precision;
-use percept::train::{DeviceKind, Memory};
+use percept::train::{DeviceKind, FormatSpeed, Memory, PrecisionChoice, ProductSpeeds};
 use serde::Serialize;
 
 use crate::arguments::Global;
 use crate::human;
 use crate::machine;
 use crate::terminal::Style;
+
+/// Widths of models that a CPU trains: what is faster may depend on them.
+const WIDTHS: [usize; 3] = [256, 512, 768];
 
 /// Arguments of `percept doctor`.
 #[derive(Debug, Args)]
@@ -25,8 +29,19 @@ struct Diagnosis {
     simd: Vec<&'static str>,
     /// Whether the CPU trains in bf16.
     bf16: bool,
+    /// How fast products are in each format, where there is a choice.
+    products: Vec<Products>,
     memory: Option<Memory>,
     devices: Vec<Devices>,
+}
+
+/// Products of one width.
+#[derive(Debug, Serialize)]
+struct Products {
+    #[serde(flatten)]
+    speeds: ProductSpeeds,
+    /// What `--precision auto` takes at this width.
+    auto: PrecisionChoice,
 }
 
 /// One kind of device.
@@ -46,6 +61,7 @@ impl Doctor {
             threads: rayon::current_num_threads(),
             simd: machine::simd(),
             bf16: Precision::Bf16.is_supported(),
+            products: products(),
             memory: Memory::of_this_process(),
             devices: DeviceKind::ALL.into_iter().map(Devices::of).collect(),
         };
@@ -54,6 +70,26 @@ impl Doctor {
             terminal.text(format!("{} {value}", Style::Bold.out(&format!("{name:<10}"))))?;
         }
         terminal.json(&report)
+    }
+}
+
+/// Measures what there is to choose from, and keeps it for `--precision auto`.
+fn products() -> Vec<Products> {
+    let choices = Precision::ALL.into_iter().filter(|precision| precision.is_supported());
+    let widths: &[usize] = if choices.count() > 1 { &WIDTHS } else { &[] };
+    let measure = |&width| ProductSpeeds::measured(&DataConfig::default(), width);
+    widths.iter().map(measure).map(|speeds| Products { auto: speeds.fastest().into(), speeds }).collect()
+}
+
+impl Products {
+    fn describe(&self) -> String {
+        let format = |format: &FormatSpeed| {
+            let FormatSpeed { instructions, gflop_per_s, .. } = format;
+            format!("{} {gflop_per_s:.0} ({instructions})", format.name())
+        };
+        let formats: Vec<String> = self.speeds.formats.iter().map(format).collect();
+        let (width, auto) = (self.speeds.width, self.auto);
+        format!("width {width}: {} GFLOP/s; --precision auto takes {auto}", formats.join(", "))
     }
 }
 
@@ -93,6 +129,7 @@ impl Diagnosis {
             ("bf16", bf16.into()),
             ("memory", memory),
         ];
+        rows.extend(self.products.iter().map(|products| ("products", products.describe())));
         rows.extend(self.devices.iter().map(|devices| (devices.kind, devices.describe())));
         rows
     }

@@ -23,7 +23,7 @@ pub(crate) struct Export {
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
     /// Whose names the weights get
-    #[arg(long, value_name = "WHOSE", default_value = "percept")]
+    #[arg(long, visible_alias = "format", value_name = "WHOSE", default_value = "percept")]
     names: Names,
 }
 
@@ -34,6 +34,10 @@ enum Names {
     Percept,
     /// Those of the authors' code, for models with the paper's options
     Paper,
+    /// Those of RWKV's authors, for models of rwkv4 or rwkv7 alone
+    Rwkv,
+    /// Those of Hugging Face for the same models: transformers' of RWKV-4, flash-linear-attention's of RWKV-7
+    Hf,
 }
 
 /// What `--json` prints.
@@ -52,6 +56,8 @@ impl Export {
         let names = match self.names {
             Names::Percept => weights::Names::Percept,
             Names::Paper => weights::Names::Paper,
+            Names::Rwkv => weights::Names::Rwkv,
+            Names::Hf => weights::Names::HuggingFace,
         };
         write_folder(&self.out, &run.model, names, &run.config, &run.tokenizer)?;
         let report = Exported { out: &self.out, step: run.step, parameters: run.model.parameter_count() };

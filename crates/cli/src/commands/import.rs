@@ -19,18 +19,20 @@ use crate::terminal::Terminal;
 /// Arguments of `percept import`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "For example: percept import authors.pt --config llp-paper --tokenizer bert.json --out runs/authors"
+    after_help = "For example: percept import authors.pt --config llp-paper --tokenizer bert.json --out runs/authors, or\n\
+                  percept import RWKV-4-World-0.1B.pth --tokenizer rwkv_vocab_v20230424.txt --out runs/rwkv"
 )]
 pub(crate) struct Import {
-    /// A .pt checkpoint of the authors' code, or a .safetensors file (or the .index.json of several) under their names or ours
+    /// A .pt or .pth checkpoint of the authors' code or of RWKV, or a .safetensors file (or the .index.json of several) under their names,
+    /// Hugging Face's of RWKV, or ours
     file: PathBuf,
-    /// The model's configuration: a preset or a file; not needed where the weights carry it
+    /// The model's configuration: a preset or a file; not needed where the weights carry it, nor for RWKV, whose shapes tell it
     #[arg(long, value_name = "PRESET|FILE")]
     config: Option<String>,
     /// Set one key of the configuration, e.g. --set model.heads=6; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// The tokenizer.json that the model was trained with; by default bytes, which needs a model of 257 tokens
+    /// The tokenizer.json, or RWKV's World vocabulary, that the model was trained with; by default bytes, which needs a model of 257 tokens
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<String>,
     /// Folder to write

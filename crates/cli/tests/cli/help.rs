@@ -73,6 +73,15 @@ fn doctor_tells_what_is_there() {
     assert!(report["cores"].as_u64().unwrap() >= 1);
     let simd = report["simd"].as_array().unwrap();
     assert_eq!(report["bf16"].as_bool(), Some(simd.iter().any(|set| set == "avx512bf16")));
+    let products = report["products"].as_array().unwrap();
+    assert_eq!(products.len(), if report["bf16"] == true { 3 } else { 0 });
+    for products in products {
+        assert!(products["width"].is_u64() && products["threads"] == 1 && products["auto"].is_string(), "{products}");
+        let precisions =
+            products["formats"].as_array().unwrap().iter().map(|format| format["precision"].as_str().unwrap());
+        assert_eq!(precisions.collect::<Vec<_>>(), ["f32", "bf16"]);
+        assert!(products["formats"][1]["gflop_per_s"].as_f64().unwrap() > 0.0, "{products}");
+    }
     let cpu = report["devices"].as_array().unwrap().iter().find(|devices| devices["kind"] == "cpu").unwrap();
     assert_eq!((cpu["compiled_in"].as_bool(), cpu["present"].as_u64()), (Some(true), Some(1)));
 }

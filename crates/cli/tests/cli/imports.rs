@@ -217,6 +217,31 @@ fn a_failed_export_leaves_nothing() {
     assert_eq!(work.run(&["export", "run", "--out", "file"]).code, 3);
 }
 
+#[test]
+fn an_rwkv_needs_no_configuration_and_is_written_back() {
+    let work = Work::new();
+    let sets = ["layers=rwkv4", "feed_forward=rwkv4-channel", "norm=layer", "norm_eps=1e-5", "rotary=none"];
+    let sets = sets.map(|set| format!("model.{set}"));
+    let more: Vec<&str> = sets.iter().flat_map(|set| ["--set", set.as_str()]).collect();
+    work.train(&[&["--steps", "5"], &more[..]].concat()).succeeds();
+    for names in ["--names", "--format"] {
+        for whose in ["rwkv", "hf"] {
+            let (out, again) = (format!("{names}-{whose}"), format!("{names}-{whose}-again"));
+            let (out, again) = (out.trim_start_matches('-'), again.trim_start_matches('-'));
+            work.run(&["export", "run", names, whose, "--out", out]).succeeds();
+            let weights = format!("{out}/model.safetensors");
+            work.run(&["import", &weights, "--set", "model.context=64", "--out", again]).succeeds();
+            assert_eq!(bits(&work, again), bits(&work, "run"));
+        }
+    }
+    work.train(&["--steps", "1", "--run", "llp"]).succeeds();
+    insta::assert_snapshot!(work.run(&["export", "llp", "--names", "hf", "--out", "no"]).refusal(), @r"
+    exit 2
+    error: `blocks.0.feed_forward.down.weight` has no name in the authors' code
+    hint: only models whose layers are all rwkv4 or all rwkv7, with LayerNorm and no biases, can be exported under the authors' names
+    ");
+}
+
 /// The folder of the authors' fixtures, and what its model is called by them; see `crates/model/tests/paper_parity.rs`.
 fn authors() -> Option<(PathBuf, serde_json::Value)> {
     let folder = match std::env::var_os("PERCEPT_FIXTURES") {

@@ -16,6 +16,7 @@ mod limits;
 mod models;
 mod own_files;
 mod pipeline;
+mod precision;
 mod quickstart;
 mod report;
 mod resume;

@@ -8,13 +8,16 @@ use percept_data::{
     DataConfig, Dataset, Made, SourceConfig, Split, Watch, check_apart, is_stream, keep_streams, mark_folder,
 };
 use percept_fault::{Fault, IoContext, Result};
-use percept_train::{Bf16Support, DeviceChoice, Environment, KEPT_TEXT, RunFolder};
+use percept_train::{DeviceChoice, Environment, KEPT_TEXT, PrecisionChoice, RunFolder};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::contender::{Contender, contenders, data_config};
+use super::engine::REPORT;
 use super::result::{Axis, Budget, ProtocolInfo, SplitInfo};
 use super::spec::Spec;
 use super::steps::{first_step, flops_per_step, steps};
+use super::task::read_json;
 use percept_plan::measure_speed;
 use percept_score::Protocol;
 
@@ -32,6 +35,7 @@ pub struct Lineup {
     pub(super) contenders: Vec<Contender>,
     pub(super) protocol: ProtocolInfo,
     pub(super) environment: Environment,
+    precision_note: Option<String>,
     /// Steps that each model is going to take, from its measured speed where time is the budget.
     pub(super) expected_steps: Vec<u64>,
     /// What one step of each model takes of the budget, measured where that is time.
@@ -75,7 +79,7 @@ impl Lineup {
             contender.config.data = dataset.config().clone();
             contender.config.train.validation_stride = protocol.stride;
         }
-        let environment = environment(&mut contenders)?;
+        let (environment, precision_note) = environment(&mut contenders, folder)?;
         let hashes = splits().map(|split| split_hash(&dataset, split)).concat();
         let mut lineup = Self {
             budget,
@@ -85,6 +89,7 @@ impl Lineup {
             contenders,
             protocol,
             environment,
+            precision_note,
             expected_steps: Vec::new(),
             one_step: Vec::new(),
             counted: RefCell::default(),
@@ -108,8 +113,9 @@ impl Lineup {
         }
     }
 
-    /// Says where runs train more than the budget, because one step takes more; and the points of a sweep more than their share.
-    pub fn budget_notes(&self) -> Vec<String> {
+    /// Says where another precision would be faster; where runs train more than the budget, because one step takes more; and the points
+    /// of a sweep more than their share.
+    pub fn notes(&self) -> Vec<String> {
         let shares = [("the budget", 1.0)].into_iter();
         let shares =
             shares.chain(self.spec.sweep.as_ref().map(|sweep| ("the sweep's share of the budget", sweep.fraction)));
@@ -123,7 +129,7 @@ impl Lineup {
                 format!("{what}, {budget}, is less than one step, which is trained all the same: {}", more.join(", "))
             })
         });
-        notes.collect()
+        self.precision_note.iter().cloned().chain(notes).collect()
     }
 
     /// The models with their plans.
@@ -175,13 +181,33 @@ impl Lineup {
     }
 }
 
-/// Where the models train; their precision is that which the device takes.
-fn environment(contenders: &mut [Contender]) -> Result<Environment> {
-    let Some(first) = contenders.first() else { return Err(Fault::usage("no models to compare")) };
-    let (device, name) = first.config.train.device.parse::<DeviceChoice>()?.open()?;
-    let precision = first.config.train.precision.on(Bf16Support::of(&device))?.into();
+/// What of an earlier report of this comparison is read again.
+#[derive(Deserialize)]
+struct Earlier {
+    environment: EarlierEnvironment,
+}
+
+#[derive(Deserialize)]
+struct EarlierEnvironment {
+    precision: PrecisionChoice,
+}
+
+/// Where the models train, and what to tell about their precision: all have the one that is chosen for the first of them, or that a comparison which
+/// goes on was begun in.
+fn environment(contenders: &mut [Contender], folder: &Path) -> Result<(Environment, Option<String>)> {
+    let Some(Contender { config, .. }) = contenders.first_mut() else {
+        return Err(Fault::usage("no models to compare"));
+    };
+    let (device, name) = config.train.device.parse::<DeviceChoice>()?.open()?;
+    if config.train.precision == PrecisionChoice::Auto
+        && let Some(Earlier { environment }) = read_json(&folder.join(REPORT))?
+    {
+        config.train.precision = environment.precision;
+    }
+    let taken = config.take_precision(&device)?;
+    let precision = config.train.precision;
     contenders.iter_mut().for_each(|contender| contender.config.train.precision = precision);
-    Ok(Environment::current(&name, precision))
+    Ok((Environment::current(&name, precision), taken.note()))
 }
 
 fn splits() -> [Split; 3] {

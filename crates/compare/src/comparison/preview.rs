@@ -89,7 +89,7 @@ impl Lineup {
             protocol: self.protocol.clone(),
             models,
             runs,
-            notes: self.budget_notes(),
+            notes: self.notes(),
             seconds,
         })
     }

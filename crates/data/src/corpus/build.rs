@@ -230,7 +230,7 @@ impl Builder<'_> {
 fn encode(tokenizer: &Tokenizer, step: Step, check: Option<Place>) -> Work {
     let Step::Piece(text) = step else { return Work::Other(step) };
     let bytes = text.len() as u64;
-    if !tokenizer.is_bytes()
+    if !tokenizer.takes_any_bytes()
         && let Some(offset) = text.iter().position(|&byte| byte == 0)
     {
         return Work::BadPiece { bad: BadText::Nul { offset: offset as u64 }, bytes };

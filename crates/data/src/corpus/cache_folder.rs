@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use percept_fault::{Fault, IoContext, Result};
 
-use crate::mark::tag;
+use crate::mark::{tag, tagged_folder};
 use crate::{DataConfig, Progress, Watch};
 
 /// The folder that `data.cache` names, else `percept` in the user's cache folder, else, where nothing can be written there, a
@@ -24,6 +24,24 @@ pub(crate) fn cache_folder(config: &DataConfig, watch: &mut dyn Watch<'_>) -> Re
         "{cause}: tokens are kept in {instead_of} (data.cache chooses another folder)"
     )));
     Ok(instead)
+}
+
+/// The folder `name`, for what is no tokens, in the folder in which [`crate::DataConfig::cache`] keeps them; made, and tagged as a cache, where it
+/// is new.
+///
+/// # Errors
+/// An environment fault where nothing can be written there.
+///
+/// ```
+/// use percept_data::{DataConfig, folder_in_cache};
+/// # let folder = tempfile::tempdir().unwrap();
+/// let config = DataConfig { cache: Some(folder.path().join("cache")), ..Default::default() };
+/// assert_eq!(folder_in_cache(&config, "speeds")?, folder.path().join("cache/speeds"));
+/// assert!(folder.path().join("cache/CACHEDIR.TAG").exists());
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
+pub fn folder_in_cache(config: &DataConfig, name: &str) -> Result<PathBuf> {
+    tagged_folder(&cache_folder(config, &mut |_| {})?, name)
 }
 
 /// A folder that nobody named: where it is new, it is tagged as a cache.

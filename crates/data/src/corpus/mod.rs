@@ -16,6 +16,7 @@ use std::sync::atomic::AtomicBool;
 use percept_fault::{Fault, Result};
 
 pub(crate) use cache_folder::cache_folder;
+pub use cache_folder::folder_in_cache;
 pub(crate) use cuts::{Cuts, ENOUGH, cuts, cuts_of_large};
 use format::{Cache, Record, VERSION};
 pub use statistics::Statistics;

@@ -69,11 +69,7 @@ impl Detokenizer {
 
     /// Adds the bytes of a token to those that are pending.
     fn take(&mut self, id: u32) {
-        let known = match self.tokenizer.text() {
-            None => return self.pending.extend(u8::try_from(id).ok()),
-            Some(text) => text.bytes_of(id).map(<[u8]>::to_vec),
-        };
-        match known {
+        match self.tokenizer.bytes_of(id) {
             // No text, and nobody's neighbour: the next token is not the first of a text because of it.
             Some(bytes) if bytes.is_empty() => {}
             Some(bytes) => {

@@ -135,8 +135,37 @@ pub(crate) fn qwen() -> Tokenizer {
     from_json(&json)
 }
 
+/// Tokens of [`world`] beside the 256 bytes: they begin alike, hold parts of a character, blanks, quotes.
+pub(crate) const WORLD: [&str; 9] = [
+    r"257 'the' 3",
+    r"258 ' the' 4",
+    r#"259 "'s" 2"#,
+    r"260 'then' 4",
+    r"261 '\t\t' 2",
+    r"262 b'\xe6\x97' 2",
+    r"263 '\xe9' 2",
+    r"264 'cat' 3",
+    r"265 '\U0001f642' 4",
+];
+
+/// The file of [`world`].
+pub(crate) fn world_vocabulary() -> String {
+    let byte = |byte: u8| match byte {
+        b'\'' | b'\\' => format!("'\\{}'", char::from(byte)),
+        b' '..=b'~' => format!("'{}'", char::from(byte)),
+        _ => format!("b'\\x{byte:02x}'"),
+    };
+    let bytes = (0..=u8::MAX).map(|b| format!("{} {} 1\n", u32::from(b) + 1, byte(b)));
+    bytes.chain(WORLD.map(|line| format!("{line}\n"))).collect()
+}
+
+/// As RWKV's World tokenizer.
+pub(crate) fn world() -> Tokenizer {
+    Tokenizer::from_vocabulary(world_vocabulary().as_bytes()).unwrap()
+}
+
 /// Each with its name.
-pub(crate) fn all() -> [(&'static str, Tokenizer); 6] {
+pub(crate) fn all() -> [(&'static str, Tokenizer); 7] {
     [
         ("bytes", Tokenizer::bytes()),
         ("GPT-2", gpt2()),
@@ -144,5 +173,6 @@ pub(crate) fn all() -> [(&'static str, Tokenizer); 6] {
         ("Llama 2", llama()),
         ("T5", t5()),
         ("BERT", bert()),
+        ("World", world()),
     ]
 }

@@ -4,11 +4,13 @@
 //! spells a special token is encoded as plain text.
 
 mod detokenizer;
+mod literal;
 mod pieces;
 mod table;
 mod text;
 mod train;
 mod words;
+mod world;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ pub use detokenizer::Detokenizer;
 pub(crate) use pieces::{LOOKAHEAD, cut, is_continuation};
 pub(crate) use text::BadText;
 use text::TextTokenizer;
+use world::World;
 
 use crate::stream;
 
@@ -29,7 +32,7 @@ const DOCUMENT: &str = "<|document|>";
 /// The value of `tokenizer.json` that stands for the byte tokenizer.
 const BYTES: &str = "bytes";
 
-/// A tokenizer: bytes, or any Hugging Face `tokenizer.json`. Cheap to clone.
+/// A tokenizer: bytes, any Hugging Face `tokenizer.json`, or RWKV's World vocabulary. Cheap to clone.
 ///
 /// ```
 /// use percept_data::Tokenizer;
@@ -46,6 +49,7 @@ pub struct Tokenizer(Arc<Kind>);
 enum Kind {
     Bytes { fingerprint: String },
     Text(Box<TextTokenizer>),
+    World(Box<World>),
 }
 
 impl Tokenizer {
@@ -67,20 +71,39 @@ impl Tokenizer {
         }
     }
 
-    /// Reads a `tokenizer.json`: Hugging Face's format, or what [`Tokenizer::save`] wrote for bytes. The document token is the
-    /// first of `<|document|>`, `<|endoftext|>`, `<|begin_of_text|>`, `<|bos|>`, `<bos>`, `<s>` and `[CLS]` that exists
+    /// Reads a `tokenizer.json`: Hugging Face's format, or what [`Tokenizer::save`] wrote; or a vocabulary as
+    /// [`Tokenizer::from_vocabulary`] does. In Hugging Face's format the document token is the first of `<|document|>`, `<|endoftext|>`, `<|begin_of_text|>`, `<|bos|>`, `<bos>`, `<s>` and `[CLS]` that exists
     /// as a token; where none does, `<|document|>` is added at the end of the vocabulary.
     ///
     /// # Errors
     /// The file cannot be read (environment), or is no tokenizer (usage).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let json = stream::read(path).at("read tokenizer", path)?;
-        Self::from_json(&json).map_err(|fault| {
+        let file = stream::read(path).at("read tokenizer", path)?;
+        let read = if World::is_vocabulary(&file) { Self::from_vocabulary(&file) } else { Self::from_json(&file) };
+        read.map_err(|fault| {
             Fault::usage(format!("{} is not a tokenizer", path.display()))
                 .because(fault)
                 .hint("give a Hugging Face tokenizer.json, train one with `percept tokenizer train`, or use `bytes`")
         })
+    }
+
+    /// Reads a World vocabulary of RWKV (`rwkv_vocab_v20230424.txt`): lines `ID LITERAL BYTES`, a literal as Python writes it. A text's
+    /// tokens are the longest ones from left to right, and any bytes come back; the document token is 0.
+    ///
+    /// # Errors
+    /// A usage fault that names the line, where a byte is no token of its own too.
+    ///
+    /// ```
+    /// use percept_data::Tokenizer;
+    /// # let bytes = (0..=255u8).map(|byte| format!("{} b'\\x{byte:02x}' 1\n", u32::from(byte) + 1)).collect::<String>();
+    /// // `bytes`: the lines of the tokens 1 to 256, a byte each.
+    /// let world = Tokenizer::from_vocabulary(format!("{bytes}257 'no' 2\n258 'now' 3\n").as_bytes())?;
+    /// assert_eq!(world.encode(b"nowno\xff")?, [258, 257, 256]);
+    /// # Ok::<(), percept_fault::Fault>(())
+    /// ```
+    pub fn from_vocabulary(file: &[u8]) -> Result<Self> {
+        Ok(Self(Arc::new(Kind::World(Box::new(World::from_vocabulary(file)?)))))
     }
 
     /// Reads the content of a `tokenizer.json`.
@@ -89,10 +112,11 @@ impl Tokenizer {
     /// A usage fault where it is none.
     pub fn from_json(json: &[u8]) -> Result<Self> {
         let value: Value = serde_json::from_slice(json).map_err(|error| Fault::usage("not JSON").because(error))?;
-        if value.get("percept").and_then(Value::as_str) == Some(BYTES) {
-            return Ok(Self::bytes());
-        }
-        Ok(Self(Arc::new(Kind::Text(Box::new(TextTokenizer::from_json(json)?)))))
+        Ok(match value.get("percept").and_then(Value::as_str) {
+            Some(BYTES) => Self::bytes(),
+            Some(world::NAME) => Self(Arc::new(Kind::World(Box::new(World::from_json(&value)?)))),
+            _ => Self(Arc::new(Kind::Text(Box::new(TextTokenizer::from_json(json)?)))),
+        })
     }
 
     /// Trains a byte-level BPE tokenizer, so that any text round-trips. The result depends only on the texts and `vocab`.
@@ -133,6 +157,7 @@ impl Tokenizer {
         let json = match &*self.0 {
             Kind::Bytes { .. } => format!("{:#}\n", json!({ "percept": BYTES, "version": 1 })),
             Kind::Text(text) => text.to_json(),
+            Kind::World(world) => world.to_json(),
         };
         percept_files::write_with_folder(path.as_ref(), json.as_bytes())
     }
@@ -158,6 +183,7 @@ impl Tokenizer {
         match &*self.0 {
             Kind::Bytes { .. } => ids.iter().filter_map(|&id| u8::try_from(id).ok()).collect(),
             Kind::Text(text) => text.decode(ids),
+            Kind::World(world) => ids.iter().flat_map(|&id| world.bytes_of(id)).copied().collect(),
         }
     }
 
@@ -183,6 +209,7 @@ impl Tokenizer {
         match &*self.0 {
             Kind::Bytes { .. } => 257,
             Kind::Text(text) => text.vocab_size,
+            Kind::World(world) => world.vocab_size(),
         }
     }
 
@@ -191,6 +218,7 @@ impl Tokenizer {
         match &*self.0 {
             Kind::Bytes { .. } => 256,
             Kind::Text(text) => text.document,
+            Kind::World(_) => world::DOCUMENT,
         }
     }
 
@@ -199,6 +227,7 @@ impl Tokenizer {
         match &*self.0 {
             Kind::Bytes { fingerprint } => fingerprint,
             Kind::Text(text) => &text.fingerprint,
+            Kind::World(world) => &world.fingerprint,
         }
     }
 
@@ -206,12 +235,12 @@ impl Tokenizer {
     /// at hand survives is another question, and one that is asked when it is tokenized: [`crate::Corpus::is_lossless`].
     pub fn is_lossless(&self) -> bool {
         match &*self.0 {
-            Kind::Bytes { .. } => true,
+            Kind::Bytes { .. } | Kind::World(_) => true,
             Kind::Text(text) => text.lossless,
         }
     }
 
-    /// True for the byte tokenizer, which takes any bytes.
+    /// True for the byte tokenizer.
     pub fn is_bytes(&self) -> bool {
         matches!(*self.0, Kind::Bytes { .. })
     }
@@ -220,8 +249,13 @@ impl Tokenizer {
     pub fn describe(&self) -> String {
         match &*self.0 {
             Kind::Bytes { .. } => "bytes".into(),
-            Kind::Text(text) => format!("{} tokens", text.vocab_size),
+            Kind::Text(_) | Kind::World(_) => format!("{} tokens", self.vocab_size()),
         }
+    }
+
+    /// Whether it takes any bytes, text or not.
+    pub(crate) fn takes_any_bytes(&self) -> bool {
+        !matches!(*self.0, Kind::Text(_))
     }
 
     /// Whether texts may be encoded in pieces. A tokenizer that looks at more than words gets whole documents.
@@ -229,6 +263,7 @@ impl Tokenizer {
         match &*self.0 {
             Kind::Bytes { .. } => true,
             Kind::Text(text) => text.separable,
+            Kind::World(world) => world.separable,
         }
     }
 
@@ -236,6 +271,7 @@ impl Tokenizer {
         match &*self.0 {
             Kind::Bytes { .. } => Ok(piece.iter().map(|&byte| u32::from(byte)).collect()),
             Kind::Text(text) => text.encode(piece),
+            Kind::World(world) => Ok(world.encode(piece)),
         }
     }
 
@@ -246,8 +282,17 @@ impl Tokenizer {
 
     fn text(&self) -> Option<&TextTokenizer> {
         match &*self.0 {
-            Kind::Bytes { .. } => None,
             Kind::Text(text) => Some(text),
+            Kind::Bytes { .. } | Kind::World(_) => None,
+        }
+    }
+
+    /// Bytes of a token where they do not depend on its neighbours.
+    fn bytes_of(&self, id: u32) -> Option<Vec<u8>> {
+        match &*self.0 {
+            Kind::Bytes { .. } => Some(u8::try_from(id).into_iter().collect()),
+            Kind::Text(text) => text.bytes_of(id).map(<[u8]>::to_vec),
+            Kind::World(world) => Some(world.bytes_of(id).to_vec()),
         }
     }
 }

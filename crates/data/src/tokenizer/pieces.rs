@@ -28,7 +28,7 @@ pub(crate) fn cut(text: &[u8]) -> usize {
 }
 
 /// ASCII letters and digits, and whatever belongs to a character beyond ASCII.
-fn is_word(byte: u8) -> bool {
+pub(super) fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || !byte.is_ascii()
 }
 

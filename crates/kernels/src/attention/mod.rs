@@ -9,14 +9,17 @@ mod cost;
 mod forward;
 #[cfg(test)]
 mod reference;
+#[cfg(test)]
+mod rounding;
 mod rows;
 
-use crate::{Dropout, Visibility};
+use crate::matmul::{Operand, View};
+use crate::{Dropout, Precision, Product, Visibility};
 use std::ops::Range;
 
 /// Query rows that are processed together.
 const ROWS: usize = 64;
-/// Keys that are processed together.
+/// Most keys that are processed together.
 const TILE: usize = 512;
 
 /// Sizes of one call. Queries and outputs are `[batch, queries, heads, width]`, keys and values
@@ -40,10 +43,10 @@ pub struct AttentionShape {
 /// `softmax(scale * q k^T, over the visible keys) v`, with dropout on the probabilities.
 ///
 /// ```
-/// use percept_kernels::{Attention, AttentionShape, Pattern, Visibility};
+/// use percept_kernels::{Attention, AttentionShape, Pattern, Precision, Visibility};
 /// let shape = AttentionShape { batch: 1, queries: 2, keys: 2, heads: 1, groups: 1, width: 2 };
-/// let attention =
-///     Attention { shape, visibility: Visibility::new(Pattern::Causal), scale: 0.5_f32.sqrt(), dropout: None };
+/// let (visibility, scale) = (Visibility::new(Pattern::Causal), 0.5_f32.sqrt());
+/// let attention = Attention { shape, visibility, scale, dropout: None, precision: Precision::F32 };
 /// let (q, k, v) = ([0.0; 4], [1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 0.0, 1.0]);
 /// let (mut output, mut lse) = (vec![0.0; shape.query_len()], vec![0.0; shape.lse_len()]);
 /// attention.forward(&q, &k, &v, &mut output, &mut lse);
@@ -61,6 +64,9 @@ pub struct Attention {
     pub scale: f32,
     /// Its mask is a function of the flat index into `[batch, heads, queries, keys]`.
     pub dropout: Option<Dropout>,
+    /// The format of the operands of all products: of queries, keys and values, and of probabilities and gradients. Anything
+    /// but f32 must be [supported](Precision::is_supported). Softmax, its statistics and all sums are f32.
+    pub precision: Precision,
 }
 
 /// What the backward pass reads.
@@ -121,10 +127,28 @@ impl Attention {
         assert_eq!((q, k, v), (shape.query_len(), shape.key_len(), shape.key_len()), "sizes of q, k, v");
     }
 
-    /// The key rows that some row of the block sees.
+    /// The key rows that some row of the block sees, and those up to where parts of the operands begin and end.
     fn span(&self, rows: &Range<usize>) -> Range<usize> {
-        let keys = self.shape.keys;
-        self.visibility.range(rows.start, keys).start..self.visibility.range(rows.end - 1, keys).end
+        let (keys, step) = (self.shape.keys, Operand::step(self.precision));
+        let first = self.visibility.range(rows.start, keys).start / step * step;
+        first..self.visibility.range(rows.end.saturating_sub(1), keys).end.next_multiple_of(step).min(keys).max(first)
+    }
+
+    /// These rows of the keys, or of the values, of one group.
+    fn key_rows<'a>(&self, data: &'a [f32], (entry, group): (usize, usize), rows: &Range<usize>) -> View<'a> {
+        let at = self.shape.key_at(entry, rows.start, group);
+        // No rows may begin behind the end.
+        View::rows(data.get(at..).unwrap_or_default(), self.shape.key_stride())
+    }
+
+    /// `rows` as an operand `[rows, width]`.
+    fn across<'a>(&self, product: Product, rows: View<'a>, count: usize) -> Operand<'a> {
+        Operand::new(product, rows, (count, self.shape.width))
+    }
+
+    /// `rows` as an operand `[width, rows]`.
+    fn along<'a>(&self, product: Product, rows: View<'a>, count: usize) -> Operand<'a> {
+        Operand::new(product, rows.transposed(), (self.shape.width, count))
     }
 
     /// The part of the key tile `tile` that query row `row` sees, relative to the tile.

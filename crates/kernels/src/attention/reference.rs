@@ -2,13 +2,17 @@
 
 use super::{Attention, AttentionSaved, AttentionShape};
 use crate::testing::close;
-use crate::{Dropout, Pattern, Visibility};
+use crate::{Dropout, Pattern, Precision, Visibility};
+use half::bf16;
 use proptest::prelude::*;
 
 struct Reference {
     output: Vec<f64>,
     lse: Vec<f64>,
     gradients: [Vec<f64>; 3],
+    /// How far rounding by one moves output, dq, dk, dv at most, where the inputs are not rounded: that of the probabilities
+    /// and, of the gradients of the scores, their own and that of the output behind their mean.
+    slack: [Vec<f64>; 4],
 }
 
 /// Forward and backward, one element at a time.
@@ -17,6 +21,7 @@ fn reference(rule: &Attention, [q, k, v, grad]: [&[f32]; 4]) -> Reference {
     let mut output = vec![0.0; s.query_len()];
     let mut lse = vec![0.0; s.lse_len()];
     let [mut dq, mut dk, mut dv] = [vec![0.0; s.query_len()], vec![0.0; s.key_len()], vec![0.0; s.key_len()]];
+    let mut slack = [s.query_len(), s.query_len(), s.key_len(), s.key_len()].map(|length| vec![0.0; length]);
     for (index, lse) in lse.iter_mut().enumerate() {
         let (entry, head, row) = (index / s.queries / s.heads, index / s.queries % s.heads, index % s.queries);
         let at = s.query_at(entry, row, head);
@@ -32,6 +37,11 @@ fn reference(rule: &Attention, [q, k, v, grad]: [&[f32]; 4]) -> Reference {
         let factor = |j: usize| rule.dropout.map_or(1.0, |d| f64::from(d.factor((index * s.keys + j) as u64)));
         let dp: Vec<f64> = seen.clone().map(|j| dot(grad, at, v, key(j)) * factor(j)).collect();
         let delta: f64 = p.iter().zip(&dp).map(|(p, dp)| p * dp).sum();
+        for (i, j) in seen.clone().enumerate() {
+            let (weight, value) = (p[i] * factor(j), key(j));
+            (0..s.width).for_each(|c| slack[0][at + c] += weight * f64::from(v[value + c].abs()));
+        }
+        let off: f64 = (0..s.width).map(|c| slack[0][at + c] * f64::from(grad[at + c].abs())).sum();
         for (i, j) in seen.enumerate() {
             let ds = p[i] * (dp[i] - delta) * f64::from(rule.scale);
             for c in 0..s.width {
@@ -39,34 +49,59 @@ fn reference(rule: &Attention, [q, k, v, grad]: [&[f32]; 4]) -> Reference {
                 dq[at + c] += ds * f64::from(k[key(j) + c]);
                 dk[key(j) + c] += ds * f64::from(q[at + c]);
                 dv[key(j) + c] += p[i] * factor(j) * f64::from(grad[at + c]);
+                let ds = ds.abs() + p[i] * off * f64::from(rule.scale);
+                slack[1][at + c] += ds * f64::from(k[key(j) + c].abs());
+                slack[2][key(j) + c] += ds * f64::from(q[at + c].abs());
+                slack[3][key(j) + c] += p[i] * factor(j) * f64::from(grad[at + c].abs());
             }
         }
     }
-    Reference { output, lse, gradients: [dq, dk, dv] }
+    Reference { output, lse, gradients: [dq, dk, dv], slack }
 }
 
+/// [`close`] to 1e-5, but for what rounding explains: half a step of bfloat16 is 2^-8, and products of two roundings are less.
+fn within(what: &str, precision: Precision, fast: &[f32], plain: &[f64], slack: &[f64]) {
+    if precision == Precision::F32 {
+        return close(what, fast, plain, 1e-5);
+    }
+    let size = plain.iter().fold(1.0f64, |m, x| m.max(x.abs()));
+    for (i, (fast, (plain, slack))) in fast.iter().zip(plain.iter().zip(slack)).enumerate() {
+        let most = 1.02 * slack / 256.0 + 1e-5 * size;
+        assert!((f64::from(*fast) - plain).abs() < most, "{what}[{i}]: {fast} instead of {plain}, at most {most} off");
+    }
+}
+
+/// The formats in which this processor multiplies.
+pub(super) fn precisions() -> Vec<Precision> {
+    [Precision::F32, Precision::Bf16].into_iter().filter(|precision| precision.is_supported()).collect()
+}
+
+/// In bfloat16 the inputs are such that rounding does not change them.
 fn check(rule: &Attention, shared: bool) {
-    let s = rule.shape;
+    let (s, precision) = (rule.shape, rule.precision);
+    let round = |x: f32| if precision == Precision::F32 { x } else { bf16::from_f32(x).to_f32() };
     let [q, k, v, grad] = [(s.query_len(), 1), (s.key_len(), 2), (s.key_len(), 3), (s.query_len(), 4)]
-        .map(|(len, seed)| crate::testing::random(len, seed));
+        .map(|(len, seed)| crate::testing::random(len, seed).into_iter().map(round).collect::<Vec<_>>());
     let v = if shared { k.clone() } else { v };
     let expected = reference(rule, [&q, &k, &v, &grad]);
     let mut output = vec![f32::NAN; s.query_len()];
     let mut lse = vec![f32::NAN; s.lse_len()];
     rule.forward(&q, &k, &v, &mut output, &mut lse);
-    close("output", &output, &expected.output, 1e-5);
+    let [slack_o, slack_q, slack_k, slack_v] = expected.slack;
+    within("output", precision, &output, &expected.output, &slack_o);
     close("lse", &lse, &expected.lse, 1e-5);
     let mut dq = vec![f32::NAN; s.query_len()];
     let [mut dk, mut dv] = [(); 2].map(|()| vec![f32::NAN; s.key_len()]);
     let saved = AttentionSaved { q: &q, k: &k, v: &v, output: &output, lse: &lse };
     rule.backward(&saved, &grad, &mut dq, &mut dk, (!shared).then_some(&mut dv[..]));
     let [expected_q, expected_k, expected_v] = expected.gradients;
-    close("dq", &dq, &expected_q, 1e-5);
+    within("dq", precision, &dq, &expected_q, &slack_q);
     if shared {
-        close("dk + dv", &dk, &expected_k.iter().zip(expected_v).map(|(k, v)| k + v).collect::<Vec<_>>(), 1e-5);
+        let sum = |k: &[f64], v: &[f64]| k.iter().zip(v).map(|(k, v)| k + v).collect::<Vec<_>>();
+        within("dk + dv", precision, &dk, &sum(&expected_k, &expected_v), &sum(&slack_k, &slack_v));
     } else {
-        close("dk", &dk, &expected_k, 1e-5);
-        close("dv", &dv, &expected_v, 1e-5);
+        within("dk", precision, &dk, &expected_k, &slack_k);
+        within("dv", precision, &dv, &expected_v, &slack_v);
     }
 }
 
@@ -91,10 +126,12 @@ proptest! {
         (query_start, key_start) in (0usize..100, 0usize..100),
         rate in prop_oneof![Just(None), Just(Some(0.3f32))],
         (scale, shared) in (0.01f32..1.0, any::<bool>()),
+        precision in proptest::sample::select(precisions()),
     ) {
         let shape = AttentionShape { batch, queries, keys, heads: groups * share, groups, width };
         let dropout = rate.map(|rate| Dropout { rate, seed: 11 });
-        check(&Attention { shape, visibility: Visibility { pattern, query_start, key_start }, scale, dropout }, shared);
+        let visibility = Visibility { pattern, query_start, key_start };
+        check(&Attention { shape, visibility, scale, dropout, precision }, shared);
     }
 }
 
@@ -105,8 +142,24 @@ fn many_key_tiles() {
         [(Pattern::Everything, 0), (Pattern::Causal, 1230), (Pattern::Band { width: 900 }, 1200)]
     {
         let visibility = Visibility { pattern, query_start, key_start: 0 };
-        check(&Attention { shape, visibility, scale: 3.0, dropout: None }, false);
-        check(&Attention { shape, visibility, scale: 0.4, dropout: Some(Dropout { rate: 0.1, seed: 3 }) }, true);
+        for precision in precisions() {
+            let dropout = Some(Dropout { rate: 0.1, seed: 3 });
+            check(&Attention { shape, visibility, scale: 3.0, dropout: None, precision }, false);
+            check(&Attention { shape, visibility, scale: 0.4, dropout, precision }, true);
+        }
+    }
+}
+
+#[test]
+fn heads_of_any_width() {
+    for width in [32, 40, 64, 96, 127, 128, 192, 193] {
+        let shape = AttentionShape { batch: 1, queries: 67, keys: 131, heads: 2, groups: 2, width };
+        for pattern in [Pattern::Causal, Pattern::SegmentPair { length: 33 }, Pattern::Band { width: 50 }] {
+            let visibility = Visibility { pattern, query_start: 64, key_start: 0 };
+            for precision in precisions() {
+                check(&Attention { shape, visibility, scale: 0.3, dropout: None, precision }, false);
+            }
+        }
     }
 }
 
@@ -115,7 +168,13 @@ fn many_key_tiles() {
 fn the_reference_backward_is_the_derivative() {
     let shape = AttentionShape { batch: 1, queries: 5, keys: 6, heads: 2, groups: 1, width: 2 };
     let visibility = Visibility { pattern: Pattern::SegmentPair { length: 2 }, query_start: 1, key_start: 0 };
-    let rule = Attention { shape, visibility, scale: 0.8, dropout: Some(Dropout { rate: 0.2, seed: 4 }) };
+    let rule = Attention {
+        shape,
+        visibility,
+        scale: 0.8,
+        dropout: Some(Dropout { rate: 0.2, seed: 4 }),
+        precision: Precision::F32,
+    };
     let inputs = [(shape.query_len(), 1), (shape.key_len(), 2), (shape.key_len(), 3), (shape.query_len(), 4)]
         .map(|(len, seed)| crate::testing::random(len, seed));
     let value = |inputs: &[Vec<f32>; 4]| -> f64 {

@@ -35,26 +35,18 @@ const FLOAT: usize = size_of::<f32>();
 /// Every kernel, forward and backward, on these shapes.
 pub fn cases(shapes: &Shapes) -> Vec<Case> {
     let (dim, hidden) = (shapes.dim, shapes.hidden);
-    let precisions = [Precision::F32, Precision::Bf16].into_iter().filter(|precision| precision.is_supported());
-    let products = precisions.flat_map(|precision| {
+    let available = Product::ALL.into_iter().filter(|product| product.is_available());
+    let products = available.flat_map(|product| {
         let maps = [(dim, dim), (dim, hidden), (hidden, dim)];
-        let maps = maps.into_iter().flat_map(move |(input, output)| linear(shapes, precision, input, output));
-        maps.chain(head(shapes, precision))
+        let maps = maps.into_iter().flat_map(move |(input, output)| linear(shapes, product, input, output));
+        maps.chain(head(shapes, product)).chain(attentions(shapes, product))
     });
-    let others = [
-        attention(shapes, "llp", Visibility::new(Pattern::SegmentPair { length: shapes.segment }), shapes.context),
-        attention(shapes, "full", Visibility::new(Pattern::Causal), shapes.context),
-        prefix_causal(shapes),
-        norms(shapes),
-        activations(shapes),
-        rotary(shapes),
-        optimizer(shapes),
-    ];
+    let others = [norms(shapes), activations(shapes), rotary(shapes), optimizer(shapes)];
     products.chain(others.into_iter().flatten()).collect()
 }
 
 /// Elements between -1 and 1 without a short period.
-fn elements(count: usize) -> Vec<f32> {
+pub(super) fn elements(count: usize) -> Vec<f32> {
     (0..count).map(|i| ((i * 7919) % 2003) as f32 / 1001.5 - 1.0).collect()
 }
 
@@ -68,95 +60,117 @@ fn case<F: FnMut() + 'static>(
     Case { name, bound, flops, bytes: (floats * FLOAT) as f64, prepare: Box::new(move || Box::new(prepare())) }
 }
 
-/// What limits products of this precision, and how their names end.
-fn products(precision: Precision) -> (Bound, &'static str) {
-    match precision {
-        Precision::F32 => (Bound::Arithmetic, ""),
-        Precision::Bf16 => (Bound::Bf16Arithmetic, " bf16"),
+/// What limits these products, and how their names end.
+fn products(product: Product) -> (Bound, &'static str) {
+    match product {
+        Product::F32 => (Bound::Arithmetic, ""),
+        Product::Avx512Bf16 => (Bound::Bf16Arithmetic, " bf16"),
+        Product::Amx => (Bound::AmxArithmetic, " bf16 AMX"),
     }
 }
 
-fn linear(shapes: &Shapes, precision: Precision, input: usize, output: usize) -> Vec<Case> {
+/// `work` on these instructions. A later case chooses its own.
+fn on(product: Product, mut work: impl FnMut()) -> impl FnMut() {
+    move || {
+        product.choose();
+        work();
+    }
+}
+
+fn linear(shapes: &Shapes, product: Product, input: usize, output: usize) -> Vec<Case> {
     let rows = shapes.rows();
-    let map = Linear { rows, input, output, order: WeightOrder::InputOutput, precision };
-    let (bound, suffix) = products(precision);
+    let map = Linear { rows, input, output, order: WeightOrder::InputOutput, precision: product.precision() };
+    let (bound, suffix) = products(product);
     let work = (2.0 * (rows * input * output) as f64, rows * input + input * output + rows * output);
     let name = |what| format!("linear {input} x {output} {what}{suffix}");
     vec![
         case(name("forward"), bound, work, move || {
             let (x, weight, mut y) = (elements(rows * input), elements(input * output), vec![0.0; rows * output]);
-            move || map.forward(&x, &weight, None, &mut y)
+            on(product, move || map.forward(&x, &weight, None, &mut y))
         }),
         case(name("dx"), bound, work, move || {
             let (grad, weight, mut dx) = (elements(rows * output), elements(input * output), vec![0.0; rows * input]);
-            move || map.input_gradient(&grad, &weight, &mut dx)
+            on(product, move || map.input_gradient(&grad, &weight, &mut dx))
         }),
         case(name("dw"), bound, work, move || {
             let (x, grad, mut dweight) = (elements(rows * input), elements(rows * output), vec![0.0; input * output]);
-            move || map.weight_gradient(&x, &grad, &mut dweight)
+            on(product, move || map.weight_gradient(&x, &grad, &mut dweight))
         }),
     ]
 }
 
-/// Perceiver AR's attention: latents, the second half of the window, see history and earlier latents.
-fn prefix_causal(shapes: &Shapes) -> Vec<Case> {
-    let latents = (shapes.context / 2).max(1);
-    let visibility = Visibility { pattern: Pattern::Causal, query_start: shapes.context - latents, key_start: 0 };
-    attention(shapes, "prefix-causal", visibility, latents)
+fn attentions(shapes: &Shapes, product: Product) -> impl Iterator<Item = Case> {
+    let context = shapes.context;
+    // Perceiver AR's latents, the second half of the window, see history and earlier latents.
+    let latents = (context / 2).max(1);
+    let kinds = [
+        ("llp", Visibility::new(Pattern::SegmentPair { length: shapes.segment }), context),
+        ("full", Visibility::new(Pattern::Causal), context),
+        ("prefix-causal", Visibility { query_start: context - latents, ..Visibility::new(Pattern::Causal) }, latents),
+    ];
+    kinds.into_iter().flat_map(move |(what, visibility, queries)| attention(shapes, product, what, visibility, queries))
 }
 
 /// Attention whose key and value are one tensor.
-fn attention(shapes: &Shapes, what: &str, visibility: Visibility, queries: usize) -> Vec<Case> {
+fn attention(shapes: &Shapes, product: Product, what: &str, visibility: Visibility, queries: usize) -> Vec<Case> {
     let (batch, keys, heads) = (shapes.batch, shapes.context, shapes.heads);
     let width = shapes.dim / heads;
     let shape = AttentionShape { batch, queries, keys, heads, groups: heads, width };
-    let call = Attention { shape, visibility, scale: (width as f32).powf(-0.5), dropout: None };
+    let call = Attention {
+        shape,
+        visibility,
+        scale: (width as f32).powf(-0.5),
+        dropout: None,
+        precision: product.precision(),
+    };
+    let (bound, suffix) = products(product);
     let entries: usize = (0..queries).map(|row| visibility.range(row, keys).len()).sum();
-    let product = 2.0 * (batch * heads * entries * width) as f64;
+    let flops = 2.0 * (batch * heads * entries * width) as f64;
     let (query, key) = (shape.query_len(), shape.key_len());
     let forward = case(
-        format!("attention {what} forward"),
-        Bound::Arithmetic,
-        (2.0 * product, 2 * query + key + shape.lse_len()),
+        format!("attention {what} forward{suffix}"),
+        bound,
+        (2.0 * flops, 2 * query + key + shape.lse_len()),
         move || {
             let (q, k) = (elements(query), elements(key));
             let (mut output, mut lse) = (vec![0.0; query], vec![0.0; shape.lse_len()]);
-            move || call.forward(&q, &k, &k, &mut output, &mut lse)
+            on(product, move || call.forward(&q, &k, &k, &mut output, &mut lse))
         },
     );
     let backward = case(
-        format!("attention {what} backward"),
-        Bound::Arithmetic,
-        (5.0 * product, 4 * query + 2 * key + shape.lse_len()),
+        format!("attention {what} backward{suffix}"),
+        bound,
+        (5.0 * flops, 4 * query + 2 * key + shape.lse_len()),
         move || {
             let (q, k, grad) = (elements(query), elements(key), elements(query));
             let (mut output, mut lse) = (vec![0.0; query], vec![0.0; shape.lse_len()]);
             call.forward(&q, &k, &k, &mut output, &mut lse);
             let (mut dq, mut dk) = (vec![0.0; query], vec![0.0; key]);
-            move || {
+            on(product, move || {
                 let saved = AttentionSaved { q: &q, k: &k, v: &k, output: &output, lse: &lse };
                 call.backward(&saved, &grad, &mut dq, &mut dk, None);
-            }
+            })
         },
     );
     vec![forward, backward]
 }
 
-fn head(shapes: &Shapes, precision: Precision) -> Vec<Case> {
+fn head(shapes: &Shapes, product: Product) -> Vec<Case> {
     let Shapes { dim, vocab, .. } = *shapes;
     let rows = shapes.rows();
     let work = (6.0 * (rows * vocab * dim) as f64, 2 * (rows + vocab) * dim);
-    let (bound, suffix) = products(precision);
+    let (bound, suffix) = products(product);
+    let precision = product.precision();
     let name = format!("head {dim} x {vocab} with cross-entropy and gradients{suffix}");
     vec![case(name, bound, work, move || {
         let (hidden, weight) = (elements(rows * dim), elements(vocab * dim));
         let targets: Vec<u32> = (0..rows).map(|row| (row * 31 % vocab) as u32).collect();
         let (mut dhidden, mut dweight) = (vec![0.0; rows * dim], vec![0.0; vocab * dim]);
-        move || {
+        on(product, move || {
             let head = Head { hidden: &hidden, weight: &weight, bias: None, targets: &targets, dim, precision };
             let (hidden, weight) = (&mut dhidden[..], &mut dweight[..]);
             head.loss_and_gradients(HeadGradients { hidden, weight, bias: None, z_loss: 0.0 });
-        }
+        })
     })]
 }
 
@@ -252,11 +266,19 @@ mod tests {
 
     #[test]
     fn every_case_runs_twice_and_has_a_name_of_its_own() {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        let amx = crate::amx::emulator::is_ready();
+        #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+        let amx = false;
         let cases = cases(&TINY);
+        assert_eq!(cases.iter().filter(|case| case.bound == Bound::AmxArithmetic).count(), if amx { 16 } else { 0 });
         for case in &cases {
             let mut run = case.prepare();
             run();
             run();
+            if case.bound == Bound::AmxArithmetic {
+                assert_eq!(Product::of(Precision::Bf16), Product::Amx, "{}", case.name);
+            }
             assert!(case.bytes > 0.0 && (case.bound == Bound::Memory || case.flops > 0.0), "{}", case.name);
         }
         let names: std::collections::BTreeSet<&str> = cases.iter().map(|case| case.name.as_str()).collect();

@@ -4,9 +4,11 @@
 
 mod cases;
 mod peak;
+mod products;
 
 pub use cases::{Shapes, cases};
-pub use peak::{bf16_peak, fma_peak, read_bandwidth};
+pub use peak::{amx_peak, bf16_peak, fma_peak, read_bandwidth};
+pub use products::{ProductRate, product_rates};
 
 use std::fmt;
 
@@ -15,8 +17,10 @@ use std::fmt;
 pub enum Bound {
     /// Multiply-adds in f32.
     Arithmetic,
-    /// Products in bf16 with sums in f32.
+    /// Products in bf16 with sums in f32, in vectors.
     Bf16Arithmetic,
+    /// The same in tiles, by AMX.
+    AmxArithmetic,
     /// Bytes that are moved.
     Memory,
 }

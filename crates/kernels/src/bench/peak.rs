@@ -5,13 +5,23 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+#[cfg(target_arch = "x86_64")]
+use crate::amx::{DEPTH, Tiles};
 use crate::decode::Pages;
+#[cfg(target_arch = "x86_64")]
+use crate::product::Product;
 use crate::simd::{LANES, Level, lanes_sum, level, simd};
 
 /// Independent chains of multiply-adds: more than latency times units of any current processor.
 const CHAINS: usize = 12;
 /// Multiply-adds of each chain between two looks at the clock.
 const ROUNDS: usize = 4_000_000;
+/// Products of tiles in a round, each with sums of its own.
+#[cfg(target_arch = "x86_64")]
+const TILE_PRODUCTS: usize = 4;
+/// Rounds between two looks at the clock.
+#[cfg(target_arch = "x86_64")]
+const TILE_ROUNDS: usize = 200_000;
 /// Elements read for the bandwidth: 256 MiB, beyond any cache that a few cores have.
 const ELEMENTS: usize = 64 << 20;
 /// Measurements, of which the best counts: half a second, so that a moment's other work on the machine does not matter.
@@ -31,6 +41,18 @@ pub fn bf16_peak() -> Option<f64> {
         let flops = (4 * CHAINS * LANES * ROUNDS) as f64;
         // SAFETY: the processor has the instructions.
         let body = || unsafe { bf16_chains(black_box(ROUNDS)) };
+        return Some(flops * rayon::current_num_threads() as f64 / fastest(|| on_all_threads(body)));
+    }
+    None
+}
+
+/// Operations per second at best of AMX in bfloat16; `None` where this processor has none, or this process may not use it.
+pub fn amx_peak() -> Option<f64> {
+    #[cfg(target_arch = "x86_64")]
+    if Product::Amx.is_available() {
+        let flops = (TILE_PRODUCTS * 2 * 16 * 16 * 32 * TILE_ROUNDS) as f64;
+        // SAFETY: the processor has the instructions.
+        let body = || unsafe { tile_rounds(black_box(TILE_ROUNDS)) };
         return Some(flops * rayon::current_num_threads() as f64 / fastest(|| on_all_threads(body)));
     }
     None
@@ -158,9 +180,60 @@ fn bf16_chains(rounds: usize) -> f32 {
     chains.into_iter().map(|chain| _mm512_reduce_add_ps(chain)).sum()
 }
 
+/// `rounds` times four products of two tiles of ones by two, and the sum of all their sums.
+///
+/// # Safety
+/// AMX is available, and this thread holds no tiles.
+#[cfg(target_arch = "x86_64")]
+unsafe fn tile_rounds(rounds: usize) -> f32 {
+    /// Two bfloat16.
+    const ONES: u32 = 0x3f80_3f80;
+    let (ones, mut sums) = ([ONES; DEPTH * DEPTH / 2], [0f32; DEPTH * DEPTH]);
+    // SAFETY: the caller's. The tiles are whole; the loads read one KiB, the stores write four.
+    unsafe {
+        let _tiles = Tiles::configure();
+        std::arch::asm!(
+            "tileloadd tmm4, [{ones} + {row}]",
+            "tileloadd tmm5, [{ones} + {row}]",
+            "tileloadd tmm6, [{ones} + {row}]",
+            "tileloadd tmm7, [{ones} + {row}]",
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "2:",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "dec {rounds}",
+            "jnz 2b",
+            "tilestored [{sums} + {row}], tmm0",
+            "tilestored [{sums} + {row} + 1024], tmm1",
+            "tilestored [{sums} + {row} + 2048], tmm2",
+            "tilestored [{sums} + {row} + 3072], tmm3",
+            ones = in(reg) ones.as_ptr(), sums = in(reg) sums.as_mut_ptr(), row = in(reg) 64usize,
+            rounds = inout(reg) rounds => _,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _, out("tmm6") _,
+            out("tmm7") _, options(nostack)
+        );
+    }
+    sums.iter().sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    fn amx_rounds_do_what_is_counted() {
+        if crate::amx::emulator::is_ready() {
+            // SAFETY: AMX is there, and this thread has no tiles.
+            let operations = 2.0 * unsafe { tile_rounds(3) };
+            assert_eq!(operations, (3 * TILE_PRODUCTS * 2 * 16 * 16 * 32) as f32);
+        }
+    }
 
     #[test]
     fn the_chains_do_what_is_counted() {

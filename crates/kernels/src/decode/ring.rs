@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::Crew;
 use crate::matmul::Shared;
-use crate::simd::{Arithmetic, LANES, exp, lanes_sum, simd};
+use crate::simd::{Arithmetic, exp, inner_product, simd};
 
 /// Channels of the values that are summed together.
 const PART: usize = 64;
@@ -104,19 +104,6 @@ impl RingAttention {
     }
 }
 
-#[inline(always)]
-fn dot<A: Arithmetic>(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0f32; LANES];
-    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest = a.remainder().iter().zip(b.remainder()).fold(0.0, |sum, (x, y)| A::fma(*x, *y, sum));
-    for (x, y) in a.zip(b) {
-        for i in 0..LANES {
-            lanes[i] = A::fma(x[i], y[i], lanes[i]);
-        }
-    }
-    lanes_sum(lanes) + rest
-}
-
 /// Adds `probability * row` for all rows to `sums`, which stay in registers.
 #[inline(always)]
 fn add_rows<'a, A: Arithmetic, const N: usize>(
@@ -144,7 +131,7 @@ simd! {
         let mut max = f32::NEG_INFINITY;
         for (scores, (start, _)) in [early, late].into_iter().zip(parts) {
             for (row, score) in scores.iter_mut().enumerate() {
-                *score = dot::<A>(q, &keys[start + row * stride..][..width]) * scale;
+                *score = inner_product::<A>(q, &keys[start + row * stride..][..width]) * scale;
                 max = if *score > max { *score } else { max };
             }
         }

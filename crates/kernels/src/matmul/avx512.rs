@@ -5,7 +5,6 @@
 //! both `a` and its transpose are taken as they lie. Each output element is summed by one thread in one order.
 
 use crate::matmul::{Output, Shared, Threads, View};
-use rayon::prelude::*;
 use std::arch::x86_64::*;
 use std::cell::Cell;
 use std::mem::MaybeUninit;
@@ -75,8 +74,8 @@ pub(crate) unsafe fn multiply(
             };
             let packed = Shared::new(&mut panels);
             // SAFETY: the block lies inside the operands; panels and then tiles are disjoint between the tasks.
-            each(threads, block.parts(), |part| unsafe { block.pack(part, packed) });
-            each(threads, block.tasks(), |task| unsafe { block.tile(task, packed) });
+            threads.each(block.parts(), |part| unsafe { block.pack(part, packed) });
+            threads.each(block.tasks(), |task| unsafe { block.tile(task, packed) });
             output = Output::Accumulate;
         }
     }
@@ -87,13 +86,6 @@ pub(crate) unsafe fn multiply(
 fn even(whole: usize, most: usize, unit: usize) -> usize {
     let most = (most / unit * unit).max(unit);
     whole.div_ceil(whole.div_ceil(most).max(1)).next_multiple_of(unit)
-}
-
-fn each(threads: Threads, count: usize, body: impl Fn(usize) + Sync + Send) {
-    match threads {
-        Threads::One => (0..count).for_each(body),
-        Threads::All => (0..count).into_par_iter().for_each(body),
-    }
 }
 
 /// Some columns of the output and some steps of the inner dimension.

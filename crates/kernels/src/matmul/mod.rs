@@ -1,14 +1,20 @@
 //! Matrix products over strided views: in f32 with AVX-512 in [`avx512`], elsewhere on the `gemm` crate; in
-//! bfloat16 in [`bf16`].
+//! bfloat16, on AVX512-BF16 or AMX, in [`bf16`].
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod bf16;
+mod operand;
+
+pub(crate) use operand::Operand;
 
 use crate::cost;
 use crate::precision::Precision;
+use crate::product::Product;
 use gemm::Parallelism;
+#[cfg(target_arch = "x86_64")]
+use rayon::prelude::*;
 
 /// A matrix somewhere in a slice: element `(i, j)` is at `i * row + j * column`.
 #[derive(Clone, Copy)]
@@ -27,6 +33,11 @@ impl<'a> View<'a> {
     /// The transpose.
     pub(crate) fn transposed(self) -> Self {
         Self { data: self.data, row: self.column, column: self.row }
+    }
+
+    /// The part that begins at this element.
+    fn from(self, row: usize, column: usize) -> Self {
+        Self { data: &self.data[row * self.row + column * self.column..], ..self }
     }
 
     fn fits(&self, rows: usize, columns: usize) -> bool {
@@ -52,24 +63,49 @@ pub(crate) enum Threads {
     All,
 }
 
+#[cfg(target_arch = "x86_64")] // `gemm` has threads of its own.
+impl Threads {
+    /// Calls `body` with every number below `count`.
+    fn each(self, count: usize, body: impl Fn(usize) + Sync + Send) {
+        match self {
+            Self::One => (0..count).for_each(body),
+            Self::All => (0..count).into_par_iter().for_each(body),
+        }
+    }
+}
+
 /// [`multiply`] with operands rounded to `precision`, by all threads.
 pub(crate) fn product(
     precision: Precision,
+    sizes: (usize, usize, usize),
+    out: (&mut [f32], usize, Output),
+    a: View<'_>,
+    b: View<'_>,
+) {
+    product_on(Product::of(precision), sizes, out, a, b);
+}
+
+/// [`product`] on given instructions.
+pub(crate) fn product_on(
+    instructions: Product,
     (m, n, k): (usize, usize, usize),
     (out, stride, output): (&mut [f32], usize, Output),
     a: View<'_>,
     b: View<'_>,
 ) {
-    if precision == Precision::F32 || m == 0 || n == 0 {
+    if instructions == Product::F32 || m == 0 || n == 0 {
         return multiply((m, n, k), (out, stride, output), a, b, Threads::All);
     }
-    assert!(precision.is_supported(), "products in {precision:?} need AVX512-BF16");
+    assert!(instructions.is_available(), "products in bf16 need AVX512-BF16");
     check((m, n, k), (out, stride), a, b);
     cost::count(m, n, k);
     #[cfg(target_arch = "x86_64")]
     // SAFETY: the asserts found the instructions, and keep every access inside the three slices.
     unsafe {
-        bf16::multiply((m, n, k), (out, stride, output), a, b);
+        match instructions {
+            Product::Amx => bf16::multiply::<bf16::Amx>((m, n, k), (out, stride, output), a, b),
+            _ => bf16::multiply::<bf16::Avx512>((m, n, k), (out, stride, output), a, b),
+        }
     }
 }
 

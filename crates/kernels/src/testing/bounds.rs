@@ -6,7 +6,7 @@ use super::guarded::{Edge, Guarded};
 use super::random;
 use crate::decode::{Epilogue, PackedLinear, Pages, RingAttention, Source, Team, WeightPrecision};
 use crate::{
-    Attention, AttentionSaved, AttentionShape, Head, HeadGradients, Linear, Pattern, Precision, Visibility,
+    Attention, AttentionSaved, AttentionShape, Head, HeadGradients, Linear, Pattern, Precision, Product, Visibility,
     WeightOrder, embedding,
 };
 
@@ -31,6 +31,13 @@ fn guarded(sizes: impl std::fmt::Debug, work: impl Fn(Make<'_>) -> Vec<Guarded>)
     }
 }
 
+/// The products of this processor, AMX by the emulator if need be.
+fn products() -> impl Iterator<Item = Product> {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    crate::amx::emulator::is_ready();
+    Product::ALL.into_iter().filter(|product| product.is_available())
+}
+
 fn linear(linear: Linear) {
     let Linear { rows, input, output, .. } = linear;
     guarded(linear, |make| {
@@ -52,13 +59,18 @@ fn linear(linear: Linear) {
 #[test]
 #[cfg_attr(miri, ignore = "gemm asks the processor")]
 fn products_stay_inside() {
-    for precision in [Precision::F32, Precision::Bf16].into_iter().filter(|precision| precision.is_supported()) {
+    for product in products() {
+        product.choose();
+        let precision = product.precision();
+        let [rows, inputs, outputs] = match product {
+            // Few, since it may be the emulator: single tiles and several, at an edge and not.
+            Product::Amx => [[1, 31, 32, 33].as_slice(), &[1, 17, 66], &[7, 16, 32, 97]],
+            _ => [[1, 3, 5, 8, 11, 12, 13, 33].as_slice(), &[1, 2, 15, 16, 17, 31, 66], &[1, 7, 16, 31, 33, 64, 97]],
+        };
         for order in ORDERS {
-            for rows in [1, 3, 5, 8, 11, 12, 13, 33] {
-                for input in [1, 2, 15, 16, 17, 31, 66] {
-                    for output in [1, 7, 16, 31, 33, 64, 97] {
-                        linear(Linear { rows, input, output, order, precision });
-                    }
+            for (rows, input) in rows.iter().flat_map(|rows| inputs.iter().map(|input| (*rows, *input))) {
+                for output in outputs.iter().copied() {
+                    linear(Linear { rows, input, output, order, precision });
                 }
             }
             linear(Linear { rows: 39, input: 521, output: 801, order, precision });
@@ -93,32 +105,44 @@ fn attention_stays_inside() {
             for (heads, groups, width) in [(1, 1, 1), (2, 1, 5), (2, 2, 17), (3, 1, 64)] {
                 let shape = AttentionShape { batch: 2, queries, keys, heads, groups, width };
                 let visibility = Visibility { pattern, query_start, key_start: 0 };
-                let attention = Attention { shape, visibility, scale: 0.5, dropout: None };
-                guarded(attention, |make| {
-                    let (q, grad) = (make(shape.query_len(), 1), make(shape.query_len(), 2));
-                    let [k, v] = [3, 4].map(|seed| make(shape.key_len(), seed));
-                    let (mut output, mut lse) = (make(shape.query_len(), 5), make(shape.lse_len(), 6));
-                    attention.forward(&q, &k, &v, &mut output, &mut lse);
-                    let saved = AttentionSaved { q: &q, k: &k, v: &v, output: &output, lse: &lse };
-                    let mut dq = make(shape.query_len(), 7);
-                    let [mut dk, mut dv] = [8, 9].map(|seed| make(shape.key_len(), seed));
-                    attention.backward(&saved, &grad, &mut dq, &mut dk, Some(&mut dv));
-                    vec![output, lse, dq, dk, dv]
-                });
+                // Few on what may be the emulator.
+                let few = matches!(pattern, Pattern::Causal | Pattern::SegmentPair { .. }) && heads != groups;
+                for product in products().filter(|product| few || *product != Product::Amx) {
+                    product.choose();
+                    let precision = product.precision();
+                    attention(Attention { shape, visibility, scale: 0.5, dropout: None, precision });
+                }
             }
         }
     }
 }
 
+fn attention(attention: Attention) {
+    let shape = attention.shape;
+    guarded(attention, |make| {
+        let (q, grad) = (make(shape.query_len(), 1), make(shape.query_len(), 2));
+        let [k, v] = [3, 4].map(|seed| make(shape.key_len(), seed));
+        let (mut output, mut lse) = (make(shape.query_len(), 5), make(shape.lse_len(), 6));
+        attention.forward(&q, &k, &v, &mut output, &mut lse);
+        let saved = AttentionSaved { q: &q, k: &k, v: &v, output: &output, lse: &lse };
+        let mut dq = make(shape.query_len(), 7);
+        let [mut dk, mut dv] = [8, 9].map(|seed| make(shape.key_len(), seed));
+        attention.backward(&saved, &grad, &mut dq, &mut dk, Some(&mut dv));
+        vec![output, lse, dq, dk, dv]
+    });
+}
+
 #[test]
 #[cfg_attr(miri, ignore = "gemm asks the processor")]
 fn the_head_stays_inside() {
-    for (rows, vocab, dim) in [(1, 1, 1), (3, 17, 5), (9, 257, 33), (520, 70, 31)] {
-        guarded((rows, vocab, dim), |make| {
+    let sizes = [(1, 1, 1), (3, 17, 5), (9, 257, 33), (520, 70, 31)];
+    for (product, (rows, vocab, dim)) in products().flat_map(|product| sizes.map(|sizes| (product, sizes))) {
+        product.choose();
+        guarded((product, rows, vocab, dim), |make| {
             let (hidden, weight, bias) = (make(rows * dim, 1), make(vocab * dim, 2), make(vocab, 3));
             let targets: Vec<u32> = (0..rows).map(|row| (row * 5 % vocab) as u32).collect();
             let bias_of = Some(&*bias);
-            let precision = Precision::F32;
+            let precision = product.precision();
             let head = Head { hidden: &hidden, weight: &weight, bias: bias_of, targets: &targets, dim, precision };
             let (mut dhidden, mut dweight, mut dbias) = (make(rows * dim, 4), make(vocab * dim, 5), make(vocab, 6));
             let dbias_of = Some(&mut *dbias);

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 use percept_kernels::decode::{Epilogue, PackedLinear};
 
 use super::ChannelKind;
-use crate::config::{Biases, LayerSpec, ModelConfig};
+use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::{Call, LinearCall};
 use crate::decoder::{BuildStep, Pass, RowNorm, Step, parts};
 use crate::layer::{Activations, Carry, Facts, LayerContext, LayerState, NoOptions, Place, Rows, Sublayer};
@@ -24,18 +24,11 @@ pub struct FeedForward {
     dropout: f32,
 }
 
-fn bias(config: &ModelConfig) -> Bias {
-    match config.biases {
-        Biases::None => Bias::Without,
-        Biases::Paper => Bias::With,
-    }
-}
-
 /// Hidden width.
 pub(crate) fn hidden_dim(config: &ModelConfig) -> usize {
     match (config.feed_forward_dim, config.feed_forward) {
         (0, ChannelKind::Swiglu) => (8 * config.dim).div_ceil(3).next_multiple_of(64),
-        (0, ChannelKind::Gelu) => 4 * config.dim,
+        (0, _) => 4 * config.dim,
         (hidden, _) => hidden,
     }
 }
@@ -49,7 +42,7 @@ impl Sublayer for FeedForward {
     type Options = NoOptions;
 
     fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
-        let (dim, hidden, bias) = (config.dim, config.hidden_dim(), bias(config));
+        let (dim, hidden, bias) = (config.dim, config.hidden_dim(), Bias::of(config.biases));
         Self {
             gate: (layer.channel == ChannelKind::Swiglu).then(|| Linear::new(dim, hidden, bias, device)),
             up: Linear::new(dim, hidden, bias, device),
@@ -62,7 +55,7 @@ impl Sublayer for FeedForward {
     /// activated rows too.
     fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts {
         let (count, dim, hidden) = (rows.len(), config.dim, config.hidden_dim());
-        let (branches, bias) = (branches(layer), bias(config));
+        let (branches, bias) = (branches(layer), Bias::of(config.biases));
         let inner: Call = LinearCall { rows: count, input: dim, output: hidden }.into();
         let outer = LinearCall { rows: count, input: hidden, output: dim };
         Facts {

@@ -19,8 +19,10 @@ pub enum NormKind {
 pub enum Biases {
     /// None.
     None,
-    /// As the authors: attention output, feed-forward and head; none on query, key and value.
+    /// As the authors of LLP: attention output, feed-forward and head; none on query, key and value.
     Paper,
+    /// All of them.
+    All,
 }
 
 /// Whether key and value are two projections or one.
@@ -74,4 +76,9 @@ pub enum Initialisation {
     /// PyTorch's defaults, as the authors leave them: embedding normal(0, 1), linear layers
     /// uniform(+-1/sqrt(fan-in)).
     Pytorch,
+    /// As RWKV's training scripts leave them: embedding uniform(+-1e-4), head orthogonal, and in RWKV's sublayers what
+    /// those declare; elsewhere as `normal`.
+    Rwkv,
+    /// As RWKV's modules make them before the scripts replace some; differs from `rwkv` in RWKV-7's matrices.
+    RwkvModules,
 }

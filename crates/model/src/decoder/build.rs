@@ -10,7 +10,7 @@ use super::step::{BuildStep, Step};
 use super::tensor_step::{Half, TensorStep};
 use super::{Decoder, HEAD_ORDER, Slot};
 use crate::language_model::LanguageModel;
-use crate::layer::{Facts, Rows};
+use crate::layer::{Block, Facts, Rows};
 use crate::layers::Norm;
 
 impl Decoder {
@@ -30,7 +30,9 @@ impl Decoder {
         if !Self::supports(model) {
             return Ok(None);
         }
-        let mut packer = Packer::new(crate::parameters::shapes(model), precision)?;
+        let parts = |block: &Block| [block.mixer.packed_parts(), block.feed_forward.packed_parts()].concat();
+        let parts = model.blocks.iter().flat_map(parts).map(Vec::from);
+        let mut packer = Packer::new(crate::parameters::shapes(model).into_iter().chain(parts), precision)?;
         let slots = slots(model, &mut packer);
         let bias = model.head.bias.as_ref().map(elements);
         let embedding = elements(&model.embedding.weight);

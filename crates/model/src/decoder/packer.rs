@@ -6,7 +6,7 @@ use percept_fault::{Fault, Result};
 use percept_kernels::decode::{PackedLinear, Pages, Source, WeightPrecision};
 use percept_kernels::{self as kernels, WeightOrder};
 
-use crate::layers::{Linear, Norm};
+use crate::layers::{GroupedLinear, Linear, Norm};
 
 /// Pages that fill up with weights.
 #[derive(Debug)]
@@ -46,6 +46,21 @@ impl Packer {
     /// A linear map.
     pub fn linear(&mut self, linear: &Linear) -> PackedLinear {
         self.joined(&[linear])
+    }
+
+    /// The groups of a grouped map of one row, each a map of its own channels.
+    pub fn groups(&mut self, map: &GroupedLinear) -> Vec<PackedLinear> {
+        let weight = elements(&map.weight);
+        let (groups, [inputs, outputs]) = (map.groups(), map.weight.shape().dims());
+        let bias = map.bias.as_ref().map(elements);
+        let width = outputs / groups;
+        let pack = |group: usize| {
+            let columns = group * width..(group + 1) * width;
+            let part: Vec<f32> = weight.chunks_exact(outputs).flat_map(|row| &row[columns.clone()]).copied().collect();
+            let bias = bias.as_ref().map(|bias| bias[columns].to_vec());
+            self.pack(&[(&part, WeightOrder::InputOutput)], bias, inputs)
+        };
+        (0..groups).map(pack).collect()
     }
 
     /// Several linear maps of the same inputs, as one.
@@ -98,5 +113,5 @@ impl RowNorm {
 
 /// The elements of a parameter in order.
 pub fn elements<const D: usize>(param: &Param<Tensor<D>>) -> Vec<f32> {
-    crate::layer::elements(param.val())
+    crate::ops::elements(param.val())
 }

@@ -174,7 +174,7 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layer::elements;
+    use crate::ops::elements;
 
     fn state(device: &Device) -> LayerState {
         let mut state = LayerState::default();

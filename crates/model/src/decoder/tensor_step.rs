@@ -5,9 +5,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::step::{Pass, Step};
 use super::stream::StepState;
 use crate::channel::AnyChannel;
-use crate::layer::{Carry, LayerContext, Mode, Rows, Sublayer, elements};
+use crate::layer::{Carry, LayerContext, Mode, Rows, Sublayer};
 use crate::layers::Norm;
 use crate::mixer::AnyMixer;
+use crate::ops::elements;
 
 /// Which half of a layer it is.
 #[derive(Debug)]

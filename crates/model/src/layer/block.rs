@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::{Carry, Facts, LayerContext, LayerState, Mode, Rows, Windowing};
+use super::{Carry, Contract, Facts, LayerContext, LayerState, Mode, Rows, Windowing};
 use crate::channel::AnyChannel;
 use crate::config::{LayerSpec, ModelConfig};
 use crate::layers::Norm;
@@ -101,6 +101,18 @@ impl BlockFacts {
 }
 
 impl LayerSpec {
+    /// The layer and the sublayer in it that hold the tensor of this path, and its path within; `None` for what is none's: norms,
+    /// embedding, head.
+    pub(crate) fn holding<'a, 'b>(layers: &'a [Self], path: &'b str) -> Option<(&'a Self, Contract, &'b str)> {
+        let (index, rest) = path.strip_prefix("blocks.")?.split_once('.')?;
+        let layer = layers.get(index.parse::<usize>().ok()?)?;
+        match rest.split_once('.')? {
+            ("mixer", path) => Some((layer, layer.kind.contract(), path)),
+            ("feed_forward", path) => Some((layer, layer.channel.contract(), path)),
+            _ => None,
+        }
+    }
+
     /// What the layer declares for the rows that enter it.
     pub fn facts(&self, config: &ModelConfig, rows: Rows) -> BlockFacts {
         let mixer = (self.kind.contract().facts)(config, self, rows);

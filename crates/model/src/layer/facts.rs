@@ -26,6 +26,9 @@ pub struct Facts {
     pub reach: Reach,
     /// Whether it sees only what came before.
     pub direction: Direction,
+    /// Where the rows of a whole window, all of them moved on by a multiple of so many positions, give the same: it knows distances and no
+    /// positions. `None` promises nothing.
+    pub movable: Option<usize>,
 }
 
 /// Elements that training holds for one window in a sublayer.
@@ -127,6 +130,7 @@ impl Facts {
             state: Vec::new(),
             reach: Reach::Position,
             direction: Direction::Causal,
+            movable: None,
         }
     }
 

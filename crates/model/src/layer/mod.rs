@@ -10,6 +10,8 @@ mod facts;
 mod registry;
 mod state;
 
+use std::collections::BTreeMap;
+
 use burn::tensor::{Device, Tensor};
 use percept_fault::Result;
 
@@ -19,14 +21,18 @@ pub use context::{LayerContext, Mode, Place, Rows};
 pub use facts::{Activations, Direction, Facts, Reach, Windowing};
 pub use registry::Contract;
 pub(crate) use registry::sublayers;
-pub(crate) use state::elements;
 pub use state::{Extent, LayerState, StateTensor};
 
 use crate::config::{LayerSpec, ModelConfig};
 use crate::decoder::BuildStep;
+use crate::init::Initial;
 use crate::layers::Norm;
 use crate::ops;
 pub use crate::options::{FlatKey, NoOptions, Options, Scale};
+use crate::role::{Role, Training};
+
+/// Shapes of the tensors in a file, by their names.
+pub type Shapes<'a> = BTreeMap<&'a str, &'a [usize]>;
 
 /// One half of a layer: a mixer, which moves information between positions, or a channel sublayer, which works inside
 /// each. Positions are counted from the start of the window or stream.
@@ -119,6 +125,24 @@ pub trait Sublayer {
         config.initial_std(path)
     }
 
+    /// How a weight begins, by its path within the sublayer and its shape, where neither [`Sublayer::initial_std`] nor the rule
+    /// that the configuration names does: parameters with a meaning of their own, or a rule that its authors have. `None`:
+    /// as the configuration says.
+    fn initial(_config: &ModelConfig, _layer: &LayerSpec, _path: &str, _shape: &[usize]) -> Option<Initial>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
+    /// How the optimizer trains a weight, by its path within the sublayer and its shape.
+    fn training(_config: &ModelConfig, _path: &str, shape: &[usize]) -> Training
+    where
+        Self: Sized,
+    {
+        Training::of(Role::by_shape(shape))
+    }
+
     /// What the authors' code does otherwise in this sublayer, on top of the options that all of it has in common; see
     /// [`ModelConfig::with_paper_options`].
     fn paper(_config: &mut ModelConfig)
@@ -127,8 +151,20 @@ pub trait Sublayer {
     {
     }
 
-    /// The names of one of its modules, such as `projection.query`, in the authors' weight files, their own first; none: it
-    /// is not there.
+    /// The configuration of a model of this mixer alone, as the shapes in a published file tell it, under its authors' names; `None`: the
+    /// file is another's.
+    ///
+    /// # Errors
+    /// Shapes of such a file that fit no model.
+    fn published(_shapes: &Shapes<'_>) -> Result<Option<ModelConfig>>
+    where
+        Self: Sized,
+    {
+        Ok(None)
+    }
+
+    /// The names of one of its modules, such as `projection.query`, or of a parameter that is in none, in the authors' weight files,
+    /// their own first; none: it is not there.
     fn paper_names(_module: &str) -> &'static [&'static str]
     where
         Self: Sized,
@@ -170,6 +206,12 @@ pub trait Sublayer {
         context: &LayerContext,
     ) -> Tensor<3> {
         ops::add(self.mix(norm.forward(x.clone()), state, carry, context), x)
+    }
+
+    /// Inputs and outputs of the parts in which its step packs a weight that it does not pack whole: each part fills whole
+    /// panels, so that together they need more room.
+    fn packed_parts(&self) -> Vec<[usize; 2]> {
+        Vec::new()
     }
 
     /// How [`crate::decoder`] runs one new position from packed weights; `None`: it runs [`Sublayer::forward`].

@@ -2,8 +2,10 @@
 
 use percept_fault::Result;
 
-use super::{Facts, Rows, Sublayer, Windowing};
+use super::{Facts, Rows, Shapes, Sublayer, Windowing};
 use crate::config::{LayerSpec, ModelConfig};
+use crate::init::Initial;
+use crate::role::Training;
 
 /// What a kind of sublayer declares without weights; see [`Sublayer`].
 #[derive(Debug, Clone, Copy)]
@@ -16,8 +18,14 @@ pub struct Contract {
     pub windowing: fn(&ModelConfig, &LayerSpec) -> Windowing,
     /// [`Sublayer::initial_std`].
     pub initial_std: fn(&ModelConfig, &str, &[usize]) -> f64,
+    /// [`Sublayer::initial`].
+    pub initial: fn(&ModelConfig, &LayerSpec, &str, &[usize]) -> Option<Initial>,
+    /// [`Sublayer::training`].
+    pub training: fn(&ModelConfig, &str, &[usize]) -> Training,
     /// [`Sublayer::paper`].
     pub paper: fn(&mut ModelConfig),
+    /// [`Sublayer::published`].
+    pub published: fn(&Shapes<'_>) -> Result<Option<ModelConfig>>,
     /// [`Sublayer::paper_names`].
     pub paper_names: fn(&str) -> &'static [&'static str],
 }
@@ -30,7 +38,10 @@ impl Contract {
             facts: S::facts,
             windowing: S::windowing,
             initial_std: S::initial_std,
+            initial: S::initial,
+            training: S::training,
             paper: S::paper,
+            published: S::published,
             paper_names: S::paper_names,
         }
     }
@@ -50,6 +61,7 @@ macro_rules! sublayers {
         }
 
         $(#[$any_doc])*
+        #[allow(clippy::large_enum_variant, reason = "a stack has some dozens of them at most, each reached by reference")]
         #[derive(burn::module::Module, Debug)]
         pub enum $any {
             $(#[doc = $summary] $variant($type),)*

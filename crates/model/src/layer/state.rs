@@ -4,12 +4,6 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 
-/// The elements of a tensor of f32 in order.
-pub(crate) fn elements<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    let data = tensor.into_data();
-    data.as_slice::<f32>().map_or_else(|_| data.iter::<f32>().collect(), <[f32]>::to_vec)
-}
-
 /// How a tensor of a state grows with the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
@@ -190,7 +184,7 @@ mod tests {
         assert_eq!((all.dims(), state.row_count("key")), ([1, 2, 2], 2));
         let all = state.push_rows("key", rows(4, 8).reshape([1, 2, 2]), 3);
         assert_eq!((all.dims(), state.bytes()), ([1, 4, 2], 3 * 2 * 4));
-        assert_eq!(elements(state.get::<3>("key").unwrap()), [2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+        assert_eq!(crate::ops::elements(state.get::<3>("key").unwrap()), [2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
         assert!(state.get::<4>("key").is_none() && state.get::<3>("value").is_none());
     }
 

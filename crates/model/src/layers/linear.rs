@@ -3,6 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
+use crate::config::Biases;
 use crate::ops;
 
 /// Whether a layer has a bias.
@@ -12,6 +13,18 @@ pub enum Bias {
     With,
     /// x W.
     Without,
+}
+
+impl Bias {
+    /// Of a map that is no query, key or value.
+    pub fn of(biases: Biases) -> Self {
+        if biases == Biases::None { Self::Without } else { Self::With }
+    }
+
+    /// Of a query, key or value.
+    pub fn of_input(biases: Biases) -> Self {
+        if biases == Biases::All { Self::With } else { Self::Without }
+    }
 }
 
 /// A linear layer `[.., inputs] -> [.., outputs]`.

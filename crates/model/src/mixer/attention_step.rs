@@ -168,7 +168,7 @@ impl AttentionStep {
 }
 
 /// The heads in `x`, normalised where there is a norm, into `y`.
-fn normalised_into(norm: &Option<RowNorm>, x: &[f32], y: &mut [f32]) {
+pub(super) fn normalised_into(norm: &Option<RowNorm>, x: &[f32], y: &mut [f32]) {
     match norm {
         Some(norm) => norm.apply(x, y),
         None => y.copy_from_slice(x),

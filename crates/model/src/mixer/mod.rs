@@ -15,7 +15,9 @@
 //! ```
 
 mod attention_step;
+mod combiner;
 mod conv;
+mod group_conv;
 mod history;
 mod llp;
 mod longlora;
@@ -24,16 +26,23 @@ mod perceiver_v1;
 mod perceiver_v2;
 mod perceiver_v3;
 mod projection;
+mod rwkv4;
+mod rwkv7;
 mod segment;
+mod tost;
 mod transformer;
 
+pub use combiner::{CombinerFixedOptions, CombinerLogsparseOptions, CombinerPositions};
 pub use conv::ConvOptions;
+pub use group_conv::GroupConvOptions;
 pub use history::Latents;
 pub use llp::LlpOptions;
 pub use perceiver_ar::PerceiverArOptions;
 pub use perceiver_v2::PerceiverV2Options;
 pub use perceiver_v3::{CompressionResidual, PerceiverV3Options};
+pub use rwkv7::Rwkv7Options;
 pub use segment::Segment;
+pub use tost::{TostOptions, TostRouting};
 
 use crate::layer::sublayers;
 
@@ -52,4 +61,10 @@ sublayers! {
     perceiver_v3: PerceiverV3(perceiver_v3::PerceiverV3) = "perceiver-v3" | "compressed-history": "Layer 0 as V1, then a learned map along the sequence compresses the history.",
     longlora: LongLora(longlora::LongLora) = "longlora" | "s2": "Half of the heads attend inside groups, half inside groups shifted by half a group.",
     conv: Conv(conv::Conv) = "conv": "Causal depthwise convolution over the last `conv.width` positions.",
+    group_conv: GroupConv(group_conv::GroupConv) = "group-conv": "GroupBERT's convolution: a gate, a causal convolution in groups of channels, a norm.",
+    tost: Tost(tost::Tost) = "tost": "Token statistics: every token is gated by running sums of squares, routed over heads.",
+    rwkv4: Rwkv4(rwkv4::Rwkv4) = "rwkv4": "RWKV-4's time mix: each channel averages all values so far by their keys, with decay.",
+    combiner_fixed: CombinerFixed(combiner::CombinerFixed) = "combiner-fixed": "Combiner: the own span directly, a summary of each span before it.",
+    combiner_logsparse: CombinerLogsparse(combiner::CombinerLogsparse) = "combiner-logsparse": "Combiner: everything before a position by log2 t summaries of growing blocks.",
+    rwkv7: Rwkv7(rwkv7::Rwkv7) = "rwkv7" | "goose": "RWKV-7's time mix: each head keeps a matrix that forgets, removes and writes.",
 }

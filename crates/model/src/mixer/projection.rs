@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::config::{Biases, KeyValue, LayerSpec, ModelConfig, NormKind, RotaryLayers, RotaryLayout};
+use crate::config::{KeyValue, LayerSpec, ModelConfig, NormKind, RotaryLayers, RotaryLayout};
 use crate::cost::{Call, LinearCall};
 use crate::layer::{Activations, LayerState, Rows, StateTensor, Windowing};
 use crate::layers::{Bias, Linear, Norm};
@@ -37,27 +37,21 @@ pub struct Projection {
     rotary: Option<Rotary>,
 }
 
-fn output_bias(config: &ModelConfig) -> Bias {
-    match config.biases {
-        Biases::None => Bias::Without,
-        Biases::Paper => Bias::With,
-    }
-}
-
 impl Projection {
     /// Zeros.
     pub fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
         let (dim, e) = (config.dim, config.head_dim());
         let (width, narrow) = (config.heads * e, config.key_value_heads() * e);
         let norm = |wanted: bool, kind| wanted.then(|| Norm::new(kind, e, config.norm_eps, device));
+        let linear = |outputs| Linear::new(dim, outputs, Bias::of_input(config.biases), device);
         Self {
-            query: Linear::new(dim, width, Bias::Without, device),
-            key: Linear::new(dim, narrow, Bias::Without, device),
-            value: (config.key_value == KeyValue::Separate).then(|| Linear::new(dim, narrow, Bias::Without, device)),
+            query: linear(width),
+            key: linear(narrow),
+            value: (config.key_value == KeyValue::Separate).then(|| linear(narrow)),
             query_norm: norm(config.qk_norm, NormKind::Rms),
             key_norm: norm(config.qk_norm, NormKind::Rms),
             key_value_norm: norm(config.key_value_norm, NormKind::Layer),
-            output: Linear::new(width, dim, output_bias(config), device),
+            output: Linear::new(width, dim, Bias::of(config.biases), device),
             heads: config.heads,
             key_value_heads: config.key_value_heads(),
             rotary: rotary(config, layer),
@@ -111,8 +105,9 @@ impl Projection {
         let (dim, e) = (config.dim, config.head_dim());
         let (width, narrow) = (config.heads * e, config.key_value_heads() * e);
         let projections = if config.key_value == KeyValue::Separate { 2 } else { 1 };
-        Linear::parameters(dim, width, Bias::Without)
-            + projections * Linear::parameters(dim, narrow, Bias::Without)
+        let bias = Bias::of_input(config.biases);
+        Linear::parameters(dim, width, bias)
+            + projections * Linear::parameters(dim, narrow, bias)
             + if config.qk_norm { 2 * Norm::parameters(NormKind::Rms, e) } else { 0 }
             + if config.key_value_norm { Norm::parameters(NormKind::Layer, e) } else { 0 }
             + Self::output_parameters(config)
@@ -120,12 +115,12 @@ impl Projection {
 
     /// Weights of an output projection.
     pub fn output_parameters(config: &ModelConfig) -> u64 {
-        Linear::parameters(config.heads * config.head_dim(), config.dim, output_bias(config))
+        Linear::parameters(config.heads * config.head_dim(), config.dim, Bias::of(config.biases))
     }
 
     /// A further output projection, of the same shape.
     pub fn new_output(config: &ModelConfig, device: &Device) -> Linear {
-        Linear::new(config.heads * config.head_dim(), config.dim, output_bias(config), device)
+        Linear::new(config.heads * config.head_dim(), config.dim, Bias::of(config.biases), device)
     }
 
     /// The linear maps of queries, keys and values, for `queries` query rows and `keys` key rows.
@@ -199,7 +194,8 @@ impl Projection {
     }
 }
 
-fn rotary(config: &ModelConfig, layer: &LayerSpec) -> Option<Rotary> {
+/// How a layer rotates, as `model.rotary` says.
+pub(super) fn rotary(config: &ModelConfig, layer: &LayerSpec) -> Option<Rotary> {
     let rotates = match config.rotary {
         RotaryLayers::All => true,
         RotaryLayers::First => layer.index == 0,

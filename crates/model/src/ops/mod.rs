@@ -10,7 +10,7 @@ pub mod flex;
 mod parity;
 mod precision;
 
-pub use percept_kernels::{AdamW, Dropout, IGNORED, Pattern, Rotary, RotaryLayout, Visibility};
+pub use percept_kernels::{AdamW, Dropout, IGNORED, Listing, Pattern, Rotary, RotaryLayout, Routing, Tssa, Visibility};
 pub use precision::{Precision, in_precision};
 
 use burn::backend::DispatchDevice;
@@ -19,6 +19,12 @@ use burn::tensor::{DType, Int, Tensor};
 /// Whether this tensor's operations have kernels.
 fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
     x.dtype() == DType::F32 && matches!(x.device().inner().as_dispatch(), DispatchDevice::Flex(_))
+}
+
+/// The elements of a tensor of f32 in order.
+pub(crate) fn elements<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    let data = tensor.into_data();
+    data.as_slice::<f32>().map_or_else(|_| data.iter::<f32>().collect(), <[f32]>::to_vec)
 }
 
 /// Softmax attention, `q [b, tq, h, e]` to `k, v [b, tk, g, e]`: `[b, tq, h, e]`. Query head i reads key head
@@ -38,9 +44,109 @@ pub fn attention(
     composed::attention(q, k, v, visibility, scale, dropout)
 }
 
+/// One table of [`listed`].
+#[derive(Debug, Clone)]
+pub struct ListedPart {
+    /// The queries, `[b, tq, h, e]`.
+    pub q: Tensor<4>,
+    /// The keys, `[b, rows, g, e]`.
+    pub k: Tensor<4>,
+    /// The values, `[b, rows, g or h, e]`.
+    pub v: Tensor<4>,
+    /// Which rows a query reads.
+    pub rows: Listing,
+}
+
+/// Attention of queries to listed rows, of one table or of two in one softmax ([`percept_kernels::Listed`]): `[b, tq, h, e]`. A query
+/// that reads nothing gives zero.
+pub fn listed(first: ListedPart, second: Option<ListedPart>, scale: f32) -> Tensor<4> {
+    match has_kernels(&first.q) {
+        true => flex::listed(first, second, scale),
+        false => composed::listed(first, second, scale),
+    }
+}
+
+/// The elementwise maximum over the rows of each of some sets, `x [b, rows, h, e]`: `[b, sets, h, e]`. Its gradient goes to one of
+/// the rows that reach it.
+pub fn listed_maximum(x: Tensor<4>, members: Listing, sets: usize) -> Tensor<4> {
+    match has_kernels(&x) {
+        true => flex::listed_maximum(x, members, sets),
+        false => composed::listed_maximum(x, members, sets),
+    }
+}
+
 /// `y[t] = sum over i of taps[i] * x[t - i]`, channel by channel, with zeros before the first row: `x [b, t, d]`, `taps [w, d]`.
 pub fn convolution(x: Tensor<3>, taps: Tensor<2>) -> Tensor<3> {
     if has_kernels(&x) { flex::convolution(x, taps) } else { composed::convolution(x, taps) }
+}
+
+/// Causal token statistics self-attention ([`Tssa`]) of `u [b, t, d]` with `temperature [h]` and `offsets [t, h]`, from sums of zero.
+pub fn tssa(u: Tensor<3>, temperature: Tensor<1>, offsets: Tensor<2>, tssa: &Tssa) -> Tensor<3> {
+    match has_kernels(&u) {
+        true => flex::tssa(u, temperature, offsets, tssa),
+        false => composed::tssa(u, temperature, offsets, tssa),
+    }
+}
+
+/// [`tssa`] of one sequence that goes on from sums of energy, numerator and mass, `[1, 2, d]`, `[1, 2, d]` and `[1, 2, h]`: what the
+/// number format holds of each, and of the rest. Also returns those after it. Sums have no gradient.
+pub fn tssa_extend(
+    u: Tensor<3>,
+    temperature: Tensor<1>,
+    offsets: Tensor<2>,
+    sums: [Tensor<3>; 3],
+    tssa: &Tssa,
+) -> (Tensor<3>, [Tensor<3>; 3]) {
+    match has_kernels(&u) {
+        true => flex::tssa_extend(u, temperature, offsets, sums, tssa),
+        false => composed::tssa_extend(u, temperature, offsets, sums, tssa),
+    }
+}
+
+/// RWKV's token shift: `mix x[t] + (1 - mix) x[t - 1]` of `x [b, t, d]` with `mix [d]`; `first [b, d]`, the row before the first of each
+/// sequence, has no gradient.
+pub fn shift(x: Tensor<3>, first: Tensor<2>, mix: Tensor<1>) -> Tensor<3> {
+    if has_kernels(&x) { flex::shift(x, first, mix) } else { composed::shift(x, first, mix) }
+}
+
+/// RWKV-4's recurrence over rows, channel by channel ([`percept_kernels::Wkv`]): `key, value [b, t, d]`, `decay` (at most 0) and
+/// `bonus [d]`.
+pub fn wkv(key: Tensor<3>, value: Tensor<3>, decay: Tensor<1>, bonus: Tensor<1>) -> Tensor<3> {
+    if has_kernels(&key) {
+        return flex::wkv(key, value, decay, bonus);
+    }
+    let [batch, _, channels] = key.dims();
+    let empty = Tensor::zeros([batch, 3, channels], (&key.device(), key.dtype()));
+    composed::wkv([key, value], [decay, bonus], empty).0
+}
+
+/// [`wkv`] from a state `[b, 3, d]` on, of which zeros are the empty one; returns y, and the state after the last row. There are no
+/// gradients through kernels.
+pub fn wkv_from(rows: [Tensor<3>; 2], channels: [Tensor<1>; 2], state: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
+    match has_kernels(&rows[0]) {
+        true => flex::wkv_from(rows, channels, state),
+        false => composed::wkv(rows, channels, state),
+    }
+}
+
+/// RWKV-7's recurrence over rows, head by head ([`percept_kernels::Wkv7`]), from the empty state: r, w (the logarithm of the decay), k,
+/// v, a and b, `[b, t, h, e]` each.
+pub fn wkv7(inputs: [Tensor<4>; 6]) -> Tensor<4> {
+    if has_kernels(&inputs[0]) {
+        return flex::wkv7(inputs);
+    }
+    let [batch, _, heads, width] = inputs[0].dims();
+    let empty = Tensor::zeros([batch, heads, width, width], (&inputs[0].device(), inputs[0].dtype()));
+    composed::wkv7(inputs, empty).0
+}
+
+/// [`wkv7`] from a state `[b, h, e, e]` on, row = channel of the value; returns y, and the state after the last row. There are no gradients
+/// through kernels.
+pub fn wkv7_from(inputs: [Tensor<4>; 6], state: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+    match has_kernels(&inputs[0]) {
+        true => flex::wkv7_from(inputs, state),
+        false => composed::wkv7(inputs, state),
+    }
 }
 
 /// Rotates the first `rotary.channels` channels of `x [b, t, h, e]`; row 0 has absolute position `start`.
@@ -72,9 +178,25 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     if has_kernels(&x) { flex::gelu(x) } else { composed::gelu(x) }
 }
 
+/// `max(x, 0)^2`, the activation of RWKV's channel mix.
+pub fn relu_squared<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if has_kernels(&x) { flex::relu_squared(x) } else { composed::relu_squared(x) }
+}
+
 /// `silu(gate) * up`, the gate of SwiGLU (arXiv 2002.05202).
 pub fn swiglu<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
     if has_kernels(&gate) { flex::swiglu(gate, up) } else { composed::swiglu(gate, up) }
+}
+
+/// `sigmoid(gate) * x`, the gate of GLU (arXiv 1612.08083); with `gate = x` it is the SiLU.
+pub fn glu<const D: usize>(gate: Tensor<D>, x: Tensor<D>) -> Tensor<D> {
+    if has_kernels(&gate) { flex::glu(gate, x) } else { composed::glu(gate, x) }
+}
+
+/// `y[t, g] = sum over i of x[t - i, g] taps[i, g]`, a product for each of some groups of channels, with zeros before the first row:
+/// `x [b, t, groups in]`, `taps [w in, groups out]`, row `i in + c` for channel c of the row i back; `[b, t, groups out]`.
+pub fn grouped(x: Tensor<3>, taps: Tensor<2>, groups: usize) -> Tensor<3> {
+    if has_kernels(&x) { flex::grouped(x, taps, groups) } else { composed::grouped(x, taps, groups) }
 }
 
 /// `x [b, t, in] * weight [in, out] + bias [out]`.

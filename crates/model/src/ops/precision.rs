@@ -8,11 +8,11 @@ thread_local! {
     static CURRENT: Cell<Precision> = const { Cell::new(Precision::F32) };
 }
 
-/// Runs `body`; the linear maps and the output head that it calls on this thread round the operands of their products to
-/// `precision`, in their backward pass too, wherever that runs. Everything else, and everything outside, is f32.
+/// Runs `body`; the linear maps, attention and the output head that it calls on this thread round the operands of their
+/// products to `precision`, in their backward pass too, wherever that runs. Everything else, and everything outside, is f32.
 ///
 /// It concerns f32 tensors. On the CPU `precision` must be [supported](Precision::is_supported); on other devices the
-/// device must have its numbers, and attention's products are rounded too.
+/// device must have its numbers.
 pub fn in_precision<R>(precision: Precision, body: impl FnOnce() -> R) -> R {
     struct Restore(Precision);
     impl Drop for Restore {

@@ -19,7 +19,8 @@ pub use windows::{Window, WindowSchedule};
 use crate::batch::check_tokens;
 use crate::decoder::Decoder;
 use crate::inference_model::InferenceModel;
-use crate::layer::{Mode, Rows, elements};
+use crate::layer::{Mode, Rows};
+use crate::ops::elements;
 use recent::Recent;
 use running::Running;
 

@@ -4,7 +4,8 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::decoder::{Decoder, Stream};
 use crate::inference_model::InferenceModel;
-use crate::layer::{BlockFacts, BlockState, Facts, Rows, elements};
+use crate::layer::{BlockFacts, BlockState, Facts, Rows};
+use crate::ops::elements;
 
 /// A state as tensors.
 #[derive(Debug, Clone)]

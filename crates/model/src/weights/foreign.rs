@@ -113,8 +113,9 @@ fn read_index(path: &Path) -> Result<Tensors> {
     Ok(tensors)
 }
 
+/// Without what wrappers put before the names of a model's tensors.
 fn bare(name: &str) -> String {
-    ["model.", "param."].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name).to_string()
+    ["model.", "rwkv.", "param."].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name).to_string()
 }
 
 pub(super) fn damaged(path: &Path) -> Fault {

@@ -9,8 +9,10 @@ use percept_fault::{Fault, Result};
 use super::foreign::{self, Foreign, Kind, Tensors};
 use super::native;
 use super::paper::{self, Layout};
-use crate::config::ModelConfig;
+use super::rwkv;
+use crate::config::{LayerSpec, ModelConfig};
 use crate::language_model::LanguageModel;
+use crate::layer::Shapes;
 use crate::parameters;
 use crate::tensor_file::{self, Elements, Entry};
 
@@ -30,12 +32,17 @@ pub enum Names {
     Percept,
     /// The authors' (see [`crate::weights::paper`]).
     Paper,
+    /// Those of RWKV's authors (see [`crate::weights::rwkv`]).
+    Rwkv,
+    /// Those of RWKV in Hugging Face's files: transformers' for RWKV-4, flash-linear-attention's for RWKV-7.
+    HuggingFace,
 }
 
-/// The configuration that a weight file carries, or one of the files of an index; `None` for whole files that are not ours.
+/// The configuration that a weight file carries, or one of the files of an index; or that the shapes of an RWKV tell, as published or as
+/// Hugging Face names it; `None` for other whole files that are not ours.
 ///
 /// # Errors
-/// There is no such file, or it is damaged.
+/// There is no such file, or it is damaged, or a variant of RWKV that Percept does not have.
 pub fn carried_config(path: &Path) -> Result<Option<ModelConfig>> {
     let parts = match Kind::of(path)? {
         Kind::Index => foreign::parts(path)?,
@@ -49,27 +56,48 @@ pub fn carried_config(path: &Path) -> Result<Option<ModelConfig>> {
         }
     }
     // What is wrong with a file is said before what it does not say.
-    foreign::read(path).map(|_| None)
+    let tensors = rwkv::hugging_face::rename(foreign::read(path)?);
+    rwkv::shapes::config(&shapes(&tensors)).map_err(|fault| at(path, fault))
+}
+
+fn shapes(tensors: &Tensors) -> Shapes<'_> {
+    tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice())).collect()
+}
+
+fn at(path: &Path, fault: Fault) -> Fault {
+    fault.at(&format!("{}: ", path.display()))
 }
 
 /// Reads weights for `config` from a `.pt`, `.pth`, `.ckpt` or `.bin` file of PyTorch (top-level `state_dict`, if there is
 /// one), a safetensors file, or the `.index.json` of several files. F64, F16 and BF16 become f32.
 ///
-/// Names may carry the prefix `model.` or `param.`; they are the authors' or ours. Heads and segments are not in
-/// such files: they come from `config`. Unknown names are ignored and listed.
+/// Names may carry the prefix `model.`, `rwkv.` or `param.`; they are the authors', Hugging Face's of an RWKV, or ours. Heads and segments
+/// are not in such files: they come from `config`. Unknown names are ignored and listed, but in the blocks of an RWKV.
 ///
 /// # Errors
-/// A damaged file, a missing name, a shape that differs, or a type that is none of weights.
+/// A damaged file, a missing name, a shape that differs, or a type that is none of weights; of an RWKV also a name that the model
+/// has no place for.
 pub fn import(path: &Path, config: &ModelConfig, device: &Device) -> Result<Imported> {
     from_tensors(foreign::read(path)?, config, device, path)
 }
 
-fn from_tensors(mut tensors: Tensors, config: &ModelConfig, device: &Device, path: &Path) -> Result<Imported> {
-    let layers = config.layer_specs()?;
-    let model = native::fill(LanguageModel::zeros(config, device)?, |ours, shape| {
+fn from_tensors(tensors: Tensors, config: &ModelConfig, device: &Device, path: &Path) -> Result<Imported> {
+    let (layers, zeros) = (config.layer_specs()?, LanguageModel::zeros(config, device)?);
+    let mut tensors = rwkv::hugging_face::rename(tensors);
+    let theirs = match tensors.contains_key(rwkv::MARK) {
+        true => {
+            let shapes = shapes(&tensors);
+            let checked =
+                rwkv::shapes::supported(&shapes).and_then(|()| rwkv::mismatch::check(&zeros, &layers, &shapes));
+            checked.map_err(|fault| at(path, fault))?;
+            |ours: &str, layers: &[LayerSpec]| rwkv::name(ours, layers).map(|(name, layout)| (vec![name], layout))
+        }
+        false => paper::names,
+    };
+    let model = native::fill(zeros, |ours, shape| {
         let (mut names, mut layout) = (vec![ours.to_string()], Layout::Same);
         if !tensors.contains_key(ours)
-            && let Some(theirs) = paper::names(ours, &layers)
+            && let Some(theirs) = theirs(ours, &layers)
         {
             (names, layout) = theirs;
         }
@@ -78,11 +106,8 @@ fn from_tensors(mut tensors: Tensors, config: &ModelConfig, device: &Device, pat
             let what = format!("{}: there is no tensor `{}`", path.display(), names.join("` or `"));
             return Err(Fault::usage(what).hint(hint_where_missing(path)));
         };
-        let stored: Vec<usize> = match layout {
-            Layout::Same => shape.to_vec(),
-            Layout::Transposed => shape.iter().rev().copied().collect(),
-        };
-        if found_shape != stored {
+        let stored = layout.shape(shape);
+        if rwkv::without_ones(&found_shape) != rwkv::without_ones(&stored) {
             return Err(Fault::usage(format!(
                 "{}: tensor `{name}` has shape {found_shape:?}; the configuration needs {stored:?}",
                 path.display()
@@ -109,26 +134,42 @@ fn hint_where_missing(path: &Path) -> &'static str {
 }
 
 /// Writes the weights to a safetensors file under the chosen names. The authors' names exist for the paper
-/// options only.
+/// options only, those of RWKV for models of its layers alone.
+///
+/// # Errors
+/// A parameter has no such name; the disk.
 pub fn export(model: &LanguageModel, path: &Path, names: Names) -> Result<()> {
-    if names == Names::Percept {
-        return native::save(model, path, HashMap::new());
-    }
+    let (layers, parameters) = (model.layers(), parameters::collect(model));
+    let mark = rwkv::mark(parameters.keys().cloned(), layers);
+    let first = |(names, layout): (Vec<String>, Layout)| Some((names.into_iter().next()?, layout));
+    let of_rwkv = |ours: &str| rwkv::name(ours, layers).filter(|_| mark.is_some());
+    let (whose, name): (_, Naming<'_>) = match names {
+        Names::Percept => return native::save(model, path, HashMap::new()),
+        Names::Paper => ("models of the paper preset", &|ours| paper::names(ours, layers).and_then(first)),
+        Names::Rwkv => (RWKV, &of_rwkv),
+        Names::HuggingFace => (RWKV, &|ours| {
+            let (name, layout) = of_rwkv(ours)?;
+            rwkv::hugging_face::name(&name, layout, mark?)
+        }),
+    };
     let mut entries = Vec::new();
-    for (ours, tensor) in parameters::collect(model) {
-        let Some((theirs, layout)) = paper::names(&ours, model.layers()) else {
+    for (ours, tensor) in parameters {
+        let Some((theirs, layout)) = name(&ours) else {
             return Err(Fault::usage(format!("`{ours}` has no name in the authors' code"))
-                .hint("only models of the paper preset can be exported under the authors' names"));
+                .hint(format!("only {whose} can be exported under the authors' names")));
         };
         let values: Vec<f32> = tensor.data.into_data().iter::<f32>().collect();
-        let (shape, values) = match (layout, &tensor.shape[..]) {
-            (Layout::Transposed, [inputs, outputs]) => {
-                (vec![*outputs, *inputs], paper::transpose(&values, *inputs, *outputs))
-            }
-            _ => (tensor.shape, values),
+        let values = match (layout, &tensor.shape[..]) {
+            (Layout::Transposed, [inputs, outputs]) => paper::transpose(&values, *inputs, *outputs),
+            _ => values,
         };
-        let name = theirs.into_iter().next().unwrap_or(ours);
-        entries.push(Entry::new(name, shape, Elements::Floats(values)));
+        entries.push(Entry::new(theirs, layout.shape(&tensor.shape), Elements::Floats(values)));
     }
     tensor_file::write(path, &entries, None)
 }
+
+/// Which models have RWKV's names.
+/// The name of one of our parameters in a file, and how it lies there.
+type Naming<'a> = &'a dyn Fn(&str) -> Option<(String, Layout)>;
+
+const RWKV: &str = "models whose layers are all rwkv4 or all rwkv7, with LayerNorm and no biases,";

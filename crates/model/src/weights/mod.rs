@@ -4,6 +4,7 @@ mod foreign;
 mod import;
 mod native;
 pub mod paper;
+pub mod rwkv;
 
 pub use import::{Imported, Names, carried_config, export, import};
 pub use native::{load, save};

@@ -21,6 +21,19 @@ pub enum Layout {
     Same,
     /// `[outputs, inputs]` for our `[inputs, outputs]`.
     Transposed,
+    /// `[1, 1, d]` for our `[d]`; files that have `[d]` are read too.
+    Row,
+}
+
+impl Layout {
+    /// The shape there of a tensor whose shape is `ours` here.
+    pub(super) fn shape(self, ours: &[usize]) -> Vec<usize> {
+        match self {
+            Self::Same => ours.to_vec(),
+            Self::Transposed => ours.iter().rev().copied().collect(),
+            Self::Row => [1, 1].iter().chain(ours).copied().collect(),
+        }
+    }
 }
 
 /// The authors' names for one of our paths, the one that they use first (in a file the first that exists counts), and the

@@ -8,5 +8,6 @@ pub(crate) mod learning_rate;
 pub(crate) mod presets;
 pub(crate) mod resolve;
 mod run_config;
+mod taken;
 
 pub use run_config::{Recompute, RunConfig, SampleConfig, TrainConfig};

@@ -5,10 +5,12 @@ use std::path::Path;
 use percept_fault::{Fault, IoContext, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::machine::precision::PrecisionChoice;
+use crate::machine::precision::{PrecisionChoice, Taken};
+use crate::machine::processor;
+use crate::machine::speeds::ProductSpeeds;
 
 /// The parts of the environment that the numbers of a run depend on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
     /// Version of Percept.
     pub version: String,
@@ -26,22 +28,39 @@ pub struct Environment {
     /// Number format of the large products; f32 where a file does not say, because it is older than the choice.
     #[serde(default)]
     pub precision: PrecisionChoice,
+    /// The speeds that the precision was chosen by, where they were measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speeds: Option<ProductSpeeds>,
 }
 
 impl Environment {
     /// This process's environment.
     pub fn current(device: &str, precision: PrecisionChoice) -> Self {
-        let cpu_info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let cpu = cpu_info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let [cpu] = processor::told(["model name"]);
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: option_env!("PERCEPT_COMMIT").map(str::to_owned),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-            cpu: cpu.map(|(_, name)| name.to_owned()),
+            cpu,
             threads: rayon::current_num_threads(),
             device: device.to_owned(),
             precision,
+            speeds: None,
         }
+    }
+
+    /// This process's environment, in which a precision was chosen.
+    pub(crate) fn of_run(device: &str, taken: Taken) -> Self {
+        Self { speeds: taken.speeds, ..Self::current(device, taken.precision.into()) }
+    }
+
+    /// What a file tells; `None` where there is none, or one that cannot be understood.
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = std::fs::read_to_string(path).at("read", path)?;
+        Ok(serde_json::from_str(&text).ok())
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
@@ -50,13 +69,8 @@ impl Environment {
         percept_files::write_file(path, json.as_bytes())
     }
 
-    /// What differs from the environment in a file, in words; `None` where nothing does or nothing is known.
-    pub(crate) fn difference(&self, path: &Path) -> Result<Option<String>> {
-        if !path.exists() {
-            return Ok(None);
-        }
-        let text = std::fs::read_to_string(path).at("read", path)?;
-        let Ok(before) = serde_json::from_str::<Self>(&text) else { return Ok(None) };
+    /// What differs from an environment before, in words; `None` where nothing does.
+    pub(crate) fn difference(&self, before: Self) -> Option<String> {
         let unknown = || "unknown".to_owned();
         let changes: Vec<String> = [
             ("version", before.version, self.version.clone()),
@@ -71,6 +85,6 @@ impl Environment {
         .filter(|(_, before, now)| before != now)
         .map(|(what, before, now)| format!("{what} {now} instead of {before}"))
         .collect();
-        Ok((!changes.is_empty()).then(|| changes.join(", ")))
+        (!changes.is_empty()).then(|| changes.join(", "))
     }
 }

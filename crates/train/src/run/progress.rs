@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::machine::precision::PrecisionChoice;
+
 /// What a run knows besides weights and moments.
 ///
 /// Dropout masks and samples depend on the seed and the step alone, so there is no other random state.
@@ -27,6 +29,9 @@ pub(crate) struct Progress {
     /// Steps of the run, where its time limit has set them.
     #[serde(default)]
     pub(crate) planned: Option<u64>,
+    /// Number format of the large products; unknown in checkpoints of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) precision: Option<PrecisionChoice>,
     /// The place in the data, in the form of whatever reads it.
     pub(crate) position: Value,
     /// Fingerprint of the held-out data; unknown in checkpoints of older versions.
@@ -112,6 +117,7 @@ impl Progress {
             targets: 0,
             seconds: 0.0,
             planned: None,
+            precision: None,
             position,
             held_out: None,
             interval: Interval::default(),
@@ -197,6 +203,7 @@ pub(crate) mod tests {
             targets: 600,
             seconds: 1.0 / 3.0,
             planned: None,
+            precision: Some(PrecisionChoice::Bf16),
             position: serde_json::json!({ "taken": u64::MAX }),
             held_out: Some("0123".into()),
             interval: Interval { nll: 0.1 + 0.2, targets: 7, tokens: 8, seconds: 1e-9 },

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use percept_data::{Made, mark_folder};
 use percept_fault::{IoContext, Result};
+use percept_model::ops::Precision;
 use percept_model::{Role, Trainable, parameters};
 
 use super::observer::{Event, Observer, Outcome, Started};
@@ -15,6 +16,7 @@ use super::task::{Extent, Task};
 use super::trainer::Trainer;
 use crate::config::TrainConfig;
 use crate::machine::device::DeviceChoice;
+use crate::machine::precision::PrecisionChoice;
 use crate::run::checkpoint::{Broken, Checkpoint};
 use crate::run::lock::Lock;
 use crate::run::progress::Progress;
@@ -54,6 +56,7 @@ pub(crate) fn begin<T: Task>(ready: Ready<T>, control: Control<'_>) -> Result<Ou
         None => Progress::fresh(task.source().position()?),
     };
     progress.held_out = task.held_out();
+    progress.precision = Some(train.precision);
     let mut files = None;
     if let Some(lock) = lock {
         let (opened, warnings) = RunFiles::open(folder.clone(), lock, &train, &progress)?;
@@ -113,7 +116,7 @@ pub fn train_task<T: Task>(
     let (newest, broken) = folder.newest_whole()?;
     let (device, device_name) = train.device.parse::<DeviceChoice>()?.open()?;
     let (state, progress) = match newest {
-        None => (State::new(T::Model::fresh(model, train.seed, &device.autodiff())?, train), None),
+        None => (State::new(T::Model::fresh(model, train.seed, &device.clone().autodiff())?, train), None),
         Some(Checkpoint { path, progress }) => {
             let check = |path: &Path, found: &_| check_config(path, found, model, |_| false);
             let state = State::load(&path, check, train, &device)?;
@@ -121,12 +124,33 @@ pub fn train_task<T: Task>(
             (state, Some(progress))
         }
     };
+    let begun_in = progress.as_ref().and_then(|progress| progress.precision);
+    let precision = match begun_in {
+        Some(precision) if train.precision == PrecisionChoice::Auto => precision,
+        _ => agreed(train.precision, control.ranks, || train.precision_on(&device))?,
+    };
+    let train = TrainConfig { precision, ..train.clone() };
     if lock.is_some() {
         for warning in Broken::set_all_aside(&broken, progress.as_ref().map_or(0, |progress| progress.step))? {
             control.observer.event(Event::Warning(warning));
         }
     }
-    begin(Ready { task, train: train.clone(), folder, device_name, lock, state, progress }, control)
+    begin(Ready { task, train, folder, device_name, lock, state, progress }, control)
+}
+
+/// The precision in place of `auto`: what rank 0 finds faster, since all ranks add up the same gradients.
+fn agreed(
+    choice: PrecisionChoice,
+    ranks: &dyn Ranks,
+    faster: impl FnOnce() -> Result<Precision>,
+) -> Result<PrecisionChoice> {
+    if choice != PrecisionChoice::Auto {
+        return Ok(choice);
+    }
+    let rounds = ranks.rank() == 0 && faster()? == Precision::Bf16;
+    let mut rounding = f64::from(u8::from(rounds));
+    ranks.sum(std::slice::from_mut(&mut rounding))?;
+    Ok(if rounding > 0.0 { PrecisionChoice::Bf16 } else { PrecisionChoice::F32 })
 }
 
 /// Marks and locks a folder, new or not.
@@ -136,4 +160,50 @@ fn claim(folder: &RunFolder) -> Result<Lock> {
     fs::create_dir_all(folder.samples_path()).at("make", folder.samples_path())?;
     folder.checkpoints().prepare()?;
     Ok(lock)
+}
+
+#[cfg(test)]
+mod tests {
+    use percept_model::parameters::Tensors;
+
+    use super::*;
+
+    /// One of two ranks, which hears this from the other.
+    struct Rank(usize, f64);
+
+    impl Ranks for Rank {
+        fn rank(&self) -> usize {
+            self.0
+        }
+
+        fn world(&self) -> usize {
+            2
+        }
+
+        fn all_reduce(&self, tensors: Tensors) -> Result<Tensors> {
+            Ok(tensors)
+        }
+
+        fn sum(&self, numbers: &mut [f64]) -> Result<()> {
+            numbers.iter_mut().for_each(|number| *number += self.1);
+            Ok(())
+        }
+
+        fn barrier(&self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn all_ranks_take_what_is_faster_on_the_first() {
+        let (bf16, f32) = (|| Ok(Precision::Bf16), || Ok(Precision::F32));
+        let auto = PrecisionChoice::Auto;
+        assert_eq!(agreed(auto, &Rank(0, 0.0), bf16).unwrap(), PrecisionChoice::Bf16);
+        assert_eq!(agreed(auto, &Rank(0, 0.0), f32).unwrap(), PrecisionChoice::F32);
+        // The others do not even measure.
+        let silent = || -> Result<Precision> { panic!("measured") };
+        assert_eq!(agreed(auto, &Rank(1, 1.0), silent).unwrap(), PrecisionChoice::Bf16);
+        assert_eq!(agreed(auto, &Rank(1, 0.0), silent).unwrap(), PrecisionChoice::F32);
+        assert_eq!(agreed(PrecisionChoice::Bf16, &Rank(0, 0.0), silent).unwrap(), PrecisionChoice::Bf16);
+    }
 }

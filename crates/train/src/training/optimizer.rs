@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use percept_fault::{Fault, Result};
 use percept_model::ops::{self, AdamW};
 use percept_model::parameters::{self, NamedTensor, Tensors};
-use percept_model::{Gradients, Role, Trainable};
+use percept_model::{Gradients, Role, Trainable, Training};
 
 use crate::config::TrainConfig;
 
@@ -21,7 +21,7 @@ struct Moments {
 /// What the optimizer knows of one tensor of the model.
 #[derive(Debug, Clone)]
 struct Slot {
-    role: Role,
+    training: Training,
     /// None before its first gradient.
     moments: Option<Moments>,
 }
@@ -55,8 +55,8 @@ impl Optimizer {
             grad_scale: 1.0,
         };
         let slot = |(path, tensor): (String, NamedTensor)| {
-            let role = model.role(&path, &tensor.shape);
-            (path, Slot { role, moments: None })
+            let training = model.training(&path, &tensor.shape);
+            (path, Slot { training, moments: None })
         };
         let slots = parameters::collect(model).into_iter().map(slot).collect();
         Self { hyper, weight_decay: config.weight_decay, clip: config.clip, slots }
@@ -72,12 +72,14 @@ impl Optimizer {
         step: u64,
     ) -> M {
         let mut hyper = self.hyper.at_step(step);
-        hyper.lr = learning_rate;
         hyper.grad_scale = if self.clip > 0.0 && norm > self.clip { self.clip / norm } else { 1.0 };
         parameters::map(model, |path, _, parameter| {
-            let trained = self.slots.get_mut(path).filter(|slot| slot.role != Role::Buffer);
+            let trained = self.slots.get_mut(path).filter(|slot| slot.training.role != Role::Buffer);
             let (Some(slot), Some(gradient)) = (trained, gradients.0.remove(path)) else { return parameter };
-            hyper.weight_decay = if slot.role == Role::Decayed { self.weight_decay } else { 0.0 };
+            let Training { role, rate, epsilon } = slot.training;
+            hyper.lr = learning_rate * rate;
+            hyper.eps = epsilon.unwrap_or(self.hyper.eps);
+            hyper.weight_decay = if role == Role::Decayed { self.weight_decay } else { 0.0 };
             let zeros = || Moments { first: gradient.zeros_like(), second: gradient.zeros_like() };
             let Moments { first, second } = slot.moments.take().unwrap_or_else(zeros);
             let (parameter, first, second) = ops::adamw(parameter, gradient, first, second, &hyper);
@@ -206,6 +208,26 @@ mod tests {
         assert!(decaying.iter().any(|path| path == "head.weight"), "{decaying:?}");
         assert!(decaying.iter().all(|path| path.ends_with(".weight") && !path.contains("norm")), "{decaying:?}");
         assert!(!decaying.contains(&"embedding.weight".to_owned()));
+    }
+
+    #[test]
+    fn a_sublayer_declares_how_fast_its_parameters_learn() {
+        let config = ModelConfig { layers: "rwkv4".into(), ..model().config().clone() };
+        let model = LanguageModel::new(&config, 3, &Device::flex().autodiff()).unwrap();
+        let before = weights(&model);
+        let gradients = Gradients(
+            parameters::collect(&model).into_iter().map(|(path, tensor)| (path, tensor.data.ones_like())).collect(),
+        );
+        let mut optimizer =
+            Optimizer::new(&TrainConfig { clip: 0.0, weight_decay: 0.0, ..TrainConfig::default() }, &model);
+        // The first step of Adam is the rate, whatever the gradient.
+        let after = weights(&optimizer.step(model, gradients, 1.0, 0.01, 1));
+        for (name, times) in [("decay", 2.0), ("bonus", 3.0), ("mix_key", 1.0), ("key.weight", 1.0)] {
+            let path = format!("blocks.0.mixer.{name}");
+            for (after, before) in after[&path].iter().zip(&before[&path]) {
+                assert!((before - after - 0.01 * times).abs() < 1e-6, "{name}: {before} became {after}");
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, absolute};
 use std::sync::atomic::AtomicBool;
 
+use burn::tensor::Device;
 use percept_data::{Dataset, SourceConfig, Tokenizer};
 use percept_fault::{Fault, IoContext, Result};
 
@@ -11,9 +12,7 @@ use super::go_on::{Told, ends_elsewhere, go_on};
 use super::objective::NextToken;
 use super::observer::{Event, Observer, Outcome};
 use super::source::Source;
-use super::start::{
-    Prepared, first_model, is_path, load_initial, open_data, with_absolute_paths, with_precision, write_config,
-};
+use super::start::{Prepared, first_model, is_path, load_initial, open_data, with_absolute_paths, write_config};
 use super::state::State;
 use super::streams;
 use super::text_source::{TextSource, windows};
@@ -21,6 +20,7 @@ use crate::config::continuation::ScheduleChoice;
 use crate::config::layering::Override;
 use crate::config::{RunConfig, TrainConfig};
 use crate::machine::device::DeviceChoice;
+use crate::machine::precision::{Bf16Support, PrecisionChoice, Taken};
 use crate::run::checkpoint::{Broken, Checkpoint};
 use crate::run::copies::{FoundConfig, find_tokenizer};
 use crate::run::environment::Environment;
@@ -76,6 +76,8 @@ impl Changes {
 
 /// The key that says where the tokens are kept, which changes nothing.
 const CACHE: &str = "data.cache";
+/// The key of the number format.
+const PRECISION: &str = "train.precision";
 /// The keys that say where the text is.
 const TEXT: [&str; 3] = ["data.sources", "data.validation", "data.test"];
 
@@ -97,7 +99,8 @@ pub fn resume(folder: &Path, changes: &Changes, stop: &AtomicBool, observer: &mu
         told.push(go_on(&before.train, &mut config.train, at, &changes.overrides, changes.schedule));
     }
     let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
-    let mut config = with_precision(config, &device)?;
+    let earlier = Environment::read(&folder.environment_path())?;
+    let taken = precision(&mut config, changes, earlier.as_ref(), &device, &mut told)?;
     config.data = match changes.of_text() {
         Some(_) => streams::keep(&config.data, &folder, stop, observer)?,
         None => streams::found_again(&config.data, &folder),
@@ -120,8 +123,8 @@ pub fn resume(folder: &Path, changes: &Changes, stop: &AtomicBool, observer: &mu
             State::new(first_model(&config, &dataset, initial, &device)?, &config.train)
         }
     };
-    let environment = Environment::current(&device_name, config.train.precision);
-    if let Some(difference) = environment.difference(&folder.environment_path())? {
+    let environment = Environment::of_run(&device_name, taken);
+    if let Some(difference) = earlier.and_then(|earlier| environment.difference(earlier)) {
         told.push(Told::Warning(format!("the numbers may differ in the last bits: {difference}")));
     }
 
@@ -142,6 +145,23 @@ pub fn resume(folder: &Path, changes: &Changes, stop: &AtomicBool, observer: &mu
         progress.planned = None;
     }
     Prepared { config, folder, dataset, source, device_name, lock, state, progress }.begin(stop, observer)
+}
+
+/// The precision of the run, whatever is faster now, unless a change names one.
+fn precision(
+    config: &mut RunConfig,
+    changes: &Changes,
+    earlier: Option<&Environment>,
+    device: &Device,
+    told: &mut Vec<Told>,
+) -> Result<Taken> {
+    let choice = config.train.precision;
+    if changes.of(PRECISION).is_none() && choice != PrecisionChoice::Auto {
+        return choice.on(Bf16Support::of(device), || earlier?.speeds.clone());
+    }
+    let taken = config.take_precision(device)?;
+    told.extend(taken.note().map(Told::Note));
+    Ok(taken)
 }
 
 fn tell(told: Vec<Told>, observer: &mut dyn Observer) {

@@ -18,7 +18,6 @@ use super::streams;
 use super::text_source::{TextSource, windows};
 use crate::config::RunConfig;
 use crate::machine::device::DeviceChoice;
-use crate::machine::precision::Bf16Support;
 use crate::run::claim::Claim;
 use crate::run::environment::Environment;
 use crate::run::load::{LoadedRun, load_run};
@@ -90,7 +89,9 @@ fn prepare_new(
     observer: &mut dyn Observer,
 ) -> Result<Prepared> {
     let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
-    let config = with_precision(config.clone(), &device)?;
+    let mut config = config.clone();
+    let taken = config.take_precision(&device)?;
+    taken.note().into_iter().for_each(|note| observer.event(Event::Note(note)));
     let initial = load_initial(&config, &device, observer)?;
     let data = streams::keep(&config.data, folder, stop, observer)?;
     let dataset = open_data(&data, None, stop, observer)?;
@@ -101,7 +102,7 @@ fn prepare_new(
     let lock = claim.lock()?;
     folder.checkpoints().prepare()?;
     dataset.tokenizer().save(folder.tokenizer_path())?;
-    Environment::current(&device_name, config.train.precision).write(&folder.environment_path())?;
+    Environment::of_run(&device_name, taken).write(&folder.environment_path())?;
     // The configuration comes last: with it, the folder holds a run.
     write_config(folder, &config)?;
     let state = State::new(model, &config.train);
@@ -160,12 +161,6 @@ impl<'s> percept_data::Watch<'s> for Reading<'_, 's> {
     fn stop(&self) -> &'s AtomicBool {
         self.stop
     }
-}
-
-/// The configuration with the precision that this device takes, so that a run says what was used and keeps it.
-pub(crate) fn with_precision(mut config: RunConfig, device: &Device) -> Result<RunConfig> {
-    config.train.precision = config.train.precision.on(Bf16Support::of(device))?.into();
-    Ok(config)
 }
 
 /// The configuration with what only the data knows, and with paths that hold from any folder.

@@ -12,7 +12,6 @@ use super::optimizer::{global_norm, plain_device};
 use super::ranks::Ranks;
 use super::state::State;
 use crate::config::TrainConfig;
-use crate::machine::precision::Bf16Support;
 
 /// What one step tells.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +42,7 @@ impl<M: Trainable> State<M> {
         ranks: &dyn Ranks,
     ) -> Result<(Self, StepResult)> {
         let State { model, mut optimizer, mut average } = self;
-        let precision = config.precision.on(Bf16Support::of(&plain_device(&model)))?;
+        let precision = config.precision_on(&plain_device(&model))?;
         let (model, sums) = in_precision(precision, || accumulated(model, batches, config, step, ranks))?;
         let Accumulated { loss, inputs, gradients } = sums;
         let gradient_norm = global_norm(&gradients);

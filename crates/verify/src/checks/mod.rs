@@ -4,6 +4,7 @@ mod causality;
 mod extend;
 mod independence;
 mod loss;
+mod positions;
 mod precision;
 mod reach;
 mod state;
@@ -15,8 +16,8 @@ use super::{Check, Effort, Subject};
 type Run = fn(&dyn Subject, Effort) -> Result<Vec<Check>>;
 
 /// Every check, in the order of the report.
-pub(super) const ALL: [Run; 7] =
-    [causality::run, extend::run, state::run, reach::run, independence::run, loss::run, precision::run];
+pub(super) const ALL: [Run; 8] =
+    [causality::run, extend::run, state::run, reach::run, independence::run, positions::run, loss::run, precision::run];
 
 /// The largest of some values and where it was found.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use percept::model::config::LayerSpec;
 use percept::model::properties::Properties;
 use percept::train::{Environment, PrecisionChoice};
 use percept::{Fault, Result};
-use percept_kernels::bench::{Bound, Case, Shapes, bf16_peak, cases, fma_peak, read_bandwidth};
+use percept_kernels::bench::{Bound, Case, Shapes, amx_peak, bf16_peak, cases, fma_peak, read_bandwidth};
 use serde::Serialize;
 
 use super::subject::{ModelArgs, Subject};
@@ -49,6 +49,7 @@ struct KernelReport {
 struct Peaks {
     fma_gflop_per_s: f64,
     bf16_gflop_per_s: Option<f64>,
+    amx_gflop_per_s: Option<f64>,
     read_gb_per_s: f64,
 }
 
@@ -60,7 +61,7 @@ struct Row {
     median_ms: f64,
     gflop_per_s: Option<f64>,
     gb_per_s: f64,
-    /// What limits it: `arithmetic`, `bf16 arithmetic` or `memory`.
+    /// What limits it: `arithmetic`, `bf16 arithmetic`, `AMX arithmetic` or `memory`.
     bound: &'static str,
     /// Share of the peak of what limits it.
     of_peak: f64,
@@ -113,6 +114,7 @@ impl Kernels {
             Bound::Arithmetic => ("arithmetic", flops / peaks.fma_gflop_per_s),
             // A case in bf16 exists only where the processor has its instructions.
             Bound::Bf16Arithmetic => ("bf16 arithmetic", flops / peaks.bf16_gflop_per_s.unwrap_or(f64::NAN)),
+            Bound::AmxArithmetic => ("AMX arithmetic", flops / peaks.amx_gflop_per_s.unwrap_or(f64::NAN)),
             Bound::Memory => ("memory", bytes / peaks.read_gb_per_s),
         };
         Ok(Row {
@@ -132,6 +134,7 @@ impl Peaks {
         Self {
             fma_gflop_per_s: fma_peak() / 1e9,
             bf16_gflop_per_s: bf16_peak().map(|peak| peak / 1e9),
+            amx_gflop_per_s: amx_peak().map(|peak| peak / 1e9),
             read_gb_per_s: read_bandwidth() / 1e9,
         }
     }
@@ -174,10 +177,12 @@ impl KernelReport {
         }
         terminal.text(table.to_string())?;
         let bf16 = self.peaks.bf16_gflop_per_s.map_or(String::new(), |peak| format!(", {peak:.0} in bf16 products"));
+        let amx =
+            self.peaks.amx_gflop_per_s.map_or(String::new(), |peak| format!(", {peak:.0} in bf16 products of AMX"));
         let Peaks { fma_gflop_per_s, read_gb_per_s, .. } = self.peaks;
         let threads = self.machine.threads;
         terminal.text(format!(
-            "peaks of {threads} threads: {fma_gflop_per_s:.0} GFLOP/s in f32{bf16}; {read_gb_per_s:.1} GB/s read"
+            "peaks of {threads} threads: {fma_gflop_per_s:.0} GFLOP/s in f32{bf16}{amx}; {read_gb_per_s:.1} GB/s read"
         ))
     }
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use percept::Result;
 use percept::model::{Batch, LanguageModel};
 use percept::plan::plan;
-use percept::train::{Alone, Bf16Support, DeviceChoice, Override, PrecisionChoice, RunConfig, State};
+use percept::train::{Alone, DeviceChoice, Override, RunConfig, State};
 
 use super::measured::Measure;
 use super::report::{Details, Measurement, Timed};
@@ -33,10 +33,12 @@ impl Measure for Train {
     }
 
     fn measure(&self, subject: &Subject, global: &Global) -> Result<Measurement> {
-        let config = &subject.config;
+        let config = &mut subject.config.clone();
         self.force.check(&global.terminal(), config)?;
         let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
-        let used = PrecisionChoice::from(config.train.precision.on(Bf16Support::of(&device))?);
+        let taken = config.take_precision(&device)?;
+        taken.note().iter().for_each(|note| global.terminal().say(note));
+        let used = config.train.precision;
         let model = LanguageModel::new(&config.model, config.train.seed, &device.autodiff())?;
         let parameters = model.parameter_count();
         let batches = random_batches(config);

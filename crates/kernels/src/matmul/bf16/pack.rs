@@ -3,7 +3,7 @@
 //! The instruction multiplies pairs: `vdpbf16ps` adds `a0 * b0 + a1 * b1` to each sum. So two elements that follow each
 //! other in depth lie next to each other, and a line of 64 bytes holds 16 pairs.
 
-use super::kernel::{COLUMNS, GROUP, LANES, Order, ROWS};
+use super::kernel::{GROUP, Kernel, LANES};
 use crate::matmul::View;
 use std::arch::x86_64::*;
 use std::mem::transmute;
@@ -11,11 +11,11 @@ use std::mem::transmute;
 /// 16 pairs of bfloat16.
 #[derive(Clone, Copy, Default)]
 #[repr(C, align(64))]
-pub(super) struct Line([u32; LANES]);
+pub(crate) struct Line([u32; LANES]);
 
 /// A part of an operand.
 #[derive(Clone, Copy)]
-pub(super) struct Block<'a> {
+pub(crate) struct Block<'a> {
     /// The operand.
     pub(super) view: View<'a>,
     /// Its first row.
@@ -30,7 +30,7 @@ pub(super) struct Block<'a> {
 
 impl Block<'_> {
     /// The same block of the transpose.
-    fn transposed(&self) -> Self {
+    pub(super) fn transposed(&self) -> Self {
         let Self { view, top, left, rows, columns } = *self;
         Self { view: view.transposed(), top: left, left: top, rows: columns, columns: rows }
     }
@@ -42,15 +42,15 @@ impl Block<'_> {
     }
 }
 
-/// Packs [`GROUP`] rows of B from `row` on, whose columns lie next to each other, into every panel of `lines`, which hold
-/// `height` lines per vector of columns.
+/// Packs [`GROUP`] rows of B from `row` on, whose columns lie next to each other, into every panel of `lines`: `width` columns
+/// each, and `height` lines per vector of them.
 ///
 /// # Safety
 /// The processor has AVX512-BF16 and AVX512-BW; the operand contains the block, and `lines` has room for it.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) unsafe fn slab(b: &Block<'_>, row: usize, height: usize, lines: *mut Line) {
-    for left in (0..b.columns).step_by(COLUMNS) {
-        let vectors = COLUMNS.min(b.columns - left).div_ceil(LANES);
+pub(super) unsafe fn slab(b: &Block<'_>, row: usize, (width, height): (usize, usize), lines: *mut Line) {
+    for left in (0..b.columns).step_by(width) {
+        let vectors = width.min(b.columns - left).div_ceil(LANES);
         // SAFETY: forwarded to the caller.
         unsafe {
             let panel = lines.add(left / LANES * height + row / 2 * vectors);
@@ -64,7 +64,7 @@ pub(super) unsafe fn slab(b: &Block<'_>, row: usize, height: usize, lines: *mut 
     }
 }
 
-/// Packs a panel of at most [`COLUMNS`] columns of B, each of whose elements lie next to each other.
+/// Packs a panel of columns of B, each of whose elements lie next to each other.
 ///
 /// # Safety
 /// As [`slab`].
@@ -87,46 +87,26 @@ pub(super) unsafe fn columns(b: &Block<'_>, lines: *mut Line) {
     }
 }
 
-/// Packs rows of A by [`ROWS`], in the order that needs no transposition.
+/// Packs rows of A, whose elements lie next to each other, by [`Kernel::ROWS`]: of each group a line per row.
 ///
 /// # Safety
-/// As [`slab`].
+/// As [`Kernel::pack`].
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) unsafe fn rows(a: &Block<'_>, lines: &mut [Line]) -> Order {
-    let (groups, panels) = (a.columns.div_ceil(GROUP), a.rows.div_ceil(ROWS));
-    assert!(lines.len() >= panels * groups * ROWS, "room for the rows");
+pub(super) unsafe fn rows<K: Kernel>(a: &Block<'_>, lines: &mut [Line]) {
+    let (groups, panels) = (a.columns.div_ceil(GROUP), a.rows.div_ceil(K::ROWS));
+    assert!(lines.len() >= panels * groups * K::ROWS, "room for the rows");
     let lines = lines.as_mut_ptr();
-    if a.view.column == 1 {
-        for panel in 0..panels {
-            for group in 0..groups {
-                for row in 0..ROWS {
-                    // SAFETY: the assertion; the rest is the caller's.
-                    unsafe {
-                        let line = lines.add((panel * groups + group) * ROWS + row);
-                        _mm512_store_si512(line.cast(), along(a, panel * ROWS + row, group * GROUP));
-                    }
-                }
-            }
-        }
-        return Order::Rows;
-    }
-    let turned = a.transposed();
-    for index in 0..groups * ROWS {
-        for panel in (0..panels).step_by(2) {
-            // SAFETY: the assertion; the rest is the caller's.
-            unsafe {
-                let (even, odd) =
-                    (across(&turned, 4 * index, panel * ROWS), across(&turned, 4 * index + 2, panel * ROWS));
-                let line = lines.add(panel * groups * ROWS + index);
-                _mm512_store_si512(line.cast(), _mm512_shuffle_i64x2::<0b01_00_01_00>(even, odd));
-                if panel + 1 < panels {
-                    let line = line.add(groups * ROWS);
-                    _mm512_store_si512(line.cast(), _mm512_shuffle_i64x2::<0b11_10_11_10>(even, odd));
+    for panel in 0..panels {
+        for group in 0..groups {
+            for row in 0..K::ROWS {
+                // SAFETY: the assertion; the rest is the caller's.
+                unsafe {
+                    let line = lines.add((panel * groups + group) * K::ROWS + row);
+                    _mm512_store_si512(line.cast(), along(a, panel * K::ROWS + row, group * GROUP));
                 }
             }
         }
     }
-    Order::Pairs
 }
 
 /// The first `count` lanes, at most all.
@@ -165,7 +145,7 @@ unsafe fn along(block: &Block<'_>, row: usize, column: usize) -> __m512i {
 /// As [`slab`], with `block.view.column` 1.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn across(block: &Block<'_>, row: usize, column: usize) -> __m512i {
+pub(super) unsafe fn across(block: &Block<'_>, row: usize, column: usize) -> __m512i {
     const INTERLEAVE: [u16; 2 * LANES] = {
         let mut order = [0; 2 * LANES];
         let mut i = 0;
@@ -187,7 +167,7 @@ unsafe fn across(block: &Block<'_>, row: usize, column: usize) -> __m512i {
 
 /// The transpose of 16 lines of 16 pairs.
 #[target_feature(enable = "avx512f")]
-fn transpose(x: [__m512i; LANES]) -> [__m512i; LANES] {
+pub(super) fn transpose(x: [__m512i; LANES]) -> [__m512i; LANES] {
     let mut y = x;
     for i in (0..LANES).step_by(2) {
         y[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);

@@ -1,17 +1,31 @@
 use super::*;
-use crate::matmul::product;
-use crate::precision::Precision;
+use crate::matmul::product_on;
+use crate::product::Product;
 use crate::testing::random;
 use half::bf16;
 use proptest::prelude::*;
 
-/// Whether this processor can run the tests; says so where it can't.
-fn supported() -> bool {
-    let supported = Precision::Bf16.is_supported();
-    if !supported {
+/// A kernel of this processor, or of the emulator: rows of a task, columns of a panel.
+#[derive(Debug, Clone, Copy)]
+struct Tested {
+    product: Product,
+    height: usize,
+    columns: usize,
+}
+
+/// The kernels that can be tested here; says so where there is none.
+fn kernels() -> Vec<Tested> {
+    fn tested<K: Kernel>(product: Product) -> Tested {
+        Tested { product, height: K::height(1 << 20, Threads::All), columns: K::COLUMNS }
+    }
+    #[cfg(target_os = "linux")]
+    crate::amx::emulator::is_ready();
+    let mut kernels = vec![tested::<Avx512>(Product::Avx512Bf16), tested::<Amx>(Product::Amx)];
+    kernels.retain(|kernel| kernel.product.is_available());
+    if kernels.is_empty() {
         eprintln!("skipped: this processor has no AVX512-BF16");
     }
-    supported
+    kernels
 }
 
 /// A matrix of random elements in a larger one, of which nothing else may be read: the rest is NaN.
@@ -38,7 +52,13 @@ fn reference((m, n, k): (usize, usize, usize), a: View<'_>, b: View<'_>) -> Vec<
 }
 
 /// Both operands in either order, behind strides.
-fn check((m, n, k): (usize, usize, usize), turned: (bool, bool), gap: usize, output: Output) {
+fn check(
+    Tested { product, .. }: Tested,
+    (m, n, k): (usize, usize, usize),
+    turned: (bool, bool),
+    gap: usize,
+    output: Output,
+) {
     let view = |rows: usize, columns: usize, turned: bool, seed: u64| {
         let (rows, columns) = if turned { (columns, rows) } else { (rows, columns) };
         (operand(rows, columns, columns + gap, seed), columns + gap, turned)
@@ -50,14 +70,17 @@ fn check((m, n, k): (usize, usize, usize), turned: (bool, bool), gap: usize, out
     });
     let start = if output == Output::Accumulate { 0.5 } else { f32::NAN };
     let mut out = vec![start; m * (n + gap)];
-    product(Precision::Bf16, (m, n, k), (&mut out, n + gap, output), a, b);
+    product_on(product, (m, n, k), (&mut out, n + gap, output), a, b);
     let expected = reference((m, n, k), a, b);
     let before = if output == Output::Accumulate { 0.5 } else { 0.0 };
     for (row, out) in out.chunks(n + gap).enumerate() {
         for (column, value) in out[..n].iter().enumerate() {
             let (sum, size) = expected[row * n + column];
             let error = (f64::from(*value) - before - sum).abs();
-            assert!(error <= 1e-6 * (1.0 + size), "[{row}, {column}] of {m} x {n} x {k}: {value} instead of {sum}");
+            assert!(
+                error <= 1e-6 * (1.0 + size),
+                "{product:?} [{row}, {column}] of {m} x {n} x {k}: {value} instead of {sum}"
+            );
         }
         assert!(out[n..].iter().all(|x| x.to_bits() == start.to_bits()), "the gap was written");
     }
@@ -71,47 +94,50 @@ proptest! {
         turned in (any::<bool>(), any::<bool>()),
         (gap, accumulate) in (0usize..5, any::<bool>()),
     ) {
-        if supported() {
-            check(sizes, turned, gap, if accumulate { Output::Accumulate } else { Output::Overwrite });
+        for kernel in kernels() {
+            check(kernel, sizes, turned, gap, if accumulate { Output::Accumulate } else { Output::Overwrite });
         }
     }
 }
 
 #[test]
 fn an_empty_sum_is_zero() {
-    if supported() {
-        check((5, 7, 0), (false, false), 2, Output::Overwrite);
-        check((5, 7, 0), (true, true), 2, Output::Accumulate);
+    for kernel in kernels() {
+        check(kernel, (5, 7, 0), (false, false), 2, Output::Overwrite);
+        check(kernel, (5, 7, 0), (true, true), 2, Output::Accumulate);
     }
 }
 
 #[test]
 fn blocks_do_not_show() {
-    if supported() {
+    for kernel in kernels() {
+        let Tested { height, columns, .. } = kernel;
         // More depth than a block of B has, and more columns than fit beside it.
-        check((3, 2 * COLUMNS + 5, DEEP + 77), (false, true), 1, Output::Accumulate);
-        check((HEIGHT + 9, SHARED / DEEP + COLUMNS, 33), (true, false), 0, Output::Overwrite);
-        check((1, SHARED / DEPTH + 1, 40), (false, true), 0, Output::Overwrite);
+        check(kernel, (3, 2 * columns + 5, DEEP + 77), (false, true), 1, Output::Accumulate);
+        check(kernel, (height + 9, SHARED / DEEP + columns, 33), (true, false), 0, Output::Overwrite);
+        check(kernel, (1, SHARED / DEPTH + 1, 40), (false, true), 0, Output::Overwrite);
     }
 }
 
 #[test]
 fn threads_and_places_do_not_show() {
-    if !supported() {
-        return;
+    for kernel in kernels() {
+        let (m, n, k) = (3 * 64 + 5, 3 * kernel.columns + 7, 2 * DEPTH + 11);
+        let (a, b, start) = (random(m * k, 1), random(k * n, 2), random(m * n, 3));
+        let run = |rows: std::ops::Range<usize>, threads: usize, output: Output| {
+            let mut out = start[rows.start * n..rows.end * n].to_vec();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let a = View::rows(&a[rows.start * k..], k);
+            let sizes = (rows.len(), n, k);
+            pool.install(|| product_on(kernel.product, sizes, (&mut out, n, output), a, View::rows(&b, n)));
+            out.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+        };
+        for output in [Output::Overwrite, Output::Accumulate] {
+            let one = run(0..m, 1, output);
+            assert_eq!(one, run(0..m, 2, output), "{kernel:?}");
+            assert_eq!(one, run(0..m, 3, output), "{kernel:?}");
+            // What was inside is at an edge now, and the other way round.
+            assert_eq!(one[7 * n..90 * n], run(7..90, 2, output), "{kernel:?}");
+        }
     }
-    let (m, n, k) = (3 * HEIGHT + 5, 3 * COLUMNS + 7, 2 * DEPTH + 11);
-    let (a, b) = (random(m * k, 1), random(k * n, 2));
-    let run = |rows: std::ops::Range<usize>, threads: usize| {
-        let mut out = vec![0.0; rows.len() * n];
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let a = View::rows(&a[rows.start * k..], k);
-        let sizes = (rows.len(), n, k);
-        pool.install(|| product(Precision::Bf16, sizes, (&mut out, n, Output::Overwrite), a, View::rows(&b, n)));
-        out.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
-    };
-    let one = run(0..m, 1);
-    assert_eq!(one, run(0..m, 2));
-    assert_eq!(one, run(0..m, 3));
-    assert_eq!(one[7 * n..90 * n], run(7..90, 2));
 }

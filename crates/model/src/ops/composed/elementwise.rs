@@ -10,9 +10,20 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     activation::gelu(x)
 }
 
+/// `max(x, 0)^2` (arXiv 2305.13048, equation 19).
+pub fn relu_squared<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let x = activation::relu(x);
+    x.clone() * x
+}
+
 /// `silu(gate) * up`, the gate of SwiGLU (arXiv 2002.05202).
 pub fn swiglu<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
     activation::silu(gate) * up
+}
+
+/// `sigmoid(gate) * x` (GLU, arXiv 1612.08083).
+pub fn glu<const D: usize>(gate: Tensor<D>, x: Tensor<D>) -> Tensor<D> {
+    activation::sigmoid(gate) * x
 }
 
 /// `x [b, t, in] * weight [in, out] + bias [out]`.

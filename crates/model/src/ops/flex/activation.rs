@@ -1,4 +1,4 @@
-//! GELU and the gate of SwiGLU.
+//! GELU, squared ReLU, and the gates of SwiGLU and GLU.
 
 use super::buffer::{contiguous, numbers, owned, slice, slice_mut, tensor};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -13,8 +13,12 @@ use burn::tensor::Tensor;
 pub(super) trait ActivationOps: Backend {
     /// [`crate::ops::gelu`].
     fn exact_gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// [`crate::ops::relu_squared`].
+    fn relu_squared(x: FloatTensor<Self>) -> FloatTensor<Self>;
     /// [`crate::ops::swiglu`].
     fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// [`crate::ops::glu`].
+    fn glu(gate: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 /// See [`crate::ops::gelu`].
@@ -22,42 +26,70 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     Tensor::from_dispatch(<Dispatch as ActivationOps>::exact_gelu(x.into_dispatch()))
 }
 
+/// See [`crate::ops::relu_squared`].
+pub fn relu_squared<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as ActivationOps>::relu_squared(x.into_dispatch()))
+}
+
 /// See [`crate::ops::swiglu`].
 pub fn swiglu<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
     Tensor::from_dispatch(<Dispatch as ActivationOps>::swiglu(gate.into_dispatch(), up.into_dispatch()))
 }
 
-fn gelu_forward(x: &FlexTensor) -> FlexTensor {
+/// See [`crate::ops::glu`].
+pub fn glu<const D: usize>(gate: Tensor<D>, x: Tensor<D>) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as ActivationOps>::glu(gate.into_dispatch(), x.into_dispatch()))
+}
+
+/// A kernel of one input: reads it, writes the output.
+type Plain = fn(&[f32], &mut [f32]);
+/// Its backward pass: reads the input, turns the gradient of the output into its own.
+type PlainBackward = fn(&[f32], &mut [f32]);
+
+fn plain_forward(x: &FlexTensor, kernel: Plain) -> FlexTensor {
     let mut y = numbers(slice(x).len());
-    percept_kernels::gelu(slice(x), &mut y);
+    kernel(slice(x), &mut y);
     tensor(y, x.layout().shape().clone())
 }
 
-fn swiglu_forward(gate: &FlexTensor, up: &FlexTensor) -> FlexTensor {
+/// A kernel of a gate and what it lets through.
+type Kernel = fn(&[f32], &[f32], &mut [f32]);
+/// Its backward pass.
+type BackwardKernel = fn(&[f32], &[f32], &mut [f32], &mut [f32]);
+
+fn gate_forward(gate: &FlexTensor, x: &FlexTensor, kernel: Kernel) -> FlexTensor {
     let mut y = numbers(slice(gate).len());
-    percept_kernels::swiglu(slice(gate), slice(up), &mut y);
+    kernel(slice(gate), slice(x), &mut y);
     tensor(y, gate.layout().shape().clone())
 }
 
 impl ActivationOps for Flex {
     fn exact_gelu(x: FlexTensor) -> FlexTensor {
-        gelu_forward(&contiguous(x))
+        plain_forward(&contiguous(x), percept_kernels::gelu)
+    }
+
+    fn relu_squared(x: FlexTensor) -> FlexTensor {
+        plain_forward(&contiguous(x), percept_kernels::relu_squared_into)
     }
 
     fn swiglu(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
-        swiglu_forward(&contiguous(gate), &contiguous(up))
+        gate_forward(&contiguous(gate), &contiguous(up), percept_kernels::swiglu)
+    }
+
+    fn glu(gate: FlexTensor, x: FlexTensor) -> FlexTensor {
+        gate_forward(&contiguous(gate), &contiguous(x), percept_kernels::glu)
     }
 }
 
 #[derive(Debug)]
-struct GeluBackward;
+struct ActivationBackward(PlainBackward);
 
-impl Backward<Flex, 1> for GeluBackward {
+impl Backward<Flex, 1> for ActivationBackward {
     type State = FlexTensor;
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let mut grad = owned(grads.consume::<Flex>(&ops.node));
-        percept_kernels::gelu_backward(slice(&ops.state), slice_mut(&mut grad));
+        (self.0)(slice(&ops.state), slice_mut(&mut grad));
         if let [Some(x)] = ops.parents {
             grads.register::<Flex>(x.id, grad);
         }
@@ -65,44 +97,69 @@ impl Backward<Flex, 1> for GeluBackward {
 }
 
 #[derive(Debug)]
-struct SwigluBackward;
+struct GateBackward(BackwardKernel);
 
-impl Backward<Flex, 2> for SwigluBackward {
+impl Backward<Flex, 2> for GateBackward {
     type State = (FlexTensor, FlexTensor);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let mut dup = owned(grads.consume::<Flex>(&ops.node));
-        let (gate, up) = ops.state;
+        let mut dx = owned(grads.consume::<Flex>(&ops.node));
+        let (gate, x) = ops.state;
         let mut dgate = numbers(slice(&gate).len());
-        percept_kernels::swiglu_backward(slice(&gate), slice(&up), slice_mut(&mut dup), &mut dgate);
-        let [gate_node, up_node] = ops.parents;
+        (self.0)(slice(&gate), slice(&x), slice_mut(&mut dx), &mut dgate);
+        let [gate_node, x_node] = ops.parents;
         if let Some(node) = gate_node {
             grads.register::<Flex>(node.id, tensor(dgate, gate.layout().shape().clone()));
         }
-        if let Some(node) = up_node {
-            grads.register::<Flex>(node.id, dup);
+        if let Some(node) = x_node {
+            grads.register::<Flex>(node.id, dx);
         }
+    }
+}
+
+fn tracked<C: CheckpointStrategy>(
+    x: FloatTensor<Autodiff<Flex, C>>,
+    kernel: Plain,
+    backward: PlainBackward,
+) -> FloatTensor<Autodiff<Flex, C>> {
+    let (x, node) = x.into_parts();
+    let x = contiguous(x);
+    let y = plain_forward(&x, kernel);
+    match ActivationBackward(backward).prepare::<C>([node]).compute_bound().stateful() {
+        OpsKind::Tracked(prepared) => prepared.finish(x, y),
+        OpsKind::UnTracked(prepared) => prepared.finish(y),
+    }
+}
+
+fn tracked_gate<C: CheckpointStrategy>(
+    gate: FloatTensor<Autodiff<Flex, C>>,
+    x: FloatTensor<Autodiff<Flex, C>>,
+    kernel: Kernel,
+    backward: BackwardKernel,
+) -> FloatTensor<Autodiff<Flex, C>> {
+    let ((gate, gate_node), (x, x_node)) = (gate.into_parts(), x.into_parts());
+    let (gate, x) = (contiguous(gate), contiguous(x));
+    let y = gate_forward(&gate, &x, kernel);
+    match GateBackward(backward).prepare::<C>([gate_node, x_node]).compute_bound().stateful() {
+        OpsKind::Tracked(prepared) => prepared.finish((gate, x), y),
+        OpsKind::UnTracked(prepared) => prepared.finish(y),
     }
 }
 
 impl<C: CheckpointStrategy> ActivationOps for Autodiff<Flex, C> {
     fn exact_gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        let (x, node) = x.into_parts();
-        let x = contiguous(x);
-        let y = gelu_forward(&x);
-        match GeluBackward.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish(x, y),
-            OpsKind::UnTracked(prepared) => prepared.finish(y),
-        }
+        tracked::<C>(x, percept_kernels::gelu, percept_kernels::gelu_backward)
+    }
+
+    fn relu_squared(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        tracked::<C>(x, percept_kernels::relu_squared_into, percept_kernels::relu_squared_backward)
     }
 
     fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
-        let ((gate, gate_node), (up, up_node)) = (gate.into_parts(), up.into_parts());
-        let (gate, up) = (contiguous(gate), contiguous(up));
-        let y = swiglu_forward(&gate, &up);
-        match SwigluBackward.prepare::<C>([gate_node, up_node]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish((gate, up), y),
-            OpsKind::UnTracked(prepared) => prepared.finish(y),
-        }
+        tracked_gate::<C>(gate, up, percept_kernels::swiglu, percept_kernels::swiglu_backward)
+    }
+
+    fn glu(gate: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self> {
+        tracked_gate::<C>(gate, x, percept_kernels::glu, percept_kernels::glu_backward)
     }
 }

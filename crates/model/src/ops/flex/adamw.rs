@@ -1,7 +1,7 @@
 //! The optimizer's update and the norm of a gradient; neither takes part in autodiff.
 
-use super::buffer::{contiguous, owned, slice, slice_mut};
-use burn::backend::{Flex, flex::FlexTensor};
+use super::buffer::{contiguous, owned, primitive, slice, slice_mut};
+use burn::backend::Flex;
 use burn::tensor::Tensor;
 use percept_kernels::AdamW;
 
@@ -22,11 +22,4 @@ pub fn adamw(
 /// See [`crate::ops::squared_norm`].
 pub fn squared_norm(x: Tensor<1>) -> f64 {
     percept_kernels::squared_norm(slice(&contiguous(primitive(x))))
-}
-
-fn primitive(x: Tensor<1>) -> FlexTensor {
-    match x.inner().try_into_primitive::<Flex>() {
-        Ok(x) => x,
-        Err(error) => unreachable!("the caller has seen a tensor of the Flex device: {error:?}"),
-    }
 }

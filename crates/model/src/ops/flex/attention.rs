@@ -1,13 +1,14 @@
 //! Attention.
 
 use super::buffer::{contiguous, numbers, slice, tensor};
+use crate::ops::precision;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension, tensor::FloatTensor};
 use burn::tensor::Tensor;
-use percept_kernels::{Attention, AttentionSaved, AttentionShape, Dropout, Visibility};
+use percept_kernels::{Attention, AttentionSaved, AttentionShape, Dropout, Precision, Visibility};
 
 /// Everything but the tensors.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +19,8 @@ pub(super) struct Rule {
     pub scale: f32,
     /// Dropout of the probabilities.
     pub dropout: Option<Dropout>,
+    /// Format of the products' operands, in the backward pass too.
+    pub precision: Precision,
 }
 
 /// [`crate::ops::attention`] as an extension of Burn's backends.
@@ -41,7 +44,8 @@ pub fn attention(
     scale: f32,
     dropout: Option<Dropout>,
 ) -> Tensor<4> {
-    let rule = Rule { visibility: *visibility, scale, dropout: dropout.filter(|d| d.rate > 0.0) };
+    let dropout = dropout.filter(|d| d.rate > 0.0);
+    let rule = Rule { visibility: *visibility, scale, dropout, precision: precision::current() };
     let (q, k, v) = (q.into_dispatch(), k.into_dispatch(), v.into_dispatch());
     Tensor::from_dispatch(<Dispatch as AttentionOps>::interval_attention(q, k, v, rule))
 }
@@ -68,7 +72,8 @@ fn forward(q: FlexTensor, k: FlexTensor, v: FlexTensor, rule: Rule) -> Saved {
         groups: key[2],
         width: query[3],
     };
-    let call = Attention { shape, visibility: rule.visibility, scale: rule.scale, dropout: rule.dropout };
+    let Rule { visibility, scale, dropout, precision } = rule;
+    let call = Attention { shape, visibility, scale, dropout, precision };
     let (mut output, mut lse) = (numbers(shape.query_len()), numbers(shape.lse_len()));
     call.forward(slice(&q), slice(&k), slice(&v), &mut output, &mut lse);
     let output = tensor(output, query.clone());

@@ -4,8 +4,9 @@
 //! fault per 4 KiB (14 % of a step, measured), so buffers of dropped tensors are kept and handed out again. They never
 //! hold more than the largest amount that was alive at one time.
 
+use burn::backend::Flex;
 use burn::backend::flex::{FlexTensor, Layout};
-use burn::tensor::{DType, Shape};
+use burn::tensor::{DType, Shape, Tensor};
 use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes};
 use std::collections::VecDeque;
 use std::mem::MaybeUninit;
@@ -78,6 +79,14 @@ pub(super) fn tensor(data: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
         unsafe { Bytes::from_controller(Box::new(Recycled(data)), len * size_of::<f32>()) }
     };
     FlexTensor::new(bytes, Layout::contiguous(shape.into()), DType::F32)
+}
+
+/// The backend's tensor of one on the Flex device, without autodiff.
+pub(super) fn primitive<const D: usize>(x: Tensor<D>) -> FlexTensor {
+    match x.inner().try_into_primitive::<Flex>() {
+        Ok(x) => x,
+        Err(error) => unreachable!("the caller has seen a tensor of the Flex device: {error:?}"),
+    }
 }
 
 /// Takes back elements that no tensor needs.

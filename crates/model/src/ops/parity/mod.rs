@@ -1,5 +1,8 @@
 //! The kernels against the composed formulas, through autodiff, on odd shapes and strided tensors.
 
+mod rounding;
+mod sums;
+
 use super::composed::check::{numbers, random};
 use super::*;
 use burn::tensor::Device;
@@ -161,6 +164,26 @@ fn convolutions_with_more_and_fewer_rows_than_taps() {
 }
 
 #[test]
+fn a_squared_relu_lets_no_gradient_through_below_zero() {
+    let run = |f: fn(Tensor<2>) -> Tensor<2>| move |t: Vec<Tensor<1>>| f(strided(&t[0], [3, 700]));
+    agree(&[&[3, 700]], run(relu_squared), run(composed::relu_squared));
+}
+
+#[test]
+fn a_shift_reads_the_row_before_and_the_one_given() {
+    for rows in [9, 1] {
+        let run = |f: fn(Tensor<3>, Tensor<2>, Tensor<1>) -> Tensor<3>| {
+            move |t: Vec<Tensor<1>>| {
+                let first = t[2].clone().detach().reshape([2, 17]);
+                // The row before the first has no gradient.
+                f(strided(&t[0], [2, rows, 17]), first, t[1].clone()) + t[2].clone().sum().unsqueeze()
+            }
+        };
+        agree(&[&[2, rows, 17], &[17], &[2, 17]], run(shift), run(composed::shift));
+    }
+}
+
+#[test]
 fn feed_forward_sublayers_with_all_gradients() {
     for (gated, biased, rate) in [(false, true, 0.0), (false, true, 0.3), (true, false, 0.2), (true, true, 0.0)] {
         let mask = Some(Dropout { rate, seed: 5 });
@@ -247,80 +270,4 @@ fn the_optimizer_does_not_touch_shared_tensors() {
     let pairs = fast.0.iter().zip(&plain.0).chain(fast.1.iter().zip(&plain.1)).chain(fast.2.iter().zip(&plain.2));
     assert!(pairs.into_iter().all(|(fast, plain)| (fast - plain).abs() < 1e-6));
     assert!((fast.3 - plain.3).abs() < 1e-5 * plain.3);
-}
-
-/// Loss and gradients by products of bfloat16 against those of the definition in f64: within its rounding, but not equal.
-#[test]
-fn bf16_products_reach_the_linear_map_and_the_head() {
-    if !Precision::Bf16.is_supported() {
-        eprintln!("skipped: this processor has no AVX512-BF16");
-        return;
-    }
-    let device = Device::flex().autodiff();
-    let inputs = [random(&[2, 30, 17], &device), random(&[17, 19], &device)];
-    let targets: Vec<u32> = (0..60).map(|i| i * 7 % 19).collect();
-    let run = |dtype: DType, precision: Precision| {
-        let [x, weight] = inputs.clone().map(|x| x.mul_scalar(8.0).round().div_scalar(8.0).cast(dtype).require_grad());
-        let loss = in_precision(precision, || {
-            let hidden = linear(x.clone().reshape([2, 30, 17]), weight.clone().reshape([17, 19]), None);
-            let head = weight.clone().reshape([19, 17]);
-            let hidden = linear(hidden, head.clone(), None).reshape([60, 17]);
-            head_cross_entropy(hidden, head, None, &targets, 0.0)
-        });
-        let gradients = loss.clone().backward();
-        let gradient = |x: &Tensor<1>| numbers(x.grad(&gradients).expect("a gradient"));
-        [numbers(loss), gradient(&x), gradient(&weight)]
-    };
-    let (exact, rounded) = (run(DType::F64, Precision::F32), run(DType::F32, Precision::Bf16));
-    let same = run(DType::F32, Precision::F32);
-    for ((exact, rounded), same) in exact.iter().zip(&rounded).zip(&same) {
-        let size = exact.iter().fold(0.0f64, |m, x| m.max(x.abs()));
-        let error = |other: &[f64]| exact.iter().zip(other).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size;
-        assert!(error(same) < 1e-5, "f32 is off by {}", error(same));
-        assert!((1e-6..2e-2).contains(&error(rounded)), "bf16 is off by {}", error(rounded));
-    }
-}
-
-/// Operands that bfloat16 holds exactly: what is off in a gradient comes from the products of the backward pass alone.
-#[test]
-fn the_backward_pass_rounds_even_where_the_forward_pass_is_exact() {
-    if !Precision::Bf16.is_supported() {
-        eprintln!("skipped: this processor has no AVX512-BF16");
-        return;
-    }
-    let device = Device::flex().autodiff();
-    let eighths = |shape: &[usize]| random(shape, &device).mul_scalar(8.0).round().div_scalar(8.0).cast(DType::F32);
-    let (x, weight) = (eighths(&[60, 17]), eighths(&[17, 19]));
-    let factors = random(&[60, 19], &device).cast(DType::F32);
-    let targets: Vec<u32> = (0..60).map(|i| i * 7 % 19).collect();
-    let run = |precision: Precision, with_head: bool| {
-        let (x, weight) = (x.clone().require_grad(), weight.clone().require_grad());
-        let y = in_precision(precision, || match with_head {
-            true => head_cross_entropy(
-                x.clone().reshape([60, 17]),
-                weight.clone().reshape([17, 19]).transpose(),
-                None,
-                &targets,
-                0.0,
-            ),
-            false => linear(x.clone().reshape([1, 60, 17]), weight.clone().reshape([17, 19]), None).reshape([60 * 19]),
-        });
-        let loss = if with_head { y.clone() } else { (y.clone() * factors.clone().reshape([60 * 19])).sum() };
-        let gradients = loss.backward();
-        let gradient = |x: &Tensor<1>| numbers(x.grad(&gradients).expect("a gradient"));
-        (numbers(y), [gradient(&x), gradient(&weight)])
-    };
-    for with_head in [false, true] {
-        let ((exact_y, exact), (rounded_y, rounded)) =
-            (run(Precision::F32, with_head), run(Precision::Bf16, with_head));
-        let error = |a: &[f64], b: &[f64]| {
-            let size = a.iter().fold(0.0f64, |m, x| m.max(x.abs()));
-            a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size
-        };
-        assert!(error(&exact_y, &rounded_y) < 1e-6, "head {with_head}: {:e}", error(&exact_y, &rounded_y));
-        for (exact, rounded) in exact.iter().zip(&rounded) {
-            let error = error(exact, rounded);
-            assert!((1e-4..2e-2).contains(&error), "head {with_head}: the gradient is off by {error:e}");
-        }
-    }
 }
