@@ -15,8 +15,10 @@ mod connections;
 mod engine;
 mod error;
 mod json;
+mod log;
 mod metrics;
 mod openapi;
+mod patient;
 mod plan;
 mod prompt;
 mod routes;
@@ -33,8 +35,8 @@ use percept_model::InferenceModel;
 use tokio::runtime::Runtime;
 
 pub use access::{Access, Tokens};
-pub use app::{Log, LogLine};
 pub use config::{Limits, ServerConfig};
+pub use log::{Log, LogLine, RequestLine};
 
 use app::{App, Served};
 use engine::Engine;
@@ -110,12 +112,14 @@ impl Server {
         let address = listener.local_addr().map_err(fault)?;
         let mut served = BTreeMap::new();
         for ServedModel { name, model, tokenizer } in models {
-            let engine = Engine::start(model.clone(), tokenizer.clone(), &config.limits)?;
-            let one = Served { name: name.clone(), model, tokenizer, engine };
-            if served.insert(name.clone(), one).is_some() {
+            if served.contains_key(&name) {
                 return Err(Fault::usage(format!("two models are called {name}"))
                     .hint("give one of them another name: NAME=RUN"));
             }
+            let one = ServedModel { name, model, tokenizer };
+            let engine = Engine::start(&one, &config.limits, log.clone())?;
+            let ServedModel { name, model, tokenizer } = one;
+            served.insert(name.clone(), Served { name, model, tokenizer, engine });
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
