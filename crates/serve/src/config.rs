@@ -7,6 +7,9 @@ use percept_fault::{Fault, Result};
 
 use crate::access::Access;
 
+/// The longest time that a request may have: clocks end somewhere.
+const MOST_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// What a server is told.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -51,6 +54,9 @@ impl ServerConfig {
             ("connections", limits.connections),
             ("piece", limits.piece),
         ];
+        if limits.request > MOST_TIME {
+            return Err(Fault::usage("the limit of a request's time is above a year").hint("use fewer seconds"));
+        }
         match sizes.iter().find(|(_, size)| *size == 0) {
             Some((name, _)) => Err(Fault::usage(format!("the limit of {name} is 0")).hint("use at least 1")),
             None => Ok(()),
