@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use percept_data::Tokenizer;
 use percept_model::InferenceModel;
 use tokio::sync::Semaphore;
 
+use crate::clock::now;
 use crate::config::ServerConfig;
 use crate::engine::Engine;
 use crate::error::{ApiError, ApiResult};
@@ -97,9 +97,4 @@ impl App {
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
-}
-
-/// Time since 1970.
-pub(crate) fn now() -> std::time::Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -10,6 +10,7 @@ mod access;
 mod app;
 mod body;
 mod choices;
+mod clock;
 mod config;
 mod connections;
 mod engine;

@@ -12,7 +12,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use serde::Serialize;
 
-use crate::app::now;
+use crate::clock::now;
 
 /// A line of the log.
 #[derive(Debug, Clone, Serialize)]

@@ -13,7 +13,8 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
 use crate::access::{Access, Client};
-use crate::app::{App, RequestId, now};
+use crate::app::{App, RequestId};
+use crate::clock::now;
 use crate::error::ApiError;
 use crate::log::{Notes, RequestLine, panicked, told_at_end};
 

@@ -13,9 +13,10 @@ use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::access::Client;
-use crate::app::{App, RequestId, now};
+use crate::app::{App, RequestId};
 use crate::body::{self, Received};
 use crate::choices::{ChoiceBuilder, join};
+use crate::clock::now;
 use crate::engine::{Event, Events, Failure, NotTaken};
 use crate::error::{ApiError, ApiResult};
 use crate::json::Json;
