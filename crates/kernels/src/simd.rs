@@ -1,5 +1,6 @@
 //! One source per loop, compiled for AVX-512, AVX2 and the baseline, chosen at run time.
 
+use std::hint::black_box;
 use std::sync::OnceLock;
 
 /// Lanes that the loops keep apart, so that the compiler can use whole vectors and sums have a fixed order.
@@ -185,7 +186,8 @@ pub(crate) fn inner_product<A: Arithmetic>(a: &[f32], b: &[f32]) -> f32 {
             lanes[i] = A::fma(x[i], y[i], lanes[i]);
         }
     }
-    lanes_sum(lanes) + rest
+    // Opaque to LLVM, which otherwise cuts the lanes in pairs to suit the sum, and multiplies two at a time.
+    lanes_sum(black_box(lanes)) + rest
 }
 
 simd! {

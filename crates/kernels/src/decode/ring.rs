@@ -8,6 +8,10 @@ use crate::simd::{Arithmetic, exp, inner_product, simd};
 
 /// Channels of the values that are summed together.
 const PART: usize = 64;
+/// Most heads of a tile.
+const SPAN: usize = 8;
+/// Batches with so many rows have work for all threads where a tile takes several heads. Memory is then read in order: twice as fast.
+const MANY_ROWS: usize = 8;
 
 /// Sizes of a ring `[capacity, groups, width]`, where position p lies in row `p % capacity`.
 ///
@@ -63,21 +67,29 @@ impl RingAttention {
         ring: impl Fn(usize) -> (&'a [f32], &'a [f32]) + Sync,
         visible: impl Fn(usize, usize) -> Range<usize> + Sync,
     ) {
-        let tiles = q.len() / self.width;
-        assert!(q.len() == tiles * self.width && output.len() == q.len() && tiles.is_multiple_of(heads), "sizes");
-        assert!(scores.len() >= tiles * self.capacity, "room for the scores");
+        let rows = q.len() / (heads * self.width);
+        assert!(q.len() == rows * heads * self.width && output.len() == q.len(), "sizes");
+        assert!(scores.len() >= rows * heads * self.capacity, "room for the scores");
+        let span = if rows < MANY_ROWS { 1 } else { heads.min(SPAN) };
+        let spans = heads.div_ceil(span);
         let (scores, output) = (Shared::new(scores), Shared::new(output));
-        crew.each(tiles, |tile| {
-            let (row, head) = (tile / heads, tile % heads);
-            // SAFETY: each tile has its own `capacity` scores and `width` outputs, inside slices whose lengths were checked.
+        crew.each(rows * spans, |tile| {
+            let (row, first) = (tile / spans, tile % spans * span);
+            let count = span.min(heads - first);
+            let at = row * heads + first;
+            // SAFETY: each tile has its own heads' scores and outputs, inside slices whose lengths were checked.
             let (scores, output) = unsafe {
                 (
-                    std::slice::from_raw_parts_mut(scores.at(tile * self.capacity), self.capacity),
-                    std::slice::from_raw_parts_mut(output.at(tile * self.width), self.width),
+                    std::slice::from_raw_parts_mut(scores.at(at * self.capacity), count * self.capacity),
+                    std::slice::from_raw_parts_mut(output.at(at * self.width), count * self.width),
                 )
             };
-            let q = &q[tile * self.width..][..self.width];
-            self.attend(q, ring(row), head / (heads / self.groups), visible(row, head), scores, output);
+            let q = &q[at * self.width..][..count * self.width];
+            let mut seen: [Seen; SPAN] = Default::default();
+            for (head, seen) in (first..).zip(&mut seen[..count]) {
+                *seen = Seen { visible: visible(row, head), group: head / (heads / self.groups) };
+            }
+            self.attend_span(q, ring(row), &seen[..count], scores, output);
         });
     }
 
@@ -88,19 +100,65 @@ impl RingAttention {
     pub fn attend(
         &self,
         q: &[f32],
-        (keys, values): (&[f32], &[f32]),
+        ring: (&[f32], &[f32]),
         group: usize,
         visible: Range<usize>,
         scores: &mut [f32],
         output: &mut [f32],
     ) {
-        let count = visible.len();
-        assert!(count > 0 && count <= self.capacity, "{count} of {} positions", self.capacity);
-        let first = visible.start % self.capacity;
-        let before = count.min(self.capacity - first);
-        let (stride, at) = (self.groups * self.width, group * self.width);
-        let parts = [(first * stride + at, before), (at, count - before)];
-        attend(q, keys, values, parts, stride, &mut scores[..count], &mut output[..self.width]);
+        self.attend_span(q, ring, &[Seen { visible, group }], scores, output);
+    }
+
+    /// Attention of several heads to one ring: `q, output [heads, width]`, and room for as many scores per head as `scores` has.
+    fn attend_span(
+        &self,
+        q: &[f32],
+        (keys, values): (&[f32], &[f32]),
+        seen: &[Seen],
+        scores: &mut [f32],
+        output: &mut [f32],
+    ) {
+        let count = |seen: &Seen| seen.visible.len();
+        assert!(seen.iter().map(count).all(|count| count > 0 && count <= self.capacity), "{seen:?} of {self:?}");
+        assert_eq!(
+            (q.len(), output.len()),
+            (seen.len() * self.width, seen.len() * self.width),
+            "sizes of q and output"
+        );
+        attend(*self, q, keys, values, seen, scores, output);
+    }
+
+    /// Runs of consecutive positions whose rows lie one after the other, and the first row of each. Several heads take turns at
+    /// every row, so that the ring is read in order; a head by itself keeps its sums in registers.
+    fn runs(&self, seen: &[Seen]) -> impl Iterator<Item = (Range<usize>, usize)> {
+        let (capacity, most) = (self.capacity, if seen.len() == 1 { self.capacity } else { 1 });
+        let end = seen.iter().map(|seen| seen.visible.end).max().unwrap_or(0);
+        let mut next = seen.iter().map(|seen| seen.visible.start).min().unwrap_or(0);
+        let mut row = next % capacity;
+        std::iter::from_fn(move || {
+            let run = next..(next + most.min(capacity - row)).min(end);
+            let here = row;
+            next = run.end;
+            row = if here + run.len() == capacity { 0 } else { here + run.len() };
+            (!run.is_empty()).then_some((run, here))
+        })
+    }
+}
+
+/// What a head sees.
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    visible: Range<usize>,
+    /// Its key head.
+    group: usize,
+}
+
+impl Seen {
+    /// What it sees of a run, if anything: which of its own positions, and how many of the run's lie before.
+    fn of(&self, run: &Range<usize>) -> Option<(Range<usize>, usize)> {
+        let first = run.start.max(self.visible.start);
+        let end = run.end.min(self.visible.end);
+        (first < end).then(|| (first - self.visible.start..end - self.visible.start, first - run.start))
     }
 }
 
@@ -122,48 +180,61 @@ fn add_rows<'a, A: Arithmetic, const N: usize>(
 }
 
 simd! {
-    /// `parts`: where the rows of the two ends of the ring begin, and how many there are.
-    fn attend(q: &[f32], keys: &[f32], values: &[f32], parts: [(usize, usize); 2], stride: usize, scores: &mut [f32], output: &mut [f32]) {
-        let width = q.len();
+    /// See [`RingAttention::attend_span`].
+    fn attend(ring: RingAttention, q: &[f32], keys: &[f32], values: &[f32], seen: &[Seen], scores: &mut [f32], output: &mut [f32]) {
+        let (width, stride, room) = (ring.width, ring.groups * ring.width, scores.len() / seen.len());
         let scale = 1.0 / (width as f32).sqrt();
-        let split = parts[0].1;
-        let (early, late) = scores.split_at_mut(split);
-        let mut max = f32::NEG_INFINITY;
-        for (scores, (start, _)) in [early, late].into_iter().zip(parts) {
-            for (row, score) in scores.iter_mut().enumerate() {
-                *score = inner_product::<A>(q, &keys[start + row * stride..][..width]) * scale;
-                max = if *score > max { *score } else { max };
-            }
-        }
-        let mut sum = 0.0;
-        for score in scores.iter_mut() {
-            *score = exp::<A>(*score - max);
-            sum += *score;
-        }
-        let (early, late) = scores.split_at(split);
-        for (index, output) in output.chunks_mut(PART).enumerate() {
-            let at = index * PART;
-            let ends = [early, late].into_iter().zip(parts);
-            match <&mut [f32; PART]>::try_from(&mut *output) {
-                Ok(sums) => {
-                    *sums = [0.0; PART];
-                    for (p, (start, count)) in ends {
-                        add_rows::<A, PART>(p, (0..count).map(|row| &values[start + row * stride + at..]), sums);
-                    }
-                }
-                Err(_) => {
-                    output.fill(0.0);
-                    for (p, (start, _)) in ends {
-                        for (row, p) in p.iter().enumerate() {
-                            for (sum, value) in output.iter_mut().zip(&values[start + row * stride + at..]) {
-                                *sum = A::fma(*p, *value, *sum);
-                            }
-                        }
-                    }
+        for (run, row) in ring.runs(seen) {
+            for ((seen, q), scores) in seen.iter().zip(q.chunks_exact(width)).zip(scores.chunks_exact_mut(room)) {
+                let Some((own, before)) = seen.of(&run) else { continue };
+                let first = (row + before) * stride + seen.group * width;
+                for (row, score) in scores[own].iter_mut().enumerate() {
+                    *score = inner_product::<A>(q, &keys[first + row * stride..][..width]) * scale;
                 }
             }
-            for value in output {
-                *value /= sum;
+        }
+        let mut sums = [0.0; SPAN];
+        for ((seen, sum), scores) in seen.iter().zip(&mut sums).zip(scores.chunks_exact_mut(room)) {
+            let scores = &mut scores[..seen.visible.len()];
+            let max = scores.iter().fold(f32::NEG_INFINITY, |max, &score| if score > max { score } else { max });
+            for score in scores {
+                *score = exp::<A>(*score - max);
+                *sum += *score;
+            }
+        }
+        output.fill(0.0);
+        for (run, row) in ring.runs(seen) {
+            for ((seen, scores), output) in seen.iter().zip(scores.chunks_exact(room)).zip(output.chunks_exact_mut(width)) {
+                let Some((own, before)) = seen.of(&run) else { continue };
+                let first = (row + before) * stride + seen.group * width;
+                add_values::<A>(&scores[own], &values[first..], stride, output);
+            }
+        }
+        for (output, sum) in output.chunks_exact_mut(width).zip(sums) {
+            output.iter_mut().for_each(|value| *value /= sum);
+        }
+    }
+}
+
+/// Adds `probability * row` for rows that begin `stride` apart to `output`.
+#[inline(always)]
+fn add_values<A: Arithmetic>(probabilities: &[f32], values: &[f32], stride: usize, output: &mut [f32]) {
+    for (index, output) in output.chunks_mut(PART).enumerate() {
+        let at = index * PART;
+        match <&mut [f32; PART]>::try_from(&mut *output) {
+            Ok(sums) => {
+                add_rows::<A, PART>(
+                    probabilities,
+                    (0..probabilities.len()).map(|row| &values[row * stride + at..]),
+                    sums,
+                );
+            }
+            Err(_) => {
+                for (row, p) in probabilities.iter().enumerate() {
+                    for (sum, value) in output.iter_mut().zip(&values[row * stride + at..]) {
+                        *sum = A::fma(*p, *value, *sum);
+                    }
+                }
             }
         }
     }
@@ -172,6 +243,7 @@ simd! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::Team;
     use crate::testing::{close, random};
     use proptest::prelude::*;
 
@@ -202,6 +274,32 @@ mod tests {
                 let (mut room, mut output) = (vec![f32::NAN; count], vec![f32::NAN; width]);
                 ring.attend(&q, (&keys, &values), group, start..start + count, &mut room, &mut output);
                 close("output", &output, &expected, 2e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_same_bits_alone_and_among_others() {
+        let (heads, rows) = (SPAN + 2, MANY_ROWS + 1);
+        for (capacity, width) in [(7, 5), (30, 64), (1, 3)] {
+            let ring = RingAttention { capacity, groups: heads / 2, width };
+            let rings: Vec<_> =
+                (0..rows as u64).map(|row| [0, 1].map(|seed| random(ring.len(), 2 * row + seed))).collect();
+            let ring_of = |row: usize| (rings[row][0].as_slice(), rings[row][1].as_slice());
+            // Heads see different parts, whole rings too, and most of these pass the end of the ring.
+            let visible = |row: usize, head: usize| {
+                let end = row * 4 + capacity;
+                end - 1 - (row + 3 * head) % capacity..end
+            };
+            let q = random(rows * heads * width, 99);
+            let [mut scores, mut output] = [capacity, width].map(|size| vec![f32::NAN; rows * heads * size]);
+            let team = Team::new(1);
+            ring.attend_rows(&mut team.crew(), heads, (&q, &mut scores, &mut output), ring_of, visible);
+            for (at, (q, output)) in q.chunks(width).zip(output.chunks(width)).enumerate() {
+                let (row, head) = (at / heads, at % heads);
+                let mut alone = vec![f32::NAN; width];
+                ring.attend(q, ring_of(row), head / 2, visible(row, head), &mut vec![0.0; capacity], &mut alone);
+                assert_eq!(output, alone, "row {row}, head {head}");
             }
         }
     }
