@@ -9,11 +9,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use percept_data::Tokenizer;
 use percept_model::InferenceModel;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use crate::config::ServerConfig;
 use crate::engine::Engine;
 use crate::error::{ApiError, ApiResult};
 use crate::metrics::Answers;
+use crate::states::{Record, State, States};
+
+/// States that are received at once.
+const UPLOADS: usize = 4;
 
 /// A line of the log. It holds nothing of what clients write.
 #[derive(Debug, Clone, Serialize)]
@@ -53,6 +58,11 @@ pub(crate) struct Served {
 pub(crate) struct App {
     pub(crate) config: ServerConfig,
     pub(crate) models: BTreeMap<String, Served>,
+    pub(crate) states: States,
+    /// One permit for each state that is in memory before its text has a place.
+    pub(crate) loaded: Arc<Semaphore>,
+    /// One for each state that is being received.
+    pub(crate) uploads: Semaphore,
     pub(crate) answers: Answers,
     pub(crate) log: Log,
     pub(crate) stopping: AtomicBool,
@@ -67,10 +77,13 @@ impl fmt::Debug for App {
 }
 
 impl App {
-    pub(crate) fn new(config: ServerConfig, models: BTreeMap<String, Served>, log: Log) -> Self {
+    pub(crate) fn new(config: ServerConfig, models: BTreeMap<String, Served>, states: States, log: Log) -> Self {
         Self {
+            loaded: Arc::new(Semaphore::new(config.limits.streams)),
+            uploads: Semaphore::new(UPLOADS),
             config,
             models,
+            states,
             answers: Answers::default(),
             log,
             stopping: AtomicBool::new(false),
@@ -87,6 +100,33 @@ impl App {
             (None, 1) => self.models.values().next().ok_or_else(ApiError::internal),
             (None, _) => Err(ApiError::invalid("model", format!("say which model: {}", names()))),
         }
+    }
+
+    /// A state, as it is answered. Its model has the name under which it is served now.
+    pub(crate) fn state(&self, record: &Record) -> State {
+        let is_its = |served: &&Served| served.model.fingerprint() == record.fingerprint;
+        let same = self.models.get(&record.model).filter(is_its).or_else(|| self.models.values().find(is_its));
+        State {
+            object: "state",
+            id: record.id.to_string(),
+            model: same.map_or(&record.model, |served| &served.name).clone(),
+            name: record.name.clone(),
+            position: record.position,
+            bytes: record.bytes,
+            created: record.created.as_secs(),
+            used: record.used.as_secs(),
+            expires: self.states.expires(record).map(|time| time.as_secs()),
+            pinned: record.pinned,
+        }
+    }
+
+    /// Does what waits for the disk or takes long, where that keeps nobody else waiting.
+    pub(crate) async fn aside<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> ApiResult<T> + Send + 'static,
+    ) -> ApiResult<T> {
+        let app = self.clone();
+        tokio::task::spawn_blocking(move || work(&app)).await.map_err(|_| ApiError::internal())?
     }
 
     /// A number that no other request of this server has, or had since it was started.

@@ -1,6 +1,7 @@
 //! One model at work: a thread that reads prompts and writes texts, for all requests together.
 
 mod channel;
+mod prefix;
 mod queue;
 mod turns;
 mod worker;
@@ -12,7 +13,7 @@ use std::time::Instant;
 use percept_data::Tokenizer;
 use percept_fault::{Fault, Result};
 use percept_generate::{GenerationConfig, Piece};
-use percept_model::InferenceModel;
+use percept_model::{InferenceModel, Session};
 use tokio::sync::mpsc;
 
 use crate::access::Client;
@@ -22,6 +23,7 @@ use channel::Channel;
 use queue::Queue;
 use worker::Worker;
 
+pub(crate) use prefix::Prefixes;
 pub(crate) use queue::{Course, NotTaken};
 
 /// Events that wait for a slow reader before the text does.
@@ -30,9 +32,23 @@ const WAITING_EVENTS: usize = 64;
 /// A text that is wanted.
 #[derive(Debug)]
 pub(crate) struct Wanted {
-    /// The prompt, with the document token in front.
+    /// The prompt, with the document token in front of a text that begins.
     pub(crate) prompt: Vec<u32>,
     pub(crate) config: GenerationConfig,
+    /// What it goes on from, where it does not begin anew.
+    pub(crate) start: Option<Box<Session>>,
+    /// What its prompt may be found by, and left by for others; none where it may not.
+    pub(crate) prefixes: Prefixes,
+    pub(crate) at_end: AtEnd,
+}
+
+/// What becomes of the session of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AtEnd {
+    /// It is dropped.
+    Drop,
+    /// It is handed over, once it has seen the last token.
+    Keep,
 }
 
 /// What happens to a text.
@@ -46,6 +62,8 @@ pub(crate) enum Event {
         tokens: usize,
         /// Whether a stop string ended it.
         stopped: bool,
+        /// Where it was to be kept.
+        session: Option<Box<Session>>,
     },
     /// It can't go on.
     Failed(Failure),
@@ -100,7 +118,10 @@ impl Engine {
         let jobs = texts
             .into_iter()
             .enumerate()
-            .map(|(index, wanted)| Job { wanted, channel: Channel::new(index, sender.clone(), deadline) });
+            .map(|(index, wanted)| {
+                let channel = Channel::new(index, wanted.at_end, sender.clone(), deadline);
+                Job { wanted, channel }
+            });
         let pushed = self.queue.push(client, jobs.collect());
         match pushed {
             Ok(()) => Ok(events),

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use percept_data::Tokenizer;
 use percept_fault::{Fault, Result};
 use percept_generate::{Batch, Piece, Stream};
+use percept_model::session::step_all;
 use percept_model::{InferenceModel, Session};
 
 use super::channel::Channel;
+use super::prefix::{PrefixCache, Prefixes};
 use super::queue::{Course, Queue};
 use super::turns::Turns;
-use super::{Event, Failure, Job};
+use super::{AtEnd, Event, Failure, Job, Wanted};
 use crate::access::Client;
 use crate::config::Limits;
 use crate::metrics::ModelMetrics;
@@ -31,6 +33,15 @@ struct Paused {
     stream: Option<Stream>,
 }
 
+/// A text whose prompt is being read.
+#[derive(Debug)]
+struct Reading {
+    stream: Stream,
+    channel: Channel,
+    /// Where states on the way are to be kept.
+    prefixes: Prefixes,
+}
+
 /// The state of an engine's thread.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -40,8 +51,9 @@ pub(super) struct Worker {
     places: usize,
     queue: Arc<Queue<Client, Job>>,
     metrics: Arc<ModelMetrics>,
+    prefixes: PrefixCache,
     /// Texts whose prompt is being read.
-    reading: Turns<Client, (Stream, Channel)>,
+    reading: Turns<Client, Reading>,
     /// Texts that are written; `writing` has the channel of each by its number there.
     batch: Batch,
     writing: HashMap<usize, Channel>,
@@ -57,7 +69,8 @@ impl Worker {
     ) -> Self {
         let (piece, places) = (limits.piece, limits.streams);
         let (reading, batch, writing, paused) = Default::default();
-        Self { model, tokenizer, piece, places, queue, metrics, reading, batch, writing, paused }
+        let prefixes = PrefixCache::new(limits.prefix_bytes, metrics.clone());
+        Self { model, tokenizer, piece, places, queue, metrics, prefixes, reading, batch, writing, paused }
     }
 
     /// Works until it is told to end. A panic ends the texts that were on their way, and nothing else.
@@ -119,7 +132,7 @@ impl Worker {
             true
         };
         self.queue.retain(|job| stays(&job.channel));
-        self.reading.retain(|(_, channel)| stays(channel));
+        self.reading.retain(|reading| stays(&reading.channel));
         self.paused.retain(|paused| stays(&paused.channel));
         let batch = &mut self.batch;
         self.writing.retain(|&number, channel| {
@@ -150,9 +163,17 @@ impl Worker {
         while self.active() < self.places
             && let Some((client, Job { wanted, channel })) = self.queue.pop()
         {
-            let session = Session::new(self.model.clone());
-            match Stream::new(session, &self.tokenizer, &wanted.prompt, &wanted.config) {
-                Ok(stream) => self.reading.push(client, (stream, channel)),
+            let Wanted { prompt, config, start, prefixes, .. } = wanted;
+            let (session, read) = match (start, self.prefixes.find(&prefixes)) {
+                (Some(session), _) => (*session, 0),
+                (None, Some(session)) => {
+                    let read = session.position();
+                    (session, read)
+                }
+                (None, None) => (Session::new(self.model.clone()), 0),
+            };
+            match Stream::new(session, &self.tokenizer, &prompt[read..], &config) {
+                Ok(stream) => self.reading.push(client, Reading { stream, channel, prefixes }),
                 Err(fault) => self.fail(&channel, fault),
             }
         }
@@ -160,16 +181,17 @@ impl Worker {
 
     /// Reads one piece of one prompt: clients take turns.
     fn read(&mut self) {
-        let Some((client, (mut stream, channel))) = self.reading.pop() else { return };
+        let Some((client, Reading { mut stream, channel, prefixes })) = self.reading.pop() else { return };
         let before = stream.session().position();
         let read = stream.read(self.piece);
         self.metrics.read.add((stream.session().position() - before) as u64);
-        match read {
-            Err(fault) => self.fail(&channel, fault),
-            Ok(()) if stream.is_read() => {
-                self.writing.insert(self.batch.join(stream), channel);
-            }
-            Ok(()) => self.reading.put_back(client, (stream, channel)),
+        if let Err(fault) = read {
+            return self.fail(&channel, fault);
+        }
+        self.prefixes.offer(&prefixes, stream.session());
+        match stream.is_read() {
+            true => drop(self.writing.insert(self.batch.join(stream), channel)),
+            false => self.reading.put_back(client, Reading { stream, channel, prefixes }),
         }
     }
 
@@ -196,10 +218,14 @@ impl Worker {
         };
         for ended in ended {
             let Some(mut channel) = self.writing.remove(&ended.stream) else { continue };
-            match ended.generation {
-                Ok(generation) => {
+            let kept = match channel.at_end {
+                AtEnd::Drop => Ok(None),
+                AtEnd::Keep => self.settled(ended.session, ended.unfed).map(Some),
+            };
+            match ended.generation.and_then(|generation| Ok((generation, kept?))) {
+                Ok((generation, session)) => {
                     self.metrics.ended.add(1);
-                    channel.send(Event::Ended { tokens: generation.tokens, stopped: generation.stopped });
+                    channel.send(Event::Ended { tokens: generation.tokens, stopped: generation.stopped, session });
                     if channel.is_full() {
                         self.paused.push(Paused { channel, stream: None });
                     }
@@ -208,6 +234,14 @@ impl Worker {
             }
         }
         self.pause_slow();
+    }
+
+    /// A session that has seen its last token, as the next round would have shown it.
+    fn settled(&self, mut session: Session, unfed: Option<u32>) -> Result<Box<Session>> {
+        if let Some(token) = unfed {
+            step_all(&mut [&mut session], &[token], &mut vec![0.0; self.model.config().vocab])?;
+        }
+        Ok(Box::new(session))
     }
 
     /// Takes the texts of slow readers out of the batch.
@@ -232,8 +266,8 @@ impl Worker {
         let written = std::mem::take(&mut self.writing).into_values();
         let paused = std::mem::take(&mut self.paused).into_iter().map(|paused| paused.channel);
         written.chain(paused).for_each(|channel| channel.fail(failure()));
-        while let Some((_, (_, channel))) = self.reading.pop() {
-            channel.fail(failure());
+        while let Some((_, reading)) = self.reading.pop() {
+            reading.channel.fail(failure());
         }
     }
 

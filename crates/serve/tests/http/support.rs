@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -13,8 +14,13 @@ use serde_json::Value;
 
 /// A model of bytes, the same at each call.
 pub(crate) fn model() -> Arc<InferenceModel> {
+    model_of("llp(segment=8)")
+}
+
+/// As [`model`], of other layers.
+pub(crate) fn model_of(layers: &str) -> Arc<InferenceModel> {
     let config = ModelConfig {
-        layers: "llp(segment=8)".into(),
+        layers: layers.into(),
         vocab: 257,
         dim: 16,
         depth: 2,
@@ -39,9 +45,34 @@ impl Running {
     }
 
     pub(crate) fn with(limits: Limits, access: Access, names: &[&str]) -> Self {
-        let config = ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), access, limits };
-        let served = |name: &&str| ServedModel { name: (*name).into(), model: model(), tokenizer: Tokenizer::bytes() };
-        let server = Server::bind(config, names.iter().map(served).collect(), Arc::new(|_| ())).unwrap();
+        Self::keeping(limits, access, names, None)
+    }
+
+    /// As [`Running::with`], with a folder for states.
+    pub(crate) fn keeping(limits: Limits, access: Access, names: &[&str], states: Option<&Path>) -> Self {
+        let models: Vec<_> = names.iter().map(|name| (*name, model())).collect();
+        Self::all(limits, access, &models, states)
+    }
+
+    /// Of one model.
+    pub(crate) fn of(model: Arc<InferenceModel>, limits: Limits) -> Self {
+        Self::serving(&[("tiny", model)], limits, None)
+    }
+
+    /// Of these models, for anybody.
+    pub(crate) fn serving(models: &[(&str, Arc<InferenceModel>)], limits: Limits, states: Option<&Path>) -> Self {
+        Self::all(limits, Access::Loopback, models, states)
+    }
+
+    fn all(limits: Limits, access: Access, models: &[(&str, Arc<InferenceModel>)], states: Option<&Path>) -> Self {
+        let states = states.map(Path::to_owned);
+        let config = ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), access, limits, states };
+        let served = |(name, model): &(&str, Arc<InferenceModel>)| ServedModel {
+            name: (*name).into(),
+            model: model.clone(),
+            tokenizer: Tokenizer::bytes(),
+        };
+        let server = Server::bind(config, models.iter().map(served).collect(), Arc::new(|_| ())).unwrap();
         let (address, stop) = (server.address(), Arc::new(AtomicBool::new(false)));
         let seen = stop.clone();
         let thread = std::thread::spawn(move || server.run(&seen).unwrap());
@@ -59,6 +90,30 @@ impl Running {
 
     pub(crate) fn post(&self, path: &str, body: &str) -> Answer {
         self.posting(path, body, "").answer()
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> Answer {
+        self.open(&format!("DELETE {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")).answer()
+    }
+
+    /// What is answered, where it is no text.
+    pub(crate) fn bytes(&self, path: &str) -> Vec<u8> {
+        let mut client = self.open(&format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n"));
+        let mut answer = Vec::new();
+        client.0.read_to_end(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.0 200"), "{}", String::from_utf8_lossy(&answer));
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+        answer.split_off(end + 4)
+    }
+
+    /// Sends a file.
+    pub(crate) fn upload(&self, path: &str, file: &[u8]) -> Answer {
+        let (length, kind) = (file.len(), "Content-Type: application/octet-stream");
+        let head = format!("POST {path} HTTP/1.0\r\nHost: localhost\r\n{kind}\r\nContent-Length: {length}\r\n\r\n");
+        let client = self.open(&head);
+        // A server that has seen enough need not read on.
+        let _ = client.0.get_ref().write_all(file);
+        client.answer()
     }
 
     /// Sends a request and reads nothing of the answer yet.
