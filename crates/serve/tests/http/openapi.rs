@@ -52,6 +52,6 @@ fn the_document_names_every_way_in_and_every_type() {
     }
     let states = &document["paths"]["/v1/states"];
     let query: Vec<&Value> = states["get"]["parameters"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
-    assert_eq!(query, ["model", "limit", "after"]);
+    assert_eq!(query, ["after", "limit", "model"]);
     assert!(states["post"]["responses"]["201"].is_object());
 }
