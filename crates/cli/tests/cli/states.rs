@@ -114,11 +114,14 @@ fn a_full_disk_is_answered_507_and_the_server_goes_on() {
     limited.args(["-c", "trap '' XFSZ; ulimit -f 300; exec \"$0\" \"$@\""]).arg(serve.get_program()).args(serve.get_args());
     limited.current_dir(work.path(".")).env("PERCEPT_THREADS", "1");
     let (_server, address) = logged(started(limited));
+    // Long enough that the state has all its rows.
+    let long = "The quick brown fox. ".repeat(40);
     for _ in 0..3 {
-        let (status, answer) = ask(&address, "POST", "/v1/states", r#"{"prompt":"The"}"#).unwrap();
+        let make = format!(r#"{{"prompt":"{long}"}}"#);
+        let (status, answer) = ask(&address, "POST", "/v1/states", &make).unwrap();
         assert_eq!((status, answer["error"]["code"].as_str()), (507, Some("no_room")), "{answer}");
-        let kept = r#"{"prompt":"The","max_tokens":3,"keep_state":true}"#;
-        assert_eq!(ask(&address, "POST", "/v1/completions", kept).unwrap().0, 507);
+        let kept = format!(r#"{{"prompt":"{long}","max_tokens":3,"keep_state":true}}"#);
+        assert_eq!(ask(&address, "POST", "/v1/completions", &kept).unwrap().0, 507);
         let plain = r#"{"prompt":"The","max_tokens":3}"#;
         assert_eq!(ask(&address, "POST", "/v1/completions", plain).unwrap().0, 200);
     }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::types::Prompt;
+use crate::prompt::Prompt;
 
 /// A state: what a model has kept of the tokens that it has read.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
