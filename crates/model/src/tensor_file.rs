@@ -168,8 +168,6 @@ pub(crate) struct Head {
     pub(crate) metadata: Metadata,
     /// Type and shape of each.
     pub(crate) tensors: BTreeMap<String, (Dtype, Vec<usize>)>,
-    /// Bytes of all tensors.
-    pub(crate) bytes: usize,
 }
 
 impl Head {
@@ -180,11 +178,7 @@ impl Head {
     pub(crate) fn parse(head: &[u8]) -> serde_json::Result<Self> {
         let header: safetensors::tensor::Metadata = serde_json::from_slice(head)?;
         let tensors = header.tensors().into_iter().map(|(name, info)| (name, (info.dtype, info.shape.clone())));
-        Ok(Self {
-            metadata: header.metadata().clone().unwrap_or_default(),
-            tensors: tensors.collect(),
-            bytes: header.data_len(),
-        })
+        Ok(Self { metadata: header.metadata().clone().unwrap_or_default(), tensors: tensors.collect() })
     }
 }
 

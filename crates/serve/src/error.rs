@@ -86,6 +86,13 @@ impl ApiError {
         error
     }
 
+    /// A state from which nothing can be written: 422. One of a stranger may hold any numbers.
+    pub(crate) fn no_distribution(fault: &Fault) -> Self {
+        let mut error = Self::refused(StatusCode::UNPROCESSABLE_ENTITY, "no_distribution", fault.to_string());
+        error.body.error.param = Some("state".into());
+        error
+    }
+
     /// A state that is larger than one may be: 413.
     pub(crate) fn too_large(bytes: usize, most: usize) -> Self {
         let message = format!("the state has {bytes} bytes: {most} are allowed");
@@ -96,6 +103,12 @@ impl ApiError {
     pub(crate) fn unauthorized() -> Self {
         let message = "this server wants a bearer token: send `Authorization: Bearer TOKEN`";
         Self::new(StatusCode::UNAUTHORIZED, "authentication_error", Some("invalid_api_key"), message)
+    }
+
+    /// A request for another machine than this one: 421.
+    pub(crate) fn misdirected() -> Self {
+        let message = "this server answers as localhost only: ask for that, or let it ask for tokens";
+        Self::refused(StatusCode::MISDIRECTED_REQUEST, "wrong_host", message)
     }
 
     /// Too much waits already: 429.
@@ -127,10 +140,6 @@ impl ApiError {
         match (fault.kind(), fault.hint_text()) {
             (Kind::Usage, Some(hint)) => Self::invalid(param, format!("{fault}: {hint}")),
             (Kind::Usage, None) => Self::invalid(param, fault.to_string()),
-            // A state of a stranger may hold any numbers.
-            (Kind::Check, _) => {
-                Self::refused(StatusCode::UNPROCESSABLE_ENTITY, "no_distribution", fault.to_string())
-            }
             _ => Self::internal(),
         }
     }

@@ -127,7 +127,9 @@ pub(crate) fn text<'a>(
         ("percept_texts_late_total", "counter", "texts that took too long", |model| &model.late),
         ("percept_texts_failed_total", "counter", "texts that failed", |model| &model.failed),
         ("percept_requests_refused_total", "counter", "requests that found the queue full", |model| &model.refused),
-        ("percept_prefix_lookups_total", "counter", "prompts whose beginning was looked for", |model| &model.prefix_lookups),
+        ("percept_prefix_lookups_total", "counter", "prompts whose beginning was looked for", |model| {
+            &model.prefix_lookups
+        }),
         ("percept_prefix_hits_total", "counter", "prompts whose beginning was found", |model| &model.prefix_hits),
         ("percept_prefix_tokens_total", "counter", "tokens that were found, not read", |model| &model.prefix_tokens),
         ("percept_prefix_bytes", "gauge", "bytes of the beginnings that are kept", |model| &model.prefix_bytes),

@@ -1,14 +1,14 @@
 //! From a request for completions to the texts that an engine writes: all that can be refused is refused here.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
 
 use percept_generate::{GenerationConfig, SamplingConfig, Told};
-use percept_model::Session;
 
 use crate::app::Served;
 use crate::choices::{ChoiceBuilder, Shown};
 use crate::config::Limits;
-use crate::engine::{AtEnd, Prefixes, Wanted};
+use crate::engine::{AtEnd, Prefixes, Start, Wanted};
 use crate::error::{ApiError, ApiResult};
 use crate::types::{CompletionRequest, Prompt, Stop};
 
@@ -27,8 +27,8 @@ const LARGEST_BIAS: f32 = 100.0;
 #[derive(Debug, Default)]
 pub(crate) struct Begin {
     pub(crate) owner: String,
-    /// The session of a state; none where texts begin anew.
-    pub(crate) session: Option<Box<Session>>,
+    /// A state; none where texts begin anew.
+    pub(crate) start: Option<Arc<Start>>,
     /// Tokens that were drawn on the way to that state.
     pub(crate) drawn: u64,
 }
@@ -57,13 +57,17 @@ impl Plan {
         let echo = request.echo == Some(true);
         let at_end = if request.keep_state == Some(true) { AtEnd::Keep } else { AtEnd::Drop };
         if at_end == AtEnd::Keep && prompts.len() != 1 {
-            return Err(ApiError::invalid("keep_state", "the state of one prompt can be kept: send one in each request"));
+            return Err(ApiError::invalid(
+                "keep_state",
+                "the state of one prompt can be kept: send one in each request",
+            ));
         }
+        held(&request, &config, &prompts, limits)?;
         let mut plan = Self { texts: Vec::new(), choices: Vec::new(), prompt_tokens: 0 };
         for (index, tokens) in prompts.into_iter().enumerate() {
             // Models are trained with the document token in front of each text.
             let document = served.tokenizer.document_token();
-            let added = usize::from(begin.session.is_none() && tokens.first() != Some(&document));
+            let added = usize::from(begin.start.is_none() && tokens.first() != Some(&document));
             let prompt = [&[document][..added], &tokens].concat();
             if prompt.len() > limits.prompt_tokens {
                 let (length, most) = (prompt.len(), limits.prompt_tokens);
@@ -79,16 +83,39 @@ impl Plan {
             plan.prompt_tokens += tokens.len();
             plan.choices.push(ChoiceBuilder::new(served.tokenizer.clone(), index, before, shown));
             // Where a prompt is told, each of its tokens is read.
-            let prefixes = match (&begin.session, config.told) {
+            let prefixes = match (&begin.start, config.told) {
                 (None, Told::Nothing | Told::Written { .. }) if limits.prefix_bytes > 0 => {
                     Prefixes::new(served.model.fingerprint(), &begin.owner, &prompt, limits.piece)
                 }
                 _ => Prefixes::default(),
             };
-            let start = begin.session.clone();
+            let start = begin.start.clone();
             plan.texts.push(Wanted { prompt, config: config.clone(), start, prefixes, at_end });
         }
         Ok(plan)
+    }
+}
+
+/// Refuses what would hold too many log-probabilities at once: those of an answer that is sent whole, and those of prompts,
+/// which are told with the first token after them.
+fn held(
+    request: &CompletionRequest,
+    config: &GenerationConfig,
+    prompts: &[Vec<u32>],
+    limits: &Limits,
+) -> ApiResult<()> {
+    let Some(alternatives) = request.logprobs else { return Ok(()) };
+    let written = if request.stream == Some(true) { 0 } else { config.tokens };
+    let tokens = |prompt: &Vec<u32>| written + if request.echo == Some(true) { prompt.len() } else { 0 };
+    let count = prompts.iter().map(tokens).sum::<usize>().saturating_mul(1 + alternatives);
+    match count <= limits.logprobs {
+        true => Ok(()),
+        false => {
+            let most = limits.logprobs;
+            let message =
+                format!("the answer could hold {count} log-probabilities, alternatives included: {most} are allowed");
+            Err(ApiError::invalid("logprobs", message))
+        }
     }
 }
 
@@ -98,7 +125,7 @@ fn refuse(request: &CompletionRequest) -> ApiResult<()> {
         None | Some(1) => Ok(()),
         Some(_) => Err(ApiError::invalid(param, format!("{param} can only be 1: {why}"))),
     };
-    one("n", request.n, "send the prompt several times in a list, with a request for each seed")?;
+    one("n", request.n, "send a request for each text, each with a seed of its own")?;
     one("best_of", request.best_of, "ask for several texts with logprobs, and choose")?;
     let zero = |param: &str, penalty: Option<f32>| match penalty {
         None | Some(0.0) => Ok(()),

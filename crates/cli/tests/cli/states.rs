@@ -111,7 +111,10 @@ fn a_full_disk_is_answered_507_and_the_server_goes_on() {
     let serve = work.command(&["serve", "--listen", "127.0.0.1:0", "run", "--states", "states"]);
     // No file may grow to the size of a state: as on a full disk, writing fails in the middle.
     let mut limited = Command::new("sh");
-    limited.args(["-c", "trap '' XFSZ; ulimit -f 300; exec \"$0\" \"$@\""]).arg(serve.get_program()).args(serve.get_args());
+    limited
+        .args(["-c", "trap '' XFSZ; ulimit -f 300; exec \"$0\" \"$@\""])
+        .arg(serve.get_program())
+        .args(serve.get_args());
     limited.current_dir(work.path(".")).env("PERCEPT_THREADS", "1");
     let (_server, address) = logged(started(limited));
     // Long enough that the state has all its rows.

@@ -225,7 +225,10 @@ mod tests {
     }
 
     /// A file with other metadata and tensors.
-    fn forged(bytes: &[u8], change: impl Fn(&mut Metadata, &mut Vec<(String, Vec<usize>, safetensors::Dtype, Vec<u8>)>)) -> Vec<u8> {
+    fn forged(
+        bytes: &[u8],
+        change: impl Fn(&mut Metadata, &mut Vec<(String, Vec<usize>, safetensors::Dtype, Vec<u8>)>),
+    ) -> Vec<u8> {
         let mut metadata = parse(bytes).unwrap().metadata().clone();
         let file = safetensors::SafeTensors::deserialize(bytes).unwrap();
         let mut tensors = file
@@ -272,7 +275,12 @@ mod tests {
                     data.extend(data.clone());
                 })));
             }
-            assert!(refused(&forged(&bytes, |_, tensors| tensors.push(("more".into(), vec![0], safetensors::Dtype::F32, vec![])))));
+            assert!(refused(&forged(&bytes, |_, tensors| tensors.push((
+                "more".into(),
+                vec![0],
+                safetensors::Dtype::F32,
+                vec![]
+            )))));
             for end in [0, 7, 8, 50, bytes.len() - 1] {
                 assert!(refused(&bytes[..end]));
             }

@@ -90,7 +90,7 @@ impl StateHead {
             position,
             recent: recent(&file.metadata, model)?,
             is_decoded: file.metadata.contains_key(file::DECODED),
-            file_bytes: Self::PREFIX + head.len() + file.bytes,
+            file_bytes: Self::PREFIX + head.len() + bytes(&file).ok_or_else(damaged)?,
         })
     }
 
@@ -112,6 +112,14 @@ impl StateHead {
     pub(super) fn is_decoded(&self) -> bool {
         self.is_decoded
     }
+}
+
+/// Bytes of all tensors, by their types and shapes: where the head says that they lie is a stranger's word.
+fn bytes(file: &Head) -> Option<usize> {
+    file.tensors.values().try_fold(0usize, |sum, (kind, shape)| {
+        let elements = shape.iter().try_fold(1usize, |product, dim| product.checked_mul(*dim))?;
+        sum.checked_add(elements.checked_mul(kind.bitsize() / 8)?)
+    })
 }
 
 /// The last tokens. Older files say nothing about them.

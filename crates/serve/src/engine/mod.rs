@@ -10,14 +10,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use percept_data::Tokenizer;
 use percept_fault::{Fault, Result};
 use percept_generate::{GenerationConfig, Piece};
-use percept_model::{InferenceModel, Session};
-use tokio::sync::mpsc;
+use percept_model::Session;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use crate::ServedModel;
 use crate::access::Client;
 use crate::config::Limits;
+use crate::log::Log;
 use crate::metrics::ModelMetrics;
 use channel::Channel;
 use queue::Queue;
@@ -36,10 +37,24 @@ pub(crate) struct Wanted {
     pub(crate) prompt: Vec<u32>,
     pub(crate) config: GenerationConfig,
     /// What it goes on from, where it does not begin anew.
-    pub(crate) start: Option<Box<Session>>,
+    pub(crate) start: Option<Arc<Start>>,
     /// What its prompt may be found by, and left by for others; none where it may not.
     pub(crate) prefixes: Prefixes,
     pub(crate) at_end: AtEnd,
+}
+
+/// A state from which the texts of a request go on.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) session: Session,
+    /// Its room among the states that are in memory before their texts have a place.
+    _room: OwnedSemaphorePermit,
+}
+
+impl Start {
+    pub(crate) fn new(session: Session, room: OwnedSemaphorePermit) -> Self {
+        Self { session, _room: room }
+    }
 }
 
 /// What becomes of the session of a text.
@@ -101,10 +116,10 @@ pub(crate) struct Engine {
 impl Engine {
     /// # Errors
     /// The system gives no further thread.
-    pub(crate) fn start(model: Arc<InferenceModel>, tokenizer: Tokenizer, limits: &Limits) -> Result<Self> {
+    pub(crate) fn start(served: &ServedModel, limits: &Limits, log: Log) -> Result<Self> {
         let queue = Arc::new(Queue::new(limits.queue));
         let metrics = Arc::new(ModelMetrics::default());
-        let mut worker = Worker::new(model, tokenizer, limits, (queue.clone(), metrics.clone()));
+        let mut worker = Worker::new(served.clone(), limits, (queue.clone(), metrics.clone()), log);
         let thread =
             std::thread::Builder::new().name("engine".into()).spawn(move || worker.run()).map_err(|error| {
                 Fault::environment("cannot start the thread of a model").because(error).hint("serve fewer runs")
@@ -115,13 +130,10 @@ impl Engine {
     /// Puts texts into the queue: all of one request, or none.
     pub(crate) fn submit(&self, client: Client, texts: Vec<Wanted>, deadline: Instant) -> Result<Events, NotTaken> {
         let (sender, events) = mpsc::channel(WAITING_EVENTS);
-        let jobs = texts
-            .into_iter()
-            .enumerate()
-            .map(|(index, wanted)| {
-                let channel = Channel::new(index, wanted.at_end, sender.clone(), deadline);
-                Job { wanted, channel }
-            });
+        let jobs = texts.into_iter().enumerate().map(|(index, wanted)| {
+            let channel = Channel::new(index, wanted.at_end, sender.clone(), deadline);
+            Job { wanted, channel }
+        });
         let pushed = self.queue.push(client, jobs.collect());
         match pushed {
             Ok(()) => Ok(events),

@@ -123,8 +123,7 @@ mod tests {
 
     fn session() -> Session {
         let layers = "llp(segment=4)".into();
-        let config =
-            ModelConfig { layers, vocab: 20, dim: 8, depth: 1, heads: 2, context: 16, ..Default::default() };
+        let config = ModelConfig { layers, vocab: 20, dim: 8, depth: 1, heads: 2, context: 16, ..Default::default() };
         let model: Arc<InferenceModel> = Arc::new(LanguageModel::new(&config, 7, &Default::default()).unwrap().into());
         Session::new(model)
     }
@@ -152,7 +151,8 @@ mod tests {
         assert_eq!((read(&mut cache, "a", &other), read(&mut cache, "a", &prompt[..7])), (8, 4));
         assert_eq!((read(&mut cache, "b", &prompt), read(&mut cache, "a", &prompt[..3])), (0, 0));
         let metrics = &cache.metrics;
-        let numbers = [&metrics.prefix_lookups, &metrics.prefix_hits, &metrics.prefix_tokens].map(|number| number.get());
+        let numbers =
+            [&metrics.prefix_lookups, &metrics.prefix_hits, &metrics.prefix_tokens].map(|number| number.get());
         assert_eq!(numbers, [5, 3, 28]);
     }
 

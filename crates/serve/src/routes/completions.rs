@@ -11,27 +11,30 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Serialize;
 
-use super::texts::Texts;
+use super::texts::{Asker, Texts};
 use crate::access::Client;
 use crate::app::{App, RequestId};
-use crate::body;
+use crate::body::{self, Received};
 use crate::choices::join;
 use crate::error::ApiResult;
 use crate::json::Json;
+use crate::log::Notes;
 use crate::types::{Choice, Completion, CompletionRequest, Logprobs, Usage};
 
 pub(super) async fn completions(
     State(app): State<Arc<App>>,
     Extension(client): Extension<Client>,
     Extension(id): Extension<RequestId>,
+    Extension(notes): Extension<Notes>,
     request: Request,
 ) -> ApiResult<Response> {
     let deadline = Instant::now() + app.config.limits.request;
-    let request: CompletionRequest = body::json(&app, request).await?;
+    let received: Received<CompletionRequest> = body::json(&app, request).await?;
+    let request = &received.asked;
     let stream = request.stream == Some(true);
     let usage = request.stream_options.as_ref().and_then(|options| options.include_usage) == Some(true);
     let logprobs = request.logprobs.is_some();
-    let mut texts = Texts::begin(app, (client, id), request, deadline).await?;
+    let mut texts = Texts::begin(app, Asker { client, id, notes }, received, deadline).await?;
     match stream {
         true => texts.stream(if usage { AtEnd::Usage } else { AtEnd::Nothing }).await,
         false => Ok(Json(texts.whole(logprobs).await?).into_response()),

@@ -90,8 +90,13 @@ fn of_states() -> Vec<Route> {
         write((one, "Name a state, or pin it"), schema::<NamedState>, state, post(states::change)),
         removed,
         file,
-        write(("/v1/states/{state}/fork", "A second state with the same content"), schema::<NamedState>, state, post(states::fork))
-            .makes(),
+        write(
+            ("/v1/states/{state}/fork", "A second state with the same content"),
+            schema::<NamedState>,
+            state,
+            post(states::fork),
+        )
+        .makes(),
     ]
 }
 

@@ -13,13 +13,15 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::de::DeserializeOwned;
 
-use super::texts::Texts;
+use super::texts::{Asker, Texts};
 use super::upload;
 use crate::access::Client;
-use crate::app::{App, RequestId, now};
-use crate::body;
+use crate::app::{App, RequestId};
+use crate::body::{self, Received};
+use crate::clock::now;
 use crate::error::{ApiError, ApiResult};
 use crate::json::Json;
+use crate::log::Notes;
 use crate::states::{
     DeletedState, ListStates, Listing, MakeState, NamedState, NewState, State, StateId, StateList, UploadState,
 };
@@ -34,19 +36,20 @@ const LONGEST_NAME: usize = 200;
 const SENT: usize = 64 << 10;
 
 /// Who asks for what.
-type Asked = (Extension<Client>, Path<String>);
+type Asked = (Extension<Client>, Extension<RequestId>, Path<String>);
 
 /// Reads a prompt and keeps the state after it: a completion of no tokens.
 pub(super) async fn make(
     Shared(app): Shared<Arc<App>>,
     Extension(client): Extension<Client>,
-    Extension(request_id): Extension<RequestId>,
+    Extension(id): Extension<RequestId>,
+    Extension(notes): Extension<Notes>,
     request: Request,
 ) -> ApiResult<Response> {
     let deadline = Instant::now() + app.config.limits.request;
-    let MakeState { model, prompt, name, pinned, state } = body::json(&app, request).await?;
+    let Received { asked: MakeState { model, prompt, name, pinned, state }, room } = body::json(&app, request).await?;
     let NamedState { name, pinned } = checked(NamedState { name, pinned })?;
-    let request = CompletionRequest {
+    let asked = CompletionRequest {
         model,
         prompt,
         state,
@@ -54,7 +57,7 @@ pub(super) async fn make(
         keep_state: Some(true),
         ..CompletionRequest::default()
     };
-    let mut texts = Texts::begin(app, (client, request_id), request, deadline).await?;
+    let mut texts = Texts::begin(app, Asker { client, id, notes }, Received { asked, room }, deadline).await?;
     (texts.keep.name, texts.keep.pinned) = (name, pinned == Some(true));
     while let Some(choice) = texts.next().await? {
         if let Some(state) = choice.state {
@@ -68,12 +71,15 @@ pub(super) async fn make(
 pub(super) async fn take(
     Shared(app): Shared<Arc<App>>,
     Extension(client): Extension<Client>,
+    Extension(id): Extension<RequestId>,
+    Extension(notes): Extension<Notes>,
     request: Request,
 ) -> ApiResult<Response> {
     let UploadState { model, name, pinned } = query(request.uri())?;
     let NamedState { name, pinned } = checked(NamedState { name, pinned })?;
     let served = app.model(model.as_deref())?;
-    let (file, position) = upload::receive(&app, served, request).await?;
+    notes.model(&served.name);
+    let (file, position) = upload::receive(&app, served, &id, request).await?;
     let new = NewState {
         owner: app.config.access.owner(client),
         fingerprint: served.model.fingerprint().to_owned(),
@@ -83,13 +89,14 @@ pub(super) async fn take(
         position,
         drawn: 0,
     };
-    let record = app.aside(move |app| Ok(app.states.insert(new, &file, now())?)).await?;
+    let record = app.aside(&id, move |app| Ok(app.states.insert(new, &file, now())?)).await?;
     Ok(created(app.state(&record)))
 }
 
 pub(super) async fn list(
     Shared(app): Shared<Arc<App>>,
     Extension(client): Extension<Client>,
+    Extension(id): Extension<RequestId>,
     uri: Uri,
 ) -> ApiResult<Json<StateList>> {
     let ListStates { model, limit, after } = query(&uri)?;
@@ -103,48 +110,46 @@ pub(super) async fn list(
     };
     let after = after.map(|id| StateId::parse(&id).ok_or_else(ApiError::unknown_state)).transpose()?;
     let listing = Listing { owner: app.config.access.owner(client), fingerprint, after, limit };
-    let (records, has_more) = app.aside(move |app| Ok(app.states.list(listing, now())?)).await?;
+    let (records, has_more) = app.aside(&id, move |app| Ok(app.states.list(listing, now())?)).await?;
     let data: Vec<State> = records.iter().map(|record| app.state(record)).collect();
     let [first_id, last_id] = [data.first(), data.last()].map(|state| state.map(|state| state.id.clone()));
     Ok(Json(StateList { object: "list", data, first_id, last_id, has_more }))
 }
 
 pub(super) async fn get(Shared(app): Shared<Arc<App>>, asked: Asked) -> ApiResult<Json<State>> {
-    let (id, owner) = parsed(&app, asked)?;
-    let record = app.aside(move |app| Ok(app.states.get(&id, &owner, now())?)).await?;
+    let (id, owner, asked) = parsed(&app, asked)?;
+    let record = app.aside(&asked, move |app| Ok(app.states.get(&id, &owner, now())?)).await?;
     Ok(Json(app.state(&record)))
 }
 
-pub(super) async fn change(
-    Shared(app): Shared<Arc<App>>,
-    asked: Asked,
-    request: Request,
-) -> ApiResult<Json<State>> {
-    let (id, owner) = parsed(&app, asked)?;
-    let change = checked(body::json(&app, request).await?)?;
-    let record = app.aside(move |app| Ok(app.states.change(&id, &owner, change, now())?)).await?;
+pub(super) async fn change(Shared(app): Shared<Arc<App>>, asked: Asked, request: Request) -> ApiResult<Json<State>> {
+    let (id, owner, asked) = parsed(&app, asked)?;
+    let Received { asked: change, room: _room } = body::json(&app, request).await?;
+    let change = checked(change)?;
+    let record = app.aside(&asked, move |app| Ok(app.states.change(&id, &owner, change, now())?)).await?;
     Ok(Json(app.state(&record)))
 }
 
 pub(super) async fn fork(Shared(app): Shared<Arc<App>>, asked: Asked, request: Request) -> ApiResult<Response> {
-    let (id, owner) = parsed(&app, asked)?;
-    let named = checked(body::json(&app, request).await?)?;
-    let record = app.aside(move |app| Ok(app.states.fork(&id, &owner, named, now())?)).await?;
+    let (id, owner, asked) = parsed(&app, asked)?;
+    let Received { asked: named, room: _room } = body::json(&app, request).await?;
+    let named = checked(named)?;
+    let record = app.aside(&asked, move |app| Ok(app.states.fork(&id, &owner, named, now())?)).await?;
     Ok(created(app.state(&record)))
 }
 
 pub(super) async fn delete(Shared(app): Shared<Arc<App>>, asked: Asked) -> ApiResult<Json<DeletedState>> {
-    let (id, owner) = parsed(&app, asked)?;
+    let (id, owner, asked) = parsed(&app, asked)?;
     let deleted = DeletedState { id: id.to_string(), object: "state.deleted", deleted: true };
-    app.aside(move |app| Ok(app.states.delete(&id, &owner, now())?)).await?;
+    app.aside(&asked, move |app| Ok(app.states.delete(&id, &owner, now())?)).await?;
     Ok(Json(deleted))
 }
 
 /// Sends the file, a part at a time.
 pub(super) async fn file(Shared(app): Shared<Arc<App>>, asked: Asked) -> ApiResult<Response> {
-    let (id, owner) = parsed(&app, asked)?;
+    let (id, owner, asked) = parsed(&app, asked)?;
     let name = format!("attachment; filename=\"{id}.safetensors\"");
-    let (record, file) = app.aside(move |app| Ok(app.states.open_file(&id, &owner, now())?)).await?;
+    let (record, file) = app.aside(&asked, move |app| Ok(app.states.open_file(&id, &owner, now())?)).await?;
     let parts = stream::try_unfold(file, |file| async {
         let read = tokio::task::spawn_blocking(move || part(file)).await;
         let (part, file) = read.map_err(std::io::Error::from)??;
@@ -169,9 +174,13 @@ fn created(state: State) -> Response {
     (StatusCode::CREATED, Json(state)).into_response()
 }
 
-fn parsed(app: &App, (Extension(client), Path(id)): Asked) -> ApiResult<(StateId, String)> {
+/// The state that is meant, whose it has to be, and the request.
+fn parsed(
+    app: &App,
+    (Extension(client), Extension(request), Path(id)): Asked,
+) -> ApiResult<(StateId, String, RequestId)> {
     let id = StateId::parse(&id).ok_or_else(ApiError::unknown_state)?;
-    Ok((id, app.config.access.owner(client)))
+    Ok((id, app.config.access.owner(client), request))
 }
 
 fn checked(named: NamedState) -> ApiResult<NamedState> {

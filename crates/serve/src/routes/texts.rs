@@ -3,17 +3,29 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use percept_fault::Kind;
 use percept_model::{InferenceModel, Session};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::access::Client;
-use crate::app::{App, RequestId, now};
+use crate::app::{App, RequestId};
+use crate::body::Received;
 use crate::choices::ChoiceBuilder;
-use crate::engine::{Event, Events, Failure, NotTaken};
+use crate::clock::now;
+use crate::engine::{Event, Events, Failure, NotTaken, Start};
 use crate::error::{ApiError, ApiResult};
+use crate::log::Notes;
 use crate::plan::{Begin, Plan};
 use crate::states::{NewState, State, StateId};
 use crate::types::{Choice, CompletionRequest, Usage};
+
+/// Who asks, and where it is noted.
+#[derive(Debug)]
+pub(super) struct Asker {
+    pub(super) client: Client,
+    pub(super) id: RequestId,
+    pub(super) notes: Notes,
+}
 
 /// What all answers of a request begin with.
 #[derive(Debug)]
@@ -37,37 +49,45 @@ pub(super) struct Texts {
     pub(super) head: Head,
     /// What is kept at the end, where something is; its position is not known yet.
     pub(super) keep: NewState,
-    /// Held while the state that they go on from may be in memory.
-    _loaded: Option<OwnedSemaphorePermit>,
+    /// Whether they go on from a state.
+    is_from_state: bool,
+    notes: Notes,
+    id: RequestId,
+    /// What it asked for is held for as long.
+    _room: OwnedSemaphorePermit,
 }
 
 impl Texts {
     /// Plans a request, and puts its texts into the queue.
     pub(super) async fn begin(
         app: Arc<App>,
-        (client, id): (Client, RequestId),
-        request: CompletionRequest,
+        asker: Asker,
+        Received { asked: request, room }: Received<CompletionRequest>,
         deadline: Instant,
     ) -> ApiResult<Self> {
+        let Asker { client, id, notes } = asker;
         let served = app.model(request.model.as_deref())?;
         let (name, model) = (served.name.clone(), served.model.clone());
         let fingerprint = model.fingerprint().to_owned();
         let owner = app.config.access.owner(client);
-        let (begin, loaded) = match &request.state {
-            None => (Begin { owner: owner.clone(), ..Begin::default() }, None),
+        let begin = match &request.state {
+            None => Begin { owner: owner.clone(), ..Begin::default() },
             Some(state) => {
-                let id = StateId::parse(state).ok_or_else(ApiError::unknown_state)?;
+                let state = StateId::parse(state).ok_or_else(ApiError::unknown_state)?;
                 let wait = deadline.saturating_duration_since(Instant::now());
-                let permit = tokio::time::timeout(wait, app.loaded.clone().acquire_owned()).await;
-                let permit = permit.map_err(|_| ApiError::late())?.map_err(|_| ApiError::internal())?;
-                (load(&app, id, owner.clone(), model).await?, Some(permit))
+                let room = tokio::time::timeout(wait, app.loaded.clone().acquire_owned()).await;
+                let room = room.map_err(|_| ApiError::late())?.map_err(|_| ApiError::internal())?;
+                let owner = owner.clone();
+                app.aside(&id, move |app| load(app, &state, owner, model, room)).await?
             }
         };
-        let drawn = begin.drawn;
+        let (drawn, is_from_state) = (begin.drawn, begin.start.is_some());
         // Long prompts take a while to become tokens.
         let of = name.clone();
-        let planned = app.aside(move |app| Plan::new(request, &begin, app.model(Some(&of))?, &app.config.limits));
-        let Plan { texts, choices, prompt_tokens } = planned.await?;
+        let plan = move |app: &App| Plan::new(request, &begin, app.model(Some(&of))?, &app.config.limits);
+        let Plan { texts, choices, prompt_tokens } = app.aside(&id, plan).await?;
+        notes.model(&name);
+        notes.prompt_tokens(prompt_tokens);
         let served = app.model(Some(&name))?;
         let events = served.engine.submit(client, texts, deadline).map_err(|reason| match reason {
             NotTaken::Full => ApiError::busy(),
@@ -81,7 +101,8 @@ impl Texts {
         };
         let keep = NewState { owner, fingerprint, model: name, name: None, pinned: false, position: 0, drawn };
         let usage = Usage { prompt_tokens, completion_tokens: 0, total_tokens: prompt_tokens };
-        Ok(Self { deadline, events, open: choices.len(), choices, usage, head, keep, app, _loaded: loaded })
+        let open = choices.len();
+        Ok(Self { app, deadline, events, choices, open, usage, head, keep, is_from_state, notes, id, _room: room })
     }
 
     /// The next piece of any text; `None` once all have ended.
@@ -97,6 +118,7 @@ impl Texts {
                 self.open -= 1;
                 self.usage.completion_tokens += tokens;
                 self.usage.total_tokens += tokens;
+                self.notes.completion_tokens(tokens);
                 let mut end = choice.end(stopped);
                 if let Some(session) = session {
                     end.state = Some(self.kept(session, tokens).await?);
@@ -106,6 +128,9 @@ impl Texts {
             Event::Failed(failure) => Err(match failure {
                 Failure::Late => ApiError::late(),
                 Failure::Stopping => ApiError::stopping(),
+                Failure::Fault(fault) if self.is_from_state && fault.kind() == Kind::Check => {
+                    ApiError::no_distribution(&fault)
+                }
                 Failure::Fault(fault) => ApiError::of(&fault, "prompt"),
             }),
         }
@@ -116,7 +141,7 @@ impl Texts {
         let drawn = self.keep.drawn + tokens as u64;
         let new = NewState { position: session.position(), drawn, ..self.keep.clone() };
         let most = self.app.config.limits.state_bytes;
-        let kept = self.app.aside(move |app| {
+        let kept = self.app.aside(&self.id, move |app| {
             let file = session.to_bytes().map_err(|fault| ApiError::of(&fault, "keep_state"))?;
             match file.len() > most {
                 true => Err(ApiError::too_large(file.len(), most)),
@@ -137,14 +162,17 @@ impl Texts {
 }
 
 /// What a request goes on from.
-async fn load(app: &Arc<App>, id: StateId, owner: String, model: Arc<InferenceModel>) -> ApiResult<Begin> {
-    app.aside(move |app| {
-        if app.states.get(&id, &owner, now())?.fingerprint != model.fingerprint() {
-            return Err(ApiError::other_model());
-        }
-        let (record, file) = app.states.load(&id, &owner, now())?;
-        let session = Session::from_bytes(&file, model).map_err(|fault| ApiError::of(&fault, "state"))?;
-        Ok(Begin { owner, session: Some(Box::new(session)), drawn: record.drawn })
-    })
-    .await
+fn load(
+    app: &App,
+    id: &StateId,
+    owner: String,
+    model: Arc<InferenceModel>,
+    room: OwnedSemaphorePermit,
+) -> ApiResult<Begin> {
+    if app.states.get(id, &owner, now())?.fingerprint != model.fingerprint() {
+        return Err(ApiError::other_model());
+    }
+    let (record, file) = app.states.load(id, &owner, now())?;
+    let session = Session::from_bytes(&file, model).map_err(|fault| ApiError::of(&fault, "state"))?;
+    Ok(Begin { owner, start: Some(Arc::new(Start::new(session, room))), drawn: record.drawn })
 }

@@ -10,11 +10,16 @@ use percept_fault::Fault;
 use percept_model::Session;
 use percept_model::session::StateHead;
 
-use crate::app::{App, Served};
+use crate::app::{App, RequestId, Served};
 use crate::error::{ApiError, ApiResult};
 
 /// Receives the file of a state of this model; its bytes, and the tokens that the state has read.
-pub(super) async fn receive(app: &Arc<App>, served: &Served, request: Request) -> ApiResult<(Vec<u8>, usize)> {
+pub(super) async fn receive(
+    app: &Arc<App>,
+    served: &Served,
+    id: &RequestId,
+    request: Request,
+) -> ApiResult<(Vec<u8>, usize)> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     if kind != Some("application/octet-stream") {
         // A page of another origin can't send this type without being asked whether it may.
@@ -25,12 +30,12 @@ pub(super) async fn receive(app: &Arc<App>, served: &Served, request: Request) -
         ));
     }
     let _place = app.uploads.try_acquire().map_err(|_| ApiError::busy())?;
-    let file = tokio::time::timeout(app.config.limits.request, whole(app, served, request.into_body()));
-    let file = file.await.map_err(|_| {
-        ApiError::refused(StatusCode::REQUEST_TIMEOUT, "timeout", "the request was not sent in time")
-    })??;
+    let file = tokio::time::timeout(app.config.limits.request, whole(app, served, id, request.into_body()));
+    let file = file
+        .await
+        .map_err(|_| ApiError::refused(StatusCode::REQUEST_TIMEOUT, "timeout", "the request was not sent in time"))??;
     let model = served.model.clone();
-    app.aside(move |_| {
+    app.aside(id, move |_| {
         let session = Session::from_bytes(&file, model).map_err(unfit)?;
         Ok((file, session.position()))
     })
@@ -38,13 +43,13 @@ pub(super) async fn receive(app: &Arc<App>, served: &Served, request: Request) -
 }
 
 /// Receives a file of the size that its head tells.
-async fn whole(app: &Arc<App>, served: &Served, body: Body) -> ApiResult<Vec<u8>> {
+async fn whole(app: &Arc<App>, served: &Served, id: &RequestId, body: Body) -> ApiResult<Vec<u8>> {
     let mut file = Received { body: body.into_data_stream(), bytes: Vec::new() };
     let prefix = *file.until(StateHead::PREFIX).await?.first_chunk().ok_or_else(ApiError::internal)?;
     let head_end = StateHead::PREFIX + StateHead::length(prefix).map_err(unfit)?;
     let head = file.until(head_end).await?[StateHead::PREFIX..head_end].to_vec();
     let model = served.model.clone();
-    let size = app.aside(move |_| Ok(StateHead::check(&head, &model).map_err(unfit)?.file_bytes())).await?;
+    let size = app.aside(id, move |_| Ok(StateHead::check(&head, &model).map_err(unfit)?.file_bytes())).await?;
     let most = app.config.limits.state_bytes;
     if size > most {
         return Err(ApiError::too_large(size, most));

@@ -55,7 +55,8 @@ impl Record {
     fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
         let number = |name: &str| -> rusqlite::Result<u64> {
             let number: i64 = row.get(name)?;
-            u64::try_from(number).map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, Type::Integer, error.into()))
+            u64::try_from(number)
+                .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, Type::Integer, error.into()))
         };
         Ok(Self {
             id: row.get("id")?,
@@ -93,7 +94,8 @@ impl Database {
     pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
         let connection = Connection::open(path)?;
         // A row that was answered for is on the disk. The lock is taken at once and kept.
-        connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+        connection
+            .execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
         connection.execute_batch("BEGIN EXCLUSIVE; COMMIT;")?;
         match connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))? {
             0 => connection.execute_batch(&format!("BEGIN; {TABLE} COMMIT;"))?,

@@ -73,10 +73,10 @@ fn fault(folder: &Path, error: rusqlite::Error) -> Fault {
             Fault::environment(format!("another server keeps its states in {name}"))
                 .hint("give each server a folder of its own")
         }
-        (rusqlite::Error::IntegralValueOutOfRange(_, version), _) => {
-            Fault::environment(format!("the states in {name} are of version {version}, which this program does not know"))
-                .hint("use the program that wrote them, or another folder")
-        }
+        (rusqlite::Error::IntegralValueOutOfRange(_, version), _) => Fault::environment(format!(
+            "the states in {name} are of version {version}, which this program does not know"
+        ))
+        .hint("use the program that wrote them, or another folder"),
         _ => Fault::environment(format!("cannot open the states in {name}"))
             .because(error)
             .hint("check the disk; another folder begins anew"),

@@ -44,7 +44,9 @@ impl From<Fault> for StateError {
         use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         let cause = std::error::Error::source(&fault).and_then(|cause| cause.downcast_ref::<std::io::Error>());
         match cause.map(std::io::Error::kind) {
-            Some(StorageFull | QuotaExceeded | FileTooLarge) => Self::NoRoom("the disk of the server is full".to_owned()),
+            Some(StorageFull | QuotaExceeded | FileTooLarge) => {
+                Self::NoRoom("the disk of the server is full".to_owned())
+            }
             _ => Self::Fault(fault),
         }
     }
@@ -248,7 +250,8 @@ impl States {
     fn make_room(&self, inner: &Inner, bytes: u64) -> Result<()> {
         let most = self.most_bytes;
         if inner.database.pinned_bytes()? + inner.reserved + bytes > most {
-            let why = format!("a state of {bytes} bytes does not fit beside those that are pinned: {most} bytes are kept");
+            let why =
+                format!("a state of {bytes} bytes does not fit beside those that are pinned: {most} bytes are kept");
             return Err(StateError::NoRoom(why));
         }
         while inner.database.size()?.1 + inner.reserved + bytes > most

@@ -3,7 +3,7 @@
 use percept_serve::Limits;
 use serde_json::{Value, json};
 
-use crate::support::{Running, model_of};
+use crate::support::Running;
 
 /// What is told of all that was written, and of the state at the end.
 fn told(server: &Running, prompt: &str, state: bool) -> Value {
@@ -14,7 +14,7 @@ fn told(server: &Running, prompt: &str, state: bool) -> Value {
 #[test]
 fn a_known_beginning_gives_the_same_bits_and_is_counted() {
     for layers in ["llp(segment=8)", "transformer", "rwkv7", "perceiver-ar(latents=8)", "llp(segment=8), tost"] {
-        let start = |prefix_bytes| Running::of(model_of(layers), Limits { piece: 20, prefix_bytes, ..Limits::default() });
+        let start = |prefix_bytes| Running::layers(layers, Limits { piece: 20, prefix_bytes, ..Limits::default() });
         let (with, without) = (start(1 << 20), start(0));
         let shared = "What stands at the beginning of every prompt of a client, again and again. ".repeat(2);
         let prompts: Vec<String> =

@@ -5,7 +5,7 @@ use percept_model::Session;
 use percept_serve::{Access, Limits, Tokens};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Running, model, model_of};
+use crate::support::{Answer, Running, model, served, with_layers};
 
 /// Layers of each kind of state: a ring, a window that is run again, a recurrence, and a history that is compressed.
 const LAYERS: [&str; 4] = ["llp(segment=8)", "transformer", "rwkv7", "perceiver-ar(latents=8)"];
@@ -37,7 +37,7 @@ fn written(choice: &Value) -> Vec<(Value, Value)> {
 #[test]
 fn a_text_that_is_cut_goes_on_with_the_tokens_of_one_that_is_not() {
     for layers in LAYERS {
-        let server = Running::of(model_of(layers), Limits { piece: 16, ..Limits::default() });
+        let server = Running::layers(layers, Limits { piece: 16, ..Limits::default() });
         let mut request = json!({ "prompt": TEXT, "max_tokens": 60, "seed": 5, "logprobs": 0 });
         let whole = written(&complete(&server, &request));
         (request["max_tokens"], request["keep_state"]) = (json!(23), json!(true));
@@ -55,7 +55,10 @@ fn a_text_that_is_cut_goes_on_with_the_tokens_of_one_that_is_not() {
         }
         // The draws of what was sent are counted from there; the most probable tokens are not drawn.
         let sent = made(&server.upload("/v1/states/upload?name=sent%20to&pinned=true", &file));
-        assert_eq!((&sent["position"], &sent["name"], &sent["pinned"]), (&state["position"], &json!("sent to"), &json!(true)));
+        assert_eq!(
+            (&sent["position"], &sent["name"], &sent["pinned"]),
+            (&state["position"], &json!("sent to"), &json!(true))
+        );
         let mut rest = json!({ "max_tokens": 37, "temperature": 0, "logprobs": 0 });
         let [kept, sent] = [id(state), id(&sent)].map(|id| {
             rest["state"] = json!(id);
@@ -70,8 +73,7 @@ fn a_stream_tells_its_state_with_its_last_piece() {
     let server = Running::start(Limits::default());
     let request = json!({ "prompt": TEXT, "max_tokens": 9, "seed": 1, "keep_state": true, "stream": true });
     let answer = server.post("/v1/completions", &request.to_string());
-    let events: Vec<Value> =
-        answer.events().into_iter().filter_map(|event| serde_json::from_str(event).ok()).collect();
+    let events: Vec<Value> = answer.events().into_iter().filter_map(|event| serde_json::from_str(event).ok()).collect();
     let (last, others) = events.split_last().unwrap();
     assert!(others.iter().all(|event| event["choices"][0].get("state").is_none()));
     let state = &last["choices"][0]["state"];
@@ -84,7 +86,10 @@ fn a_prompt_goes_on_from_a_state_and_is_told() {
     let server = Running::start(Limits::default());
     let (begin, rest) = TEXT.split_at(20);
     let state = create(&server, &json!({ "prompt": begin, "name": "beginning" }));
-    assert_eq!((&state["position"], &state["name"], &state["expires"]), (&json!(21), &json!("beginning"), &Value::Null));
+    assert_eq!(
+        (&state["position"], &state["name"], &state["expires"]),
+        (&json!(21), &json!("beginning"), &Value::Null)
+    );
     let after = create(&server, &json!({ "prompt": rest, "state": id(&state) }));
     assert_eq!(after["position"], json!(1 + TEXT.len()));
     // Scores of the rest are those of a session that read the beginning, the first one too.
@@ -106,7 +111,10 @@ fn states_are_listed_named_and_removed() {
     let server = Running::start(Limits::default());
     let ids: Vec<String> = (0..3).map(|_| id(&create(&server, &json!({ "prompt": "a" }))).to_owned()).collect();
     let list = server.get("/v1/states?limit=2&model=tiny").json();
-    assert_eq!((&list["first_id"], &list["last_id"], &list["has_more"]), (&json!(ids[2]), &json!(ids[1]), &json!(true)));
+    assert_eq!(
+        (&list["first_id"], &list["last_id"], &list["has_more"]),
+        (&json!(ids[2]), &json!(ids[1]), &json!(true))
+    );
     let rest = server.get(&format!("/v1/states?after={}", ids[1])).json();
     assert_eq!((&rest["data"][0]["id"], &rest["has_more"]), (&json!(ids[0]), &json!(false)));
     let one = format!("/v1/states/{}", ids[0]);
@@ -126,12 +134,14 @@ fn a_state_belongs_to_the_token_that_made_it() {
     let server = Running::with(Limits { piece: 4, ..Limits::default() }, Access::Tokens(tokens), &["tiny"]);
     let ask = |token: &str, method: &str, path: &str, body: &str| {
         let (length, kind) = (body.len(), "Content-Type: application/json");
-        let head = format!("{method} {path} HTTP/1.0\r\n{kind}\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}");
+        let head =
+            format!("{method} {path} HTTP/1.0\r\n{kind}\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}");
         server.open(&format!("{head}\r\n\r\n{body}")).answer()
     };
     let (first, second) = ("a-token-that-is-long", "another-token-as-long");
     let state = made(&ask(first, "POST", "/v1/states", &json!({ "prompt": TEXT }).to_string()));
-    let (one, goes_on) = (format!("/v1/states/{}", id(&state)), json!({ "state": id(&state), "max_tokens": 1 }).to_string());
+    let (one, goes_on) =
+        (format!("/v1/states/{}", id(&state)), json!({ "state": id(&state), "max_tokens": 1 }).to_string());
     for (method, path, body) in [
         ("GET", one.clone(), ""),
         ("GET", format!("{one}/file"), ""),
@@ -143,7 +153,11 @@ fn a_state_belongs_to_the_token_that_made_it() {
         ("DELETE", one.clone(), ""),
     ] {
         let answer = ask(second, method, &path, body);
-        assert_eq!((answer.status, &answer.json()["error"]["code"]), (404, &json!("state_not_found")), "{method} {path}");
+        assert_eq!(
+            (answer.status, &answer.json()["error"]["code"]),
+            (404, &json!("state_not_found")),
+            "{method} {path}"
+        );
     }
     assert_eq!(ask(second, "GET", "/v1/states", "").json()["data"], json!([]));
     assert_eq!(ask(first, "POST", "/v1/completions", &goes_on).status, 200);
@@ -161,20 +175,20 @@ fn a_state_belongs_to_the_token_that_made_it() {
 #[test]
 fn a_restart_keeps_states_and_knows_their_model() {
     let folder = tempfile::tempdir().unwrap();
-    let start = |names: &[&str]| Running::keeping(Limits::default(), Access::Loopback, names, Some(folder.path()));
-    let server = start(&["old"]);
+    let start = |model| Running::keeping(Some(folder.path()), Limits::default(), Access::Loopback, vec![model]);
+    let server = start(served("old", model()));
     let request = json!({ "prompt": TEXT, "max_tokens": 20, "seed": 2, "logprobs": 0, "keep_state": true });
     let first = complete(&server, &request);
     let mut rest = json!({ "state": id(&first["state"]), "max_tokens": 20, "seed": 2, "logprobs": 0 });
     let expected = complete(&server, &rest);
     drop(server);
     // The same weights under another name.
-    let server = start(&["new"]);
+    let server = start(served("new", model()));
     let list = server.get("/v1/states?model=new").json();
     assert_eq!((&list["data"][0]["id"], &list["data"][0]["model"]), (&first["state"]["id"], &json!("new")));
     assert_eq!(complete(&server, &rest), expected);
     drop(server);
-    let server = Running::serving(&[("old", model_of("rwkv7"))], Limits::default(), Some(folder.path()));
+    let server = start(served("old", with_layers("rwkv7")));
     rest["model"] = json!("old");
     let answer = server.post("/v1/completions", &rest.to_string());
     assert_eq!((answer.status, &answer.json()["error"]["code"]), (409, &json!("other_model")));
@@ -206,7 +220,7 @@ fn what_is_no_state_is_refused_before_there_is_room_for_it() {
     let server = Running::start(Limits { state_bytes: 20_000, ..Limits::default() });
     let state = create(&server, &json!({ "prompt": TEXT }));
     let file = server.bytes(&format!("/v1/states/{}/file", id(&state)));
-    let of_another = Session::new(model_of("rwkv7")).to_bytes().unwrap();
+    let of_another = Session::new(with_layers("rwkv7")).to_bytes().unwrap();
     let mut huge = file.clone();
     huge[..8].copy_from_slice(&u64::MAX.to_le_bytes());
     for (bytes, message) in [
@@ -227,14 +241,22 @@ fn what_is_no_state_is_refused_before_there_is_room_for_it() {
     assert_eq!(server.upload("/v1/states/upload?model=none", &file).status, 404);
     assert_eq!(server.post("/v1/states/upload", "{}").status, 415);
     let small = Running::start(Limits { state_bytes: 1000, ..Limits::default() });
-    assert_eq!((small.upload("/v1/states/upload", &file).status, small.post("/v1/states", r#"{"prompt":"ab cd ef gh"}"#).status), (413, 413));
+    assert_eq!(
+        (
+            small.upload("/v1/states/upload", &file).status,
+            small.post("/v1/states", r#"{"prompt":"ab cd ef gh"}"#).status
+        ),
+        (413, 413)
+    );
     assert_eq!(server.upload("/v1/states/upload", &file).status, 201);
 }
 
 #[test]
 fn ids_are_parsed_and_other_requests_refused() {
     let server = Running::start(Limits::default());
-    for id in ["x", "state-", "..%2f..%2fetc%2fpasswd", "state-aaaaaaaaaaaaaaaaaaaa%2f.", "state-aaaaaaaaaaaaaaaaaaaaaa"] {
+    for id in
+        ["x", "state-", "..%2f..%2fetc%2fpasswd", "state-aaaaaaaaaaaaaaaaaaaa%2f.", "state-aaaaaaaaaaaaaaaaaaaaaa"]
+    {
         assert_eq!(server.get(&format!("/v1/states/{id}")).status, 404, "{id}");
         assert_eq!(server.get(&format!("/v1/states/{id}/file")).status, 404, "{id}");
         assert_eq!(server.post("/v1/completions", &json!({ "state": id }).to_string()).status, 404, "{id}");
