@@ -4,4 +4,6 @@ mod bad_requests;
 mod completions;
 mod limits;
 mod openapi;
+mod prefixes;
+mod states;
 mod support;
