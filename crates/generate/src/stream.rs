@@ -141,16 +141,24 @@ impl<S: BorrowMut<Session>> Stream<S> {
     /// # Ok::<(), percept_fault::Fault>(())
     /// ```
     pub fn read(&mut self, piece: usize) -> Result<()> {
+        self.read_between(piece, &mut || {})
+    }
+
+    /// [`Stream::read`], and something else in between, which then does not wait for the whole piece ([`Session::read`]).
+    ///
+    /// # Errors
+    /// As [`Stream::read`].
+    pub fn read_between(&mut self, piece: usize, between: &mut dyn FnMut()) -> Result<()> {
         let session = self.session.borrow_mut();
         let piece = piece.max(1);
         let tokens = (piece - session.position() % piece).min(self.unread.len());
         let piece: Vec<u32> = self.unread.drain(..tokens).collect();
         match self.told.prompt() {
-            None if piece.is_empty() => Ok(()),
-            None => session.feed(&piece).map(drop),
+            None => session.read(&piece, between),
             Some(alternatives) => {
                 let untold = &mut self.untold;
-                session.feed_with(&piece, &mut |token, row| untold.push(ToldToken::new(token, row, alternatives)))
+                let mut tell = |token, row: Option<&[f32]>| untold.push(ToldToken::new(token, row, alternatives));
+                session.feed_with(&piece, &mut tell, between)
             }
         }
     }

@@ -138,15 +138,23 @@ impl LanguageModel {
 
     /// Runs the blocks on `x`: `[B, rows, d]`; returns the latents `[B, l, d]` before the last norm.
     /// With states (one per layer) the rows follow what those have seen.
-    pub fn run_blocks(
+    pub fn run_blocks(&self, x: Tensor<3>, states: Option<&mut [BlockState]>, rows: Rows, mode: Mode) -> Tensor<3> {
+        self.run_blocks_between(x, (states, rows), mode, &mut || {})
+    }
+
+    /// [`LanguageModel::run_blocks`], and something else between any two of them.
+    pub(crate) fn run_blocks_between(
         &self,
         mut x: Tensor<3>,
-        mut states: Option<&mut [BlockState]>,
-        mut rows: Rows,
+        (mut states, mut rows): (Option<&mut [BlockState]>, Rows),
         mode: Mode,
+        between: &mut dyn FnMut(),
     ) -> Tensor<3> {
         let mut carry = Carry::default();
         for (index, (block, layer)) in self.blocks.iter().zip(self.layers.iter()).enumerate() {
+            if index > 0 {
+                between();
+            }
             let (context, after) = layer.context(&self.config, rows, mode);
             x = block.forward(x, states.as_deref_mut().map(|states| &mut states[index]), &mut carry, &context);
             rows = after;

@@ -65,7 +65,7 @@ fn step_together(decoder: &Decoder, sessions: &mut [&mut Session], tokens: &[u32
                 next.push(*token);
             }
             run @ Run::Reset(_) => {
-                session.run_tensors(&[*token], run);
+                session.run_tensors(&[*token], run, &mut || {});
             }
         }
     }

@@ -13,7 +13,7 @@ const ROWS: usize = 64;
 
 impl Session {
     /// Feeds tokens as [`Session::feed`] does, and shows for each of them ln p of every token in its place, `[V]`, given all before
-    /// it: `None` for the first token of a fresh session, which nothing predicts.
+    /// it: `None` for the first token of a fresh session, which nothing predicts. `between` as in [`Session::read`].
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -26,22 +26,27 @@ impl Session {
     /// Session::new(model).feed_with(&tokens, &mut |_, row| {
     ///     let best = |row: &[f32]| (0..257).max_by(|&a: &usize, &b| row[a].total_cmp(&row[b]));
     ///     likeliest.push(row.and_then(best));
-    /// })?;
+    /// }, &mut || {})?;
     /// assert!(likeliest[0].is_none() && likeliest[1..].iter().all(Option::is_some));
     /// # Ok::<(), percept_fault::Fault>(())
     /// ```
     ///
     /// # Errors
     /// A token outside the vocabulary; then nothing was fed.
-    pub fn feed_with(&mut self, tokens: &[u32], visit: &mut dyn FnMut(u32, Option<&[f32]>)) -> Result<()> {
+    pub fn feed_with(
+        &mut self,
+        tokens: &[u32],
+        visit: &mut dyn FnMut(u32, Option<&[f32]>),
+        between: &mut dyn FnMut(),
+    ) -> Result<()> {
         check_tokens(tokens, self.model.config().vocab)?;
         let mut rest = tokens;
         while !rest.is_empty() {
             let run = self.next_run(rest.len());
             let (now, after) = rest.split_at(run.tokens());
             match self.decoder_for(run) {
-                Some(decoder) => self.visit_steps(&decoder, now, visit)?,
-                None => self.visit_run(now, run, visit),
+                Some(decoder) => self.visit_steps(&decoder, now, visit, between)?,
+                None => self.visit_run((now, run), visit, between),
             }
             rest = after;
         }
@@ -53,6 +58,7 @@ impl Session {
         decoder: &Decoder,
         tokens: &[u32],
         visit: &mut dyn FnMut(u32, Option<&[f32]>),
+        between: &mut dyn FnMut(),
     ) -> Result<()> {
         let mut row = vec![0.0; self.model.config().vocab];
         for &token in tokens {
@@ -64,14 +70,20 @@ impl Session {
                 }
             }
             self.step(decoder, token);
+            between();
         }
         Ok(())
     }
 
-    fn visit_run(&mut self, tokens: &[u32], run: Run, visit: &mut dyn FnMut(u32, Option<&[f32]>)) {
+    fn visit_run(
+        &mut self,
+        (tokens, run): (&[u32], Run),
+        visit: &mut dyn FnMut(u32, Option<&[f32]>),
+        between: &mut dyn FnMut(),
+    ) {
         let rows = self.rows();
         let before = self.running.tensors(&self.model, rows).last.clone();
-        let hidden = self.run_tensors(tokens, run);
+        let hidden = self.run_tensors(tokens, run, between);
         let others = (tokens.len() > 1).then(|| hidden.narrow(1, 0, tokens.len() - 1));
         let unpredicted = usize::from(before.is_none());
         tokens[..unpredicted].iter().for_each(|&token| visit(token, None));

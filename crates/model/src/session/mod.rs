@@ -156,20 +156,46 @@ impl Session {
         if tokens.is_empty() {
             return Err(Fault::usage("there is no token to feed").hint("give a prompt of at least one token"));
         }
+        self.read(tokens, &mut || {})?;
+        self.log_probabilities_into(out)
+    }
+
+    /// Feeds tokens and predicts nothing. `between` is called after every layer but the last, or after a token that is fed by
+    /// itself: what should not wait for a long text is done there.
+    ///
+    /// # Errors
+    /// A token outside the vocabulary; then nothing was fed.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use percept_model::{LanguageModel, ModelConfig, Session};
+    /// # let layers = "llp(segment=8)".into();
+    /// # let config = ModelConfig { layers, vocab: 257, dim: 16, depth: 4, heads: 2, context: 32, ..Default::default() };
+    /// # let model: Arc<percept_model::InferenceModel> = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
+    /// let (mut long, mut short) = (Session::new(model.clone()), Session::new(model));
+    /// let mut written = Vec::new();
+    /// long.read(&[97; 100], &mut || written.push(short.feed(&[98])))?;
+    /// assert_eq!((written.len(), short.position(), long.position()), (3, 3, 100));
+    /// # Ok::<(), percept_fault::Fault>(())
+    /// ```
+    pub fn read(&mut self, tokens: &[u32], between: &mut dyn FnMut()) -> Result<()> {
         check_tokens(tokens, self.model.config().vocab)?;
         let mut rest = self.skip_to_last_window(tokens);
         while !rest.is_empty() {
             let run = self.next_run(rest.len());
             let (now, after) = rest.split_at(run.tokens());
             match self.decoder_for(run) {
-                Some(decoder) => now.iter().for_each(|&token| self.step(&decoder, token)),
+                Some(decoder) => now.iter().for_each(|&token| {
+                    self.step(&decoder, token);
+                    between();
+                }),
                 None => {
-                    self.run_tensors(now, run);
+                    self.run_tensors(now, run, between);
                 }
             }
             rest = after;
         }
-        self.log_probabilities_into(out)
+        Ok(())
     }
 
     /// ln p of every token as the next one, `[V]`, after what was fed so far.
@@ -256,7 +282,7 @@ impl Session {
     fn score_run(&mut self, tokens: &[u32], run: Run, nll: &mut Vec<f32>) {
         let rows = self.rows();
         let before = self.running.tensors(&self.model, rows).last.clone();
-        let hidden = self.run_tensors(tokens, run);
+        let hidden = self.run_tensors(tokens, run, &mut || {});
         let others = (tokens.len() > 1).then(|| hidden.narrow(1, 0, tokens.len() - 1));
         let predicting = Tensor::cat(before.into_iter().chain(others).collect(), 1);
         nll.extend(self.model.target_nll(predicting, tokens));
@@ -308,7 +334,7 @@ impl Session {
     }
 
     /// Runs tokens through the model's tensors; returns their hidden rows `[1, t, d]`.
-    fn run_tensors(&mut self, tokens: &[u32], run: Run) -> Tensor<3> {
+    fn run_tensors(&mut self, tokens: &[u32], run: Run, between: &mut dyn FnMut()) -> Tensor<3> {
         let (start, held) = (self.window_position(), self.rows());
         let tensors = self.running.tensors(&self.model, held);
         let (rows, before) = match run {
@@ -320,7 +346,7 @@ impl Session {
             }
         };
         let x = self.model.embed(&[&before, tokens].concat(), 1);
-        let x = self.model.run_blocks(x, Some(&mut tensors.states), rows, Mode::Evaluation);
+        let x = self.model.run_blocks_between(x, (Some(&mut tensors.states), rows), Mode::Evaluation, between);
         let hidden = self.model.norm.forward(x);
         let hidden = hidden.narrow(1, rows.latents - tokens.len(), tokens.len());
         tensors.last = Some(hidden.clone().narrow(1, tokens.len() - 1, 1));

@@ -58,6 +58,8 @@ pub(super) struct Worker {
     batch: Batch,
     writing: HashMap<usize, Channel>,
     paused: Vec<Paused>,
+    /// How long the last token of all texts took.
+    wrote_for: Duration,
 }
 
 impl Worker {
@@ -70,7 +72,8 @@ impl Worker {
         let (piece, places) = (limits.piece, limits.streams);
         let (reading, batch, writing, paused) = Default::default();
         let prefixes = PrefixCache::new(limits.prefix_bytes, metrics.clone());
-        Self { served, piece, places, queue, metrics, prefixes, log, reading, batch, writing, paused }
+        let wrote_for = Duration::ZERO;
+        Self { served, piece, places, queue, metrics, prefixes, log, reading, batch, writing, paused, wrote_for }
     }
 
     /// Works until it is told to end. A panic ends the texts that were on their way, and nothing else.
@@ -184,11 +187,19 @@ impl Worker {
         }
     }
 
-    /// Reads one piece of one prompt: clients take turns.
+    /// Reads one piece of one prompt: clients take turns. Where it takes longer than writing does, texts are written between its
+    /// layers, which changes no bits: no text waits much longer than twice as long as without the prompt, and that gets at least
+    /// half of the time.
     fn read(&mut self) {
         let Some((client, Reading { mut stream, channel, prefixes })) = self.reading.pop() else { return };
         let before = stream.session().position();
-        let read = stream.read(self.piece);
+        let mut since = Instant::now();
+        let read = stream.read_between(self.piece, &mut || {
+            if !self.batch.is_empty() && since.elapsed() >= self.wrote_for {
+                self.write();
+                since = Instant::now();
+            }
+        });
         self.metrics.read.add((stream.session().position() - before) as u64);
         if let Err(fault) = read {
             return self.fail(&channel, fault);
@@ -202,6 +213,12 @@ impl Worker {
 
     /// A token of each text that is written.
     fn write(&mut self) {
+        let begin = Instant::now();
+        self.write_all();
+        self.wrote_for = begin.elapsed();
+    }
+
+    fn write_all(&mut self) {
         let Self { batch, writing, metrics, .. } = self;
         let mut emit = |number: usize, piece: Piece| {
             if let Some(channel) = writing.get_mut(&number) {
@@ -304,8 +321,12 @@ mod tests {
     use crate::log::LogLine;
 
     fn worker() -> (Worker, Arc<Mutex<Vec<LogLine>>>) {
+        worker_of_depth(1)
+    }
+
+    fn worker_of_depth(depth: usize) -> (Worker, Arc<Mutex<Vec<LogLine>>>) {
         let layers = "llp(segment=8)".into();
-        let config = ModelConfig { layers, vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+        let config = ModelConfig { layers, vocab: 257, dim: 16, depth, heads: 2, context: 32, ..Default::default() };
         let model = Arc::new(LanguageModel::new(&config, 3, &Default::default()).unwrap().into());
         let served = ServedModel { name: "tiny".into(), model, tokenizer: Tokenizer::bytes() };
         let lines: Arc<Mutex<Vec<LogLine>>> = Arc::default();
@@ -364,6 +385,25 @@ mod tests {
         assert_eq!(worker.metrics.read.get(), 1 + 16);
         worker.round();
         assert_eq!((worker.writing.len(), tokens()), (2, 1));
+    }
+
+    #[test]
+    fn a_piece_that_takes_long_is_read_between_tokens() {
+        let (mut worker, _) = worker_of_depth(2);
+        let mut short = ask(&worker, 1, 50);
+        worker.round();
+        let _long = ask(&worker, 40, 5);
+        let mut tokens = || std::iter::from_fn(|| short.try_recv().ok()).count();
+        tokens();
+        worker.piece = 20;
+        // As if writing took no time: a token after the first layer, and one after the piece.
+        worker.wrote_for = Duration::ZERO;
+        worker.round();
+        let first = tokens();
+        // As if it took very long: the piece is read without a break.
+        worker.wrote_for = Duration::from_secs(1000);
+        worker.round();
+        assert_eq!((first, tokens(), worker.metrics.read.get()), (2, 1, 41));
     }
 
     #[test]
