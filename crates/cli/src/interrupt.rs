@@ -20,6 +20,8 @@ const ENDS: u8 = 0;
 const ENDS_READING: u8 = 1;
 /// It ends the work, which is saved.
 const SAVES: u8 = 2;
+/// It ends what the process does for others, in good order.
+const SERVES: u8 = 3;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +46,19 @@ pub(crate) fn save_first() -> &'static AtomicBool {
     &REQUESTED
 }
 
+/// From now on the first request only raises the flag: the caller watches it, ends what it does for others and stops.
+pub(crate) fn end_in_order() -> &'static AtomicBool {
+    MODE.store(SERVES, Ordering::SeqCst);
+    &REQUESTED
+}
+
 fn asked(by: Asker) {
     let again = REQUESTED.swap(true, Ordering::SeqCst);
     match (MODE.load(Ordering::SeqCst), again) {
         (ENDS_READING, false) => talk("\ninterrupted: stopping (Ctrl-C again stops at once)"),
         (SAVES, false) => talk("\ninterrupted: saving after this step (Ctrl-C again stops at once)"),
-        (ENDS_READING | SAVES, true) if by == Asker::System => {}
+        (SERVES, false) => talk("\nstopping: no more requests are taken (Ctrl-C again stops at once)"),
+        (ENDS_READING | SAVES | SERVES, true) if by == Asker::System => {}
         _ => {
             talk("");
             std::process::exit(EXIT_CODE);

@@ -6,7 +6,7 @@ use percept_fault::Result;
 use percept_model::Session;
 use percept_model::session::step_all;
 
-use crate::{Generation, Stream};
+use crate::{Generation, Piece, Stream};
 
 /// Texts of one model that are written together: each round reads the weights once for all. Texts join and leave between
 /// rounds; what is written of one does not depend on the others.
@@ -25,7 +25,7 @@ use crate::{Generation, Stream};
 /// };
 /// let mut batch = Batch::default();
 /// let long = batch.join(stream(&[256, 72, 105], 6)?);
-/// batch.step(512, &mut |_, text| Ok(print!("{text}")))?;
+/// batch.step(512, &mut |_, piece| Ok(print!("{}", piece.text)))?;
 /// let short = batch.join(stream(&[256], 2)?);
 /// let mut order = Vec::new();
 /// while !batch.is_empty() {
@@ -84,25 +84,25 @@ impl<S: BorrowMut<Session>> Batch<S> {
         self.streams.is_empty()
     }
 
-    /// A round: each stream that has read its prompt writes a token, each other one reads at most `piece` tokens of it, so that
-    /// a long prompt does not keep the others waiting. `emit` gets the number of a text and what is new of it. Returns those
+    /// A round: each stream that has read its prompt writes a token, each other one reads a piece of it ([`Stream::read`]), so
+    /// that a long prompt does not keep the others waiting. `emit` gets the number of a text and what is new of it. Returns those
     /// that have ended.
     ///
     /// # Errors
     /// Sessions of different models, and whatever `emit` returns.
-    pub fn step(&mut self, piece: usize, emit: &mut dyn FnMut(usize, &str) -> Result<()>) -> Result<Vec<Ended<S>>> {
-        let mut show = |stream: usize, new: &str| if new.is_empty() { Ok(()) } else { emit(stream, new) };
+    pub fn step(&mut self, piece: usize, emit: &mut dyn FnMut(usize, Piece) -> Result<()>) -> Result<Vec<Ended<S>>> {
+        let mut show = |stream: usize, new: Piece| if new.is_empty() { Ok(()) } else { emit(stream, new) };
         self.decode()?;
         let (mut open, mut ended) = (Vec::with_capacity(self.streams.len()), Vec::new());
         let vocab = self.streams.first().map_or(1, |(_, stream)| stream.session().model().config().vocab);
         let mut rows = self.rows.chunks_exact(vocab);
         for (number, mut stream) in self.streams.drain(..) {
-            let drawn = match stream.next().is_some() {
-                true => rows.next().map(|row| stream.draw(row)).transpose(),
-                false => stream.read(piece).and_then(|row| row.map(|row| stream.draw(&row)).transpose()),
+            let written = match stream.next().is_some() {
+                true => rows.next().map(|row| stream.draw(row)).transpose().map(Option::unwrap_or_default),
+                false => stream.read_and_draw(piece),
             };
-            match drawn {
-                Ok(new) => show(number, &new.unwrap_or_default())?,
+            match written {
+                Ok(new) => show(number, new)?,
                 Err(fault) => {
                     ended.push(Ended { stream: number, session: stream.into_session(), generation: Err(fault) });
                     continue;
@@ -110,7 +110,7 @@ impl<S: BorrowMut<Session>> Batch<S> {
             }
             if stream.is_at_end() && stream.next().is_some() {
                 let (session, rest, generation) = stream.end();
-                show(number, &rest)?;
+                show(number, Piece { text: rest, tokens: Vec::new() })?;
                 ended.push(Ended { stream: number, session, generation: Ok(generation) });
             } else {
                 open.push((number, stream));

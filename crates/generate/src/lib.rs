@@ -12,6 +12,7 @@ pub mod sampling;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use percept_data::Tokenizer;
 use percept_fault::{Fault, Result};
@@ -20,6 +21,7 @@ use percept_model::Session;
 pub use batch::{Batch, Ended};
 pub use sampling::{Sampler, SamplingConfig};
 pub use stream::Stream;
+pub use told::{Piece, Told, ToldToken};
 
 /// How much to generate, and how.
 ///
@@ -35,6 +37,7 @@ pub use stream::Stream;
 ///     tokens: 100,
 ///     sampling: SamplingConfig { temperature: 0.8, top_p: Some(0.9), seed: 3, ..Default::default() },
 ///     stop: vec!["e".into(), "\n".into()],
+///     ..Default::default()
 /// };
 /// let text = generate(&mut Session::new(model), &tokenizer, &[256, 72, 105], &config, &mut |_| Ok(()))?;
 /// // No part of a stop string is shown; without one, all tokens were drawn.
@@ -50,11 +53,13 @@ pub struct GenerationConfig {
     pub sampling: SamplingConfig,
     /// Generation ends before the first of these; none may be empty.
     pub stop: Vec<String>,
+    /// What is told of single tokens, beside the text.
+    pub told: Told,
 }
 
 impl Default for GenerationConfig {
     fn default() -> Self {
-        Self { tokens: 256, sampling: SamplingConfig::default(), stop: Vec::new() }
+        Self { tokens: 256, sampling: SamplingConfig::default(), stop: Vec::new(), told: Told::Nothing }
     }
 }
 
@@ -170,7 +175,11 @@ pub fn generate_streams(
     }
     let mut texts = Vec::new();
     while !batch.is_empty() {
-        texts.extend(batch.step(usize::MAX, emit)?.into_iter().map(|ended| (ended.stream, ended.generation)));
+        let mut show = |stream: usize, piece: Piece| match piece.text.is_empty() {
+            true => Ok(()),
+            false => emit(stream, &piece.text),
+        };
+        texts.extend(batch.step(usize::MAX, &mut show)?.into_iter().map(|ended| (ended.stream, ended.generation)));
     }
     texts.sort_by_key(|(stream, _)| *stream);
     texts.into_iter().map(|(_, generation)| generation).collect()

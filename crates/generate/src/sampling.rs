@@ -1,6 +1,6 @@
 //! From log-probabilities to the next token.
 //!
-//! The steps run in a fixed order: excluded tokens, repetition penalty, temperature, top-k, top-p,
+//! The steps run in a fixed order: excluded tokens, repetition penalty, bias, temperature, top-k, top-p,
 //! min-p, draw. Each step only narrows what the one before it left, and the most probable token is
 //! never removed, so something can always be drawn. Nothing here knows of models or text.
 
@@ -45,6 +45,9 @@ pub struct SamplingConfig {
     pub repetition_penalty: f32,
     /// How many of the latest tokens the penalty looks at.
     pub repetition_window: usize,
+    /// Numbers that are added to the log-probabilities of tokens: what is below zero makes them rarer. Ids outside the
+    /// vocabulary change nothing.
+    pub bias: Vec<(u32, f32)>,
     /// The same seed, configuration and log-probabilities give the same tokens.
     pub seed: u64,
 }
@@ -59,6 +62,7 @@ impl Default for SamplingConfig {
             min_p: None,
             repetition_penalty: 1.0,
             repetition_window: 256,
+            bias: Vec::new(),
             seed: 0,
         }
     }
@@ -84,6 +88,9 @@ impl SamplingConfig {
         }
         if !(self.repetition_penalty >= 1.0 && self.repetition_penalty.is_finite()) {
             return wrong("repetition-penalty", self.repetition_penalty, "[1, infinity); 1 changes nothing");
+        }
+        if let Some((token, bias)) = self.bias.iter().find(|(_, bias)| !bias.is_finite()) {
+            return wrong(&format!("the bias of token {token}"), *bias, "(-infinity, infinity)");
         }
         Ok(())
     }
@@ -213,6 +220,11 @@ impl Sampler {
                 if *score > f32::NEG_INFINITY {
                     *score = (*score * self.config.repetition_penalty).max(f32::MIN);
                 }
+            }
+        }
+        for &(token, bias) in &self.config.bias {
+            if let Some(score) = self.scores.get_mut(token as usize).filter(|score| **score > f32::NEG_INFINITY) {
+                *score = (*score + bias).clamp(f32::MIN, f32::MAX);
             }
         }
         let better = |best: (u32, f32), next: (u32, f32)| if next.1 > best.1 { next } else { best };

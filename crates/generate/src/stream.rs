@@ -8,7 +8,7 @@ use percept_fault::Result;
 use percept_model::Session;
 
 use crate::gate::Gate;
-use crate::{Generation, GenerationConfig, Sampler};
+use crate::{Generation, GenerationConfig, Piece, Sampler, Told, ToldToken};
 
 /// A text on its way: a session of its own (or borrowed), what of the prompt is still to be read, and how it goes on.
 /// A [`crate::Batch`] writes it.
@@ -28,7 +28,7 @@ use crate::{Generation, GenerationConfig, Sampler};
 /// let id = batch.join(Stream::new(Session::new(model), &tokenizer, &prompt, &config)?);
 /// // The prompt has 14 tokens: two rounds read it, the second one draws the first token, the third feeds that token.
 /// for _ in 0..3 {
-///     batch.step(10, &mut |_, text| Ok(print!("{text}")))?;
+///     batch.step(10, &mut |_, piece| Ok(print!("{}", piece.text)))?;
 /// }
 /// // Whoever asked has gone: the session comes back, and can go on later.
 /// let session = batch.leave(id).unwrap().into_session();
@@ -44,6 +44,9 @@ pub struct Stream<S = Session> {
     detokenizer: Detokenizer,
     gate: Gate,
     limit: usize,
+    told: Told,
+    /// Tokens of the prompt that were read, of which nobody was told yet.
+    untold: Vec<ToldToken>,
     /// The token that was drawn last; it is fed when the next one is wanted.
     token: u32,
     tokens: usize,
@@ -79,6 +82,8 @@ impl<S: BorrowMut<Session>> Stream<S> {
             sampler,
             gate: Gate::new(&config.stop),
             limit: config.tokens,
+            told: config.told,
+            untold: Vec::new(),
             token: 0,
             tokens: 0,
             text: String::new(),
@@ -101,27 +106,77 @@ impl<S: BorrowMut<Session>> Stream<S> {
         self.begin.is_some().then(|| (self.session.borrow_mut(), self.token))
     }
 
-    /// Reads at most `tokens` tokens of the prompt; ln p of every token after it once it was read.
-    pub(crate) fn read(&mut self, tokens: usize) -> Result<Option<Vec<f32>>> {
-        if self.unread.is_empty() {
-            return self.session.borrow().log_probabilities().map(Some);
+    /// Whether the whole prompt was read.
+    pub fn is_read(&self) -> bool {
+        self.unread.is_empty()
+    }
+
+    /// Reads the prompt on to the next multiple of `piece` tokens, counted from the start of the session, or to its end: so the
+    /// same tokens come in the same pieces, whatever of them a session has read before, and give the same bits.
+    ///
+    /// A batch does it for the streams in it. Who wants to choose which stream reads, and when, does it before the stream joins.
+    ///
+    /// # Errors
+    /// A token outside the vocabulary.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use percept_data::Tokenizer;
+    /// # use percept_generate::{GenerationConfig, Stream};
+    /// # use percept_model::{InferenceModel, LanguageModel, ModelConfig, Session};
+    /// # let config = ModelConfig { layers: "llp(segment=8)".into(), vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+    /// # let model: Arc<InferenceModel> = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
+    /// let mut stream = Stream::new(Session::new(model), &Tokenizer::bytes(), &[97; 25], &GenerationConfig::default())?;
+    /// let mut positions = Vec::new();
+    /// while !stream.is_read() {
+    ///     stream.read(10)?;
+    ///     positions.push(stream.session().position());
+    /// }
+    /// assert_eq!(positions, [10, 20, 25]);
+    /// # Ok::<(), percept_fault::Fault>(())
+    /// ```
+    pub fn read(&mut self, piece: usize) -> Result<()> {
+        let session = self.session.borrow_mut();
+        let piece = piece.max(1);
+        let tokens = (piece - session.position() % piece).min(self.unread.len());
+        let piece: Vec<u32> = self.unread.drain(..tokens).collect();
+        match self.told.prompt() {
+            None if piece.is_empty() => Ok(()),
+            None => session.feed(&piece).map(drop),
+            Some(alternatives) => {
+                let untold = &mut self.untold;
+                session.feed_with(&piece, &mut |token, row| untold.push(ToldToken::new(token, row, alternatives)))
+            }
         }
-        let piece: Vec<u32> = self.unread.drain(..tokens.clamp(1, self.unread.len())).collect();
-        let after = self.session.borrow_mut().feed(&piece)?;
-        Ok(self.unread.is_empty().then_some(after))
+    }
+
+    /// Reads a piece of the prompt, and draws the first token once it was read.
+    pub(crate) fn read_and_draw(&mut self, piece: usize) -> Result<Piece> {
+        if !self.is_read() {
+            self.read(piece)?;
+        }
+        if !self.is_read() {
+            return Ok(Piece { text: String::new(), tokens: std::mem::take(&mut self.untold) });
+        }
+        let row = self.session.borrow().log_probabilities()?;
+        self.draw(&row)
     }
 
     /// Draws the next token, unless there are enough; returns what may be shown.
-    pub(crate) fn draw(&mut self, log_probabilities: &[f32]) -> Result<String> {
+    pub(crate) fn draw(&mut self, log_probabilities: &[f32]) -> Result<Piece> {
         self.begin.get_or_insert_with(Instant::now);
+        let mut tokens = std::mem::take(&mut self.untold);
         if self.tokens == self.limit {
-            return Ok(String::new());
+            return Ok(Piece { text: String::new(), tokens });
         }
         self.token = self.sampler.next(log_probabilities)?;
         self.tokens += 1;
-        let new = self.gate.pass(&self.detokenizer.push(self.token));
-        self.text.push_str(&new);
-        Ok(new)
+        if let Some(alternatives) = self.told.written() {
+            tokens.push(ToldToken::new(self.token, Some(log_probabilities), alternatives));
+        }
+        let text = self.gate.pass(&self.detokenizer.push(self.token));
+        self.text.push_str(&text);
+        Ok(Piece { text, tokens })
     }
 
     /// Whether no token comes any more.

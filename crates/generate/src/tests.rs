@@ -33,7 +33,7 @@ fn streams_write_what_each_seed_writes_alone() {
     let mut ends = BTreeSet::new();
     for model in models() {
         let sampling = SamplingConfig { seed: 7, repetition_penalty: 1.2, ..SamplingConfig::default() };
-        let config = GenerationConfig { tokens: 60, sampling, stop: stop.clone() };
+        let config = GenerationConfig { tokens: 60, sampling, stop: stop.clone(), ..GenerationConfig::default() };
         let mut sessions = vec![Session::new(model.clone()); 5];
         let mut shown = vec![String::new(); 5];
         let mut emit = |index: usize, text: &str| {
@@ -63,7 +63,7 @@ fn who_joins_late_reads_in_pieces_or_leaves_changes_no_other_text() {
         let config = |seed| GenerationConfig {
             tokens: 20 + 5 * seed as usize,
             sampling: SamplingConfig { seed, ..SamplingConfig::default() },
-            stop: Vec::new(),
+            ..GenerationConfig::default()
         };
         let stream =
             |prompt: &[u32], seed| Stream::new(Session::new(model.clone()), &tokenizer, prompt, &config(seed)).unwrap();
@@ -80,8 +80,8 @@ fn who_joins_late_reads_in_pieces_or_leaves_changes_no_other_text() {
                 _ if batch.is_empty() => break,
                 _ => {}
             }
-            let emit = &mut |number: usize, text: &str| {
-                texts[number].push_str(text);
+            let emit = &mut |number: usize, piece: Piece| {
+                texts[number].push_str(&piece.text);
                 Ok(())
             };
             ended.extend(batch.step(10, emit).unwrap());
@@ -119,4 +119,74 @@ fn a_text_that_cannot_go_on_is_no_fault_of_the_others() {
     batch.step(512, &mut |_, _| Ok(())).unwrap();
     let last = batch.step(512, &mut |_, _| Ok(())).unwrap();
     assert_eq!((last[0].stream, last[0].generation.as_ref().unwrap().tokens), (good, 3));
+}
+
+#[test]
+fn what_is_told_of_tokens_is_what_scoring_gives_them() {
+    let tokenizer = Tokenizer::bytes();
+    let prompt: Vec<u32> = std::iter::once(256).chain((0..50).map(|i| 97 + i * 7 % 26)).collect();
+    for model in models() {
+        let config = GenerationConfig {
+            tokens: 8,
+            sampling: SamplingConfig { seed: 5, ..SamplingConfig::default() },
+            told: Told::PromptAndWritten { alternatives: 3 },
+            ..GenerationConfig::default()
+        };
+        let mut batch = Batch::default();
+        let stream = Stream::new(Session::new(model.clone()), &tokenizer, &prompt, &config).unwrap();
+        batch.join(stream);
+        let mut told = Vec::new();
+        while !batch.is_empty() {
+            batch
+                .step(12, &mut |_, piece| {
+                    told.extend(piece.tokens);
+                    Ok(())
+                })
+                .unwrap();
+        }
+        let tokens: Vec<u32> = told.iter().map(|told| told.token).collect();
+        assert_eq!((&tokens[..51], tokens.len()), (&prompt[..], 59));
+        assert_eq!((told[0].log_probability, told[0].alternatives.len()), (None, 0));
+        let mut alone = Session::new(model);
+        alone.feed(&tokens[..1]).unwrap();
+        for (told, nll) in told[1..].iter().zip(alone.score(&tokens[1..]).unwrap()) {
+            let ln_p = told.log_probability.unwrap();
+            assert!((ln_p + nll).abs() < 1e-4, "{ln_p} {nll}");
+            assert!(told.alternatives.len() == 3 && told.alternatives[0].1 >= ln_p, "{told:?}");
+        }
+        // What is told changes nothing of what is written.
+        let mut silent = Batch::default();
+        let nothing = GenerationConfig { told: Told::Nothing, ..config };
+        silent.join(Stream::new(Session::new(alone.model().clone()), &tokenizer, &prompt, &nothing).unwrap());
+        let mut text = String::new();
+        while !silent.is_empty() {
+            silent
+                .step(12, &mut |_, piece| {
+                    assert!(piece.tokens.is_empty());
+                    text.push_str(&piece.text);
+                    Ok(())
+                })
+                .unwrap();
+        }
+        assert_eq!(text.into_bytes(), String::from_utf8_lossy(&tokenizer.decode(&tokens[51..])).as_bytes());
+    }
+}
+
+#[test]
+fn a_prompt_is_read_in_the_same_pieces_wherever_a_session_begins_with_it() {
+    let tokenizer = Tokenizer::bytes();
+    let prompt: Vec<u32> = std::iter::once(256).chain((0..90).map(|i| 97 + i * 5 % 26)).collect();
+    for model in models() {
+        let read = |session: Session, rest: &[u32]| {
+            let mut stream = Stream::new(session, &tokenizer, rest, &GenerationConfig::default()).unwrap();
+            while !stream.is_read() {
+                stream.read(20).unwrap();
+            }
+            stream.into_session().log_probabilities().unwrap()
+        };
+        let whole = read(Session::new(model.clone()), &prompt);
+        let mut begun = Session::new(model.clone());
+        prompt[..40].chunks(20).for_each(|piece| drop(begun.feed(piece).unwrap()));
+        assert_eq!(read(begun, &prompt[40..]), whole);
+    }
 }

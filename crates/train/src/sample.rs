@@ -20,7 +20,7 @@ pub(crate) fn sample(
     let mut prompt = vec![tokenizer.document_token()];
     prompt.extend(tokenizer.encode(config.prompt.as_bytes())?);
     let sampling = SamplingConfig { temperature: config.temperature as f32, seed, ..SamplingConfig::default() };
-    let generation = GenerationConfig { tokens: config.tokens, sampling, stop: Vec::new() };
+    let generation = GenerationConfig { tokens: config.tokens, sampling, ..GenerationConfig::default() };
     let text = generate(&mut Session::new(model), tokenizer, &prompt, &generation, &mut |_| Ok(()))?;
     Ok(config.prompt.clone() + &text.text)
 }

@@ -24,7 +24,7 @@ pub(crate) struct RunArgs {
 
 /// Which checkpoint of a run, as the user wrote it.
 #[derive(Debug, Clone, Copy)]
-struct Checkpoint(Which);
+pub(crate) struct Checkpoint(Which);
 
 impl FromStr for Checkpoint {
     type Err = String;
@@ -46,14 +46,19 @@ impl RunArgs {
 
     /// The model, its configuration and its tokenizer.
     pub(crate) fn load(&self, global: &Global) -> Result<LoadedRun> {
-        let device = global.device.as_deref().unwrap_or("auto").parse::<DeviceChoice>()?;
-        let (device, _) = device.open()?;
-        let run = load_run(&self.run, self.checkpoint.0, &device)?;
-        for warning in &run.warnings {
-            global.terminal().warn(warning);
-        }
-        Ok(run)
+        load(global, &self.run, self.checkpoint)
     }
+}
+
+/// A run's model, its configuration and its tokenizer, on the device that the user chose.
+pub(crate) fn load(global: &Global, run: &Path, checkpoint: Checkpoint) -> Result<LoadedRun> {
+    let device = global.device.as_deref().unwrap_or("auto").parse::<DeviceChoice>()?;
+    let (device, _) = device.open()?;
+    let run = load_run(run, checkpoint.0, &device)?;
+    for warning in &run.warnings {
+        global.terminal().warn(warning);
+    }
+    Ok(run)
 }
 
 /// A prompt: text, a file, or the standard input.

@@ -146,8 +146,9 @@ impl Generate {
             repetition_penalty: s.repetition_penalty,
             repetition_window: s.repetition_window,
             seed: s.seed,
+            ..SamplingConfig::default()
         };
-        GenerationConfig { tokens: self.tokens, sampling, stop: self.stop.clone() }
+        GenerationConfig { tokens: self.tokens, sampling, stop: self.stop.clone(), ..GenerationConfig::default() }
     }
 
     /// The session and what is to be fed to it. A fresh session begins with the document token, so that no prompt is needed.

@@ -15,6 +15,7 @@ mod quickstart;
 mod report;
 mod resume;
 mod runs;
+mod serve;
 mod state;
 mod tokenizer;
 mod train;
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     Report(report::ReportCommand),
     /// Generate text from a prompt
     Generate(generate::Generate),
+    /// Serve trained models over HTTP, in the shape of OpenAI's API
+    Serve(serve::Serve),
     /// Look at text before training on it
     Data(data::Data),
     /// Train a tokenizer, or look at one
@@ -83,6 +86,7 @@ impl Command {
             Command::Compare(command) => command.run(global),
             Command::Report(command) => command.run(global),
             Command::Generate(command) => command.run(global),
+            Command::Serve(command) => command.run(global),
             Command::Data(command) => command.run(global),
             Command::Tokenizer(command) => command.run(global),
             Command::State(command) => command.run(global),

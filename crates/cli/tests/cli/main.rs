@@ -22,6 +22,7 @@ mod report;
 mod resume;
 mod runs;
 #[cfg(unix)]
+mod serve;
 mod streams;
 mod suites;
 mod support;

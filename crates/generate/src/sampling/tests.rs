@@ -148,6 +148,22 @@ fn the_penalty_reaches_the_window_and_no_further() {
 }
 
 #[test]
+fn a_bias_moves_what_is_drawn_but_makes_nothing_possible_that_is_not() {
+    let p = log_softmax(&[1.0, 0.9, -5.0]);
+    let next = |bias: &[(u32, f32)]| {
+        let config = SamplingConfig { temperature: 0.0, bias: bias.to_vec(), ..Default::default() };
+        Sampler::new(config, &[2]).unwrap().next(&p).unwrap()
+    };
+    assert_eq!(next(&[(0, -0.2)]), 1);
+    assert_eq!(next(&[(1, 0.2)]), 1);
+    assert_eq!(next(&[(1, 0.05), (2, 100.0), (99, 100.0)]), 0, "2 is excluded, 99 is no token");
+    let config = SamplingConfig { bias: vec![(0, -100.0)], ..Default::default() };
+    let left = Sampler::new(config, &[]).unwrap().candidates(&p).unwrap();
+    let (best, expected) = (left[0], 1.0 / (1.0 + (-5.9f64).exp()));
+    assert!(best.token == 1 && (best.probability - expected).abs() < 1e-6, "{left:?}");
+}
+
+#[test]
 fn broken_distributions_and_values_are_refused() {
     let mut sampler = Sampler::new(SamplingConfig::default(), &[]).unwrap();
     assert!(sampler.next(&[f32::NAN, f32::NEG_INFINITY]).unwrap_err().is_check());
@@ -158,6 +174,7 @@ fn broken_distributions_and_values_are_refused() {
         SamplingConfig { top_p: Some(0.0), ..Default::default() },
         SamplingConfig { min_p: Some(1.5), ..Default::default() },
         SamplingConfig { repetition_penalty: 0.5, ..Default::default() },
+        SamplingConfig { bias: vec![(3, f32::NAN)], ..Default::default() },
     ];
     assert!(wrong.iter().all(|config| config.validate().unwrap_err().is_usage()));
 }

@@ -1,6 +1,7 @@
 //! A model's running state for one stream.
 
 mod batch;
+mod distributions;
 mod file;
 mod recent;
 mod running;

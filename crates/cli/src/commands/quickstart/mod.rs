@@ -132,7 +132,7 @@ fn sample(terminal: &Terminal, run: &LoadedRun) -> Result<String> {
     let config = GenerationConfig {
         tokens: 320,
         sampling: SamplingConfig { temperature: 0.7, seed: 1, ..SamplingConfig::default() },
-        stop: Vec::new(),
+        ..GenerationConfig::default()
     };
     let mut session = Session::new(Arc::new((&run.model).into()));
     let generation = generate(&mut session, &run.tokenizer, &prompt, &config, &mut |_| Ok(()))?;

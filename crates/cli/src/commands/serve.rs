@@ -1,0 +1,208 @@
+//! `percept serve RUN...`: trained models over HTTP.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use percept::fault::IoContext;
+use percept::model::properties::Properties;
+use percept::model::{InferenceModel, WeightPrecision};
+use percept::train::Memory;
+use percept::{Fault, Result};
+use percept_serve::{Access, Limits, LogLine, ServedModel, Server, ServerConfig, Tokens};
+use serde::Serialize;
+
+use crate::arguments::run::Checkpoint;
+use crate::arguments::{Global, Weights, run};
+use crate::crash;
+use crate::human;
+use crate::interrupt;
+use crate::terminal::{Terminal, talk};
+
+/// Where tokens are looked for without --tokens.
+const VARIABLE: &str = "PERCEPT_TOKENS";
+
+/// Arguments of `percept serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "For example: percept serve runs/my-run --listen 127.0.0.1:8080\n\
+    Clients for OpenAI's API then use http://127.0.0.1:8080/v1 and the name my-run.")]
+pub(crate) struct Serve {
+    /// Run folders or checkpoints, each as RUN or NAME=RUN; without a name, the folder's
+    #[arg(required = true, value_name = "RUN")]
+    runs: Vec<PathBuf>,
+    /// Checkpoint of each: best (lowest validation loss), latest, or a step
+    #[arg(long, value_name = "WHICH", default_value = "best")]
+    checkpoint: Checkpoint,
+    /// How exactly weights are kept; fewer bits read faster and change the text a little
+    #[arg(long, value_name = "WEIGHTS", value_enum, default_value_t = Weights::F32)]
+    weights: Weights,
+    /// Address and port; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// File with the tokens that clients must show, one a line; or in the environment, as PERCEPT_TOKENS
+    #[arg(long, value_name = "FILE")]
+    tokens: Option<PathBuf>,
+    /// Let anybody who reaches the address use it, from other machines too
+    #[arg(long, conflicts_with = "tokens")]
+    allow_anonymous: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// How much may be asked for.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+struct LimitArgs {
+    /// Texts of one model that are read or written at once
+    #[arg(long, value_name = "N", default_value_t = Limits::default().streams)]
+    max_streams: usize,
+    /// Prompts of one model that wait for a place
+    #[arg(long, value_name = "N", default_value_t = Limits::default().queue)]
+    max_waiting: usize,
+    /// Tokens of a prompt
+    #[arg(long, value_name = "N", default_value_t = Limits::default().prompt_tokens)]
+    max_prompt: usize,
+    /// Tokens written after a prompt
+    #[arg(long, value_name = "N", default_value_t = Limits::default().max_tokens)]
+    max_tokens: usize,
+    /// Bytes of a request
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().body_bytes)]
+    max_body: usize,
+    /// Seconds that a request may take
+    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().request.as_secs())]
+    deadline: u64,
+    /// Seconds that texts may still be written once the server is asked to stop
+    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().grace.as_secs())]
+    grace: u64,
+}
+
+/// What `--json` prints once the server listens.
+#[derive(Debug, Serialize)]
+struct Listening {
+    address: SocketAddr,
+    models: Vec<String>,
+}
+
+impl Serve {
+    pub(crate) fn run(&self, global: &Global) -> Result<()> {
+        let terminal = global.terminal();
+        let config = self.config()?;
+        // What is refused is refused before models are loaded.
+        config.validate()?;
+        let runs = self.named()?;
+        let mut models = Vec::new();
+        let mut states = 0;
+        for (name, path) in &runs {
+            let (model, state) = self.load(global, name, path)?;
+            models.push(model);
+            states += state;
+        }
+        self.check_memory(states, &models)?;
+        let names = runs.into_iter().map(|(name, _)| name).collect();
+        let server = Server::bind(config, models, log(terminal))?;
+        let address = server.address();
+        terminal.text(format!("listening on http://{address}"))?;
+        terminal.json(&Listening { address, models: names })?;
+        server.run(interrupt::end_in_order())
+    }
+
+    fn config(&self) -> Result<ServerConfig> {
+        let limits = Limits {
+            streams: self.limits.max_streams,
+            queue: self.limits.max_waiting,
+            prompt_tokens: self.limits.max_prompt,
+            max_tokens: self.limits.max_tokens,
+            body_bytes: self.limits.max_body,
+            request: Duration::from_secs(self.limits.deadline),
+            grace: Duration::from_secs(self.limits.grace),
+            ..Limits::default()
+        };
+        Ok(ServerConfig { listen: self.listen, access: self.access()?, limits })
+    }
+
+    fn access(&self) -> Result<Access> {
+        if self.allow_anonymous {
+            return Ok(Access::Anonymous);
+        }
+        let tokens = match (&self.tokens, std::env::var(VARIABLE)) {
+            (Some(path), _) => {
+                let text = std::fs::read_to_string(path).at("read", path)?;
+                Tokens::of_lines(&text, &path.display().to_string())?
+            }
+            (None, Ok(text)) => Tokens::of_lines(&text, VARIABLE)?,
+            (None, Err(std::env::VarError::NotPresent)) => return Ok(Access::Loopback),
+            (None, Err(error)) => return Err(Fault::usage(VARIABLE).because(error).hint("one token a line, in ASCII")),
+        };
+        Ok(Access::Tokens(tokens))
+    }
+
+    /// The name and the folder of each run.
+    fn named(&self) -> Result<Vec<(String, PathBuf)>> {
+        let mut names = BTreeSet::new();
+        let mut named = Vec::new();
+        for run in &self.runs {
+            let (name, path) = name_of(run)?;
+            if !names.insert(name.clone()) {
+                return Err(Fault::usage(format!("two runs are called {name}")).hint("name one of them: NAME=RUN"));
+            }
+            named.push((name, path));
+        }
+        Ok(named)
+    }
+
+    /// Refuses more texts than there is memory for: each keeps its state.
+    fn check_memory(&self, states: u64, models: &[ServedModel]) -> Result<()> {
+        let Some(first) = models.first() else { return Ok(()) };
+        let streams = self.limits.max_streams;
+        let needed = states.saturating_mul(streams as u64);
+        Memory::check(needed, &format!("the state of {streams} texts of each model"), &first.model.device())
+            .map_err(|fault| fault.hint("give a lower --max-streams, or serve fewer runs"))
+    }
+
+    /// A model, and the bytes that a text's state takes at most.
+    fn load(&self, global: &Global, name: &str, path: &Path) -> Result<(ServedModel, u64)> {
+        let loaded = run::load(global, path, self.checkpoint)?;
+        let state = Properties::of(&loaded.config.model)?.state_limit(4) as u64;
+        let precision: WeightPrecision = self.weights.into();
+        let model = InferenceModel::new(loaded.model).with_weight_precision(precision)?;
+        // Made now: the first client should not wait for them.
+        model.fingerprint();
+        model.decoder();
+        let (path, step) = (path.display(), loaded.step);
+        global.terminal().say(format!("{name}: {path} at step {step}, {} of state per text", human::bytes(state)));
+        Ok((ServedModel { name: name.to_owned(), model: Arc::new(model), tokenizer: loaded.tokenizer }, state))
+    }
+}
+
+/// `NAME=RUN`, or a folder that is there and is called by its last part.
+fn name_of(run: &Path) -> Result<(String, PathBuf)> {
+    let named = run.to_str().filter(|_| !run.exists()).and_then(|text| text.split_once('='));
+    let (name, path) = match named {
+        Some((name, path)) => (name.to_owned(), PathBuf::from(path)),
+        None => {
+            let whole = run.canonicalize().at("read", run)?;
+            let last = whole.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            (last.to_owned(), run.to_owned())
+        }
+    };
+    let good = |character: char| character.is_ascii_alphanumeric() || "-_.:".contains(character);
+    match !name.is_empty() && name.chars().all(good) {
+        true => Ok((name, path)),
+        false => Err(Fault::usage(format!("{name:?} is no name for a model"))
+            .hint("letters, digits and -_.: make a name; give one with NAME=RUN")),
+    }
+}
+
+/// Lines of JSON on stderr: of requests unless quiet, of bugs always, and with their place in the program.
+fn log(terminal: Terminal) -> percept_serve::Log {
+    let json = |line: &LogLine| serde_json::to_string(line).unwrap_or_default();
+    Arc::new(move |line: &LogLine| match line {
+        LogLine::Request(_) => terminal.say(json(line)),
+        LogLine::Panic { time, place, .. } => {
+            talk(&json(&LogLine::Panic { time: *time, place: place.clone(), message: crash::last() }));
+        }
+    })
+}

@@ -1,0 +1,7 @@
+//! Tests against a running server.
+
+mod bad_requests;
+mod completions;
+mod limits;
+mod openapi;
+mod support;
