@@ -10,9 +10,20 @@ use crate::error::ErrorBody;
 pub(crate) struct Operation {
     pub(crate) path: &'static str,
     pub(crate) summary: &'static str,
-    pub(crate) request: Option<fn(&mut SchemaGenerator) -> Schema>,
-    /// `None`: text, or a document of another kind.
-    pub(crate) answer: Option<fn(&mut SchemaGenerator) -> Schema>,
+    pub(crate) request: Option<Make>,
+    pub(crate) answer: Answer,
+}
+
+/// Makes the schema of a type.
+pub(crate) type Make = fn(&mut SchemaGenerator) -> Schema;
+
+/// What an operation answers with.
+pub(crate) enum Answer {
+    /// Text, or a document of another kind.
+    Other,
+    Json(Make),
+    /// JSON, or events with JSON in them where the request wants a stream.
+    JsonOrEvents(Make),
 }
 
 /// The document of all operations.
@@ -44,8 +55,11 @@ pub(crate) fn document(operations: &[Operation]) -> Value {
 
 fn described(operation: &Operation, failed: &Value, generator: &mut SchemaGenerator) -> Value {
     let mut given = json!({ "description": "what was asked for" });
-    if let Some(answer) = operation.answer {
+    if let Answer::Json(answer) | Answer::JsonOrEvents(answer) = operation.answer {
         given["content"] = json!({ "application/json": { "schema": answer(generator) } });
+    }
+    if let Answer::JsonOrEvents(_) = operation.answer {
+        given["content"]["text/event-stream"] = json!({ "schema": { "type": "string" } });
     }
     let mut described = json!({
         "summary": operation.summary,

@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::json::Json;
 use crate::metrics;
-use crate::openapi::{self, Operation};
+use crate::openapi::{self, Answer, Make, Operation};
 use crate::types::{
     Completion, CompletionRequest, DetokenizeRequest, Detokenized, Health, ModelCard, ModelList, TokenizeRequest,
     Tokenized,
@@ -33,24 +33,22 @@ struct Route {
     handler: MethodRouter<Arc<App>>,
 }
 
-type Make = fn(&mut SchemaGenerator) -> Schema;
-
 /// The schema of a type.
 fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
-fn read(path: &'static str, summary: &'static str, answer: Option<Make>, handler: MethodRouter<Arc<App>>) -> Route {
+fn read(path: &'static str, summary: &'static str, answer: Answer, handler: MethodRouter<Arc<App>>) -> Route {
     Route { operation: Operation { path, summary, request: None, answer }, handler }
 }
 
 fn write(
     (path, summary): (&'static str, &'static str),
     request: Make,
-    answer: Make,
+    answer: Answer,
     handler: MethodRouter<Arc<App>>,
 ) -> Route {
-    Route { operation: Operation { path, summary, request: Some(request), answer: Some(answer) }, handler }
+    Route { operation: Operation { path, summary, request: Some(request), answer }, handler }
 }
 
 fn routes() -> Vec<Route> {
@@ -58,26 +56,26 @@ fn routes() -> Vec<Route> {
         write(
             ("/v1/completions", "Go on with texts, or score them"),
             schema::<CompletionRequest>,
-            schema::<Completion>,
+            Answer::JsonOrEvents(schema::<Completion>),
             post(completions::completions),
         ),
-        read("/v1/models", "The models that are served", Some(schema::<ModelList>), get(models::models)),
-        read("/v1/models/{model}", "One of them", Some(schema::<ModelCard>), get(models::model)),
+        read("/v1/models", "The models that are served", Answer::Json(schema::<ModelList>), get(models::models)),
+        read("/v1/models/{model}", "One of them", Answer::Json(schema::<ModelCard>), get(models::model)),
         write(
             ("/v1/tokenize", "The tokens of a text"),
             schema::<TokenizeRequest>,
-            schema::<Tokenized>,
+            Answer::Json(schema::<Tokenized>),
             post(models::tokenize),
         ),
         write(
             ("/v1/detokenize", "The text of tokens"),
             schema::<DetokenizeRequest>,
-            schema::<Detokenized>,
+            Answer::Json(schema::<Detokenized>),
             post(models::detokenize),
         ),
-        read("/health", "Whether requests are taken; needs no token", Some(schema::<Health>), get(health)),
-        read("/metrics", "Counts and times for Prometheus", None, get(prometheus)),
-        read("/openapi.json", "This document", None, get(document)),
+        read("/health", "Whether requests are taken; needs no token", Answer::Json(schema::<Health>), get(health)),
+        read("/metrics", "Counts and times for Prometheus", Answer::Other, get(prometheus)),
+        read("/openapi.json", "This document", Answer::Other, get(document)),
     ]
 }
 
