@@ -112,12 +112,11 @@ impl Server {
         listener.set_nonblocking(true).map_err(fault)?;
         let address = listener.local_addr().map_err(fault)?;
         let mut served = BTreeMap::new();
-        for ServedModel { name, model, tokenizer } in models {
-            if served.contains_key(&name) {
-                return Err(Fault::usage(format!("two models are called {name}"))
+        for one in models {
+            if served.contains_key(&one.name) {
+                return Err(Fault::usage(format!("two models are called {}", one.name))
                     .hint("give one of them another name: NAME=RUN"));
             }
-            let one = ServedModel { name, model, tokenizer };
             let engine = Engine::start(&one, &config.limits, log.clone())?;
             let ServedModel { name, model, tokenizer } = one;
             served.insert(name.clone(), Served { name, model, tokenizer, engine });
