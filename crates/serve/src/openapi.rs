@@ -15,6 +15,8 @@ pub(crate) enum Content {
     /// Nothing, or what is not described.
     None,
     Json(Make),
+    /// JSON, or events with JSON in them where the request wants a stream.
+    JsonOrEvents(Make),
     /// A file.
     File,
 }
@@ -91,6 +93,10 @@ fn content(content: Content, generator: &mut SchemaGenerator) -> Option<Value> {
     match content {
         Content::None => None,
         Content::Json(make) => Some(json!({ "application/json": { "schema": make(generator) } })),
+        Content::JsonOrEvents(make) => Some(json!({
+            "application/json": { "schema": make(generator) },
+            "text/event-stream": { "schema": { "type": "string" } },
+        })),
         Content::File => Some(json!({ "application/octet-stream": {} })),
     }
 }

@@ -1,10 +1,12 @@
-//! `percept tokenizer`: train one on your text, or look at what one does.
+//! `percept tokenizer`: train one on your text, look at what one does, or hand it to other programs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use percept::Result;
 use percept::data::{Dataset, Split, Tokenizer};
+use percept::files::json;
+use percept::train::RunFolder;
 use serde::Serialize;
 
 use crate::arguments::Global;
@@ -29,6 +31,8 @@ enum Action {
     Train(Train),
     /// Show what a tokenizer does, on a text if one is given
     Inspect(Inspect),
+    /// Write a tokenizer in Hugging Face's format, for other programs
+    Export(Export),
 }
 
 #[derive(Debug, Args)]
@@ -56,11 +60,22 @@ struct Inspect {
     text: Option<String>,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "For example: percept tokenizer export runs/mine --out tokenizers/mine")]
+struct Export {
+    /// `bytes`, a tokenizer.json, a World vocabulary, or a run
+    tokenizer: String,
+    /// Folder to write: tokenizer.json, tokenizer_config.json
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+}
+
 impl TokenizerCommand {
     pub(crate) fn run(&self, global: &Global) -> Result<()> {
         match &self.action {
             Action::Train(train) => train.run(global),
             Action::Inspect(inspect) => inspect.run(global),
+            Action::Export(export) => export.run(global),
         }
     }
 }
@@ -145,6 +160,29 @@ impl Inspect {
             description.tokens = Some(pieces);
         }
         terminal.json(&description)
+    }
+}
+
+/// What `--json` prints of an export.
+#[derive(Debug, Serialize)]
+struct Exported<'a> {
+    #[serde(serialize_with = "json::path")]
+    out: &'a PathBuf,
+    vocab: usize,
+    document_token: u32,
+}
+
+impl Export {
+    fn run(&self, global: &Global) -> Result<()> {
+        let tokenizer = match Path::new(&self.tokenizer) {
+            run if run.is_dir() => RunFolder::new(run).tokenizer()?,
+            _ => Tokenizer::open(&self.tokenizer)?,
+        };
+        tokenizer.export(&self.out)?;
+        let terminal = global.terminal();
+        terminal.text(format!("{}: {} in Hugging Face's format", self.out.display(), tokenizer.describe()))?;
+        let (vocab, document_token) = (tokenizer.vocab_size(), tokenizer.document_token());
+        terminal.json(&Exported { out: &self.out, vocab, document_token })
     }
 }
 

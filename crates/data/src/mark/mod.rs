@@ -44,6 +44,8 @@ pub enum Made {
     Weights,
     /// States that a server keeps.
     States,
+    /// A tokenizer for other programs.
+    Tokenizer,
 }
 
 impl Made {
@@ -53,6 +55,7 @@ impl Made {
             Made::Comparison => "a comparison",
             Made::Weights => "weights",
             Made::States => "states",
+            Made::Tokenizer => "a tokenizer",
         }
     }
 }

@@ -4,11 +4,13 @@
 //! spells a special token is encoded as plain text.
 
 mod detokenizer;
+mod hugging_face;
 mod literal;
 mod pieces;
 mod table;
 mod text;
 mod train;
+mod trie;
 mod words;
 mod world;
 
@@ -160,6 +162,29 @@ impl Tokenizer {
             Kind::World(world) => world.to_json(),
         };
         percept_files::write_with_folder(path.as_ref(), json.as_bytes())
+    }
+
+    /// Writes the folder that Hugging Face's libraries take for a tokenizer, completely or not at all: `tokenizer.json` and
+    /// `tokenizer_config.json`. The file gives any text the ids that [`Tokenizer::encode`] gives it, if a tokenizer of Hugging Face's is called so that text
+    /// stays text (`encode_special_tokens`, which the second file says to `transformers`); bytes and World vocabularies need no
+    /// such care. What is no text (invalid UTF-8) those libraries don't take. Of a large World vocabulary the file is for Hugging Face's Python packages: it
+    /// holds a regular expression that is nested too deeply for the Rust crate without its feature `onig`.
+    ///
+    /// # Errors
+    /// A usage fault where the folder holds other files or a token has the name of the document token; an environment fault where it can't
+    /// be written.
+    ///
+    /// ```
+    /// use percept_data::Tokenizer;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let folder = folder.path().join("for-transformers");
+    /// Tokenizer::bytes().export(&folder)?;
+    /// let theirs = tokenizers::Tokenizer::from_file(folder.join("tokenizer.json")).unwrap();
+    /// assert_eq!(theirs.encode("né", false).unwrap().get_ids(), Tokenizer::bytes().encode("né".as_bytes())?);
+    /// # Ok::<(), percept_fault::Fault>(())
+    /// ```
+    pub fn export(&self, folder: &Path) -> Result<()> {
+        hugging_face::write(self, folder)
     }
 
     /// Tokens of a text, without the document token. Long texts are encoded in pieces of at least 64 KiB that end before a

@@ -79,3 +79,12 @@ pub(super) static BYTE_OF: LazyLock<HashMap<char, u8>> = LazyLock::new(|| {
         })
         .collect()
 });
+
+/// The character that stands for each byte.
+pub(super) static CHAR_OF: LazyLock<[char; 256]> = LazyLock::new(|| {
+    let mut chars = ['\0'; 256];
+    for (&c, &byte) in BYTE_OF.iter() {
+        chars[usize::from(byte)] = c;
+    }
+    chars
+});

@@ -119,6 +119,12 @@ impl TextTokenizer {
         self.tokenizer.to_string(true).unwrap_or_default()
     }
 
+    /// What the document token is called.
+    pub(super) fn document_name(&self) -> String {
+        // `new` has found or added it.
+        self.tokenizer.id_to_token(self.document).unwrap_or_default()
+    }
+
     pub(super) fn encode(&self, piece: &[u8]) -> Result<Vec<u32>, BadText> {
         let text = std::str::from_utf8(piece).map_err(|error| BadText::Utf8 { offset: error.valid_up_to() as u64 })?;
         match &self.words {

@@ -4,12 +4,12 @@
 //! splits, and words that were seen before are looked up.
 
 use std::collections::HashMap;
-use std::sync::{LazyLock, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 
 use regex::Regex;
 use tokenizers::{Model, ModelWrapper, PreTokenizerWrapper};
 
-use super::table::BYTE_OF;
+use super::table::CHAR_OF;
 use super::text::BadText;
 
 /// GPT-2's pattern without its look-ahead `\s+(?!\S)`, which [`next_word`] stands in for.
@@ -95,12 +95,3 @@ fn encode_word(word: &str, model: &ModelWrapper) -> Result<Box<[u32]>, BadText> 
     let tokens = model.tokenize(&mapped).map_err(|error| BadText::Tokenizer(error.to_string()))?;
     Ok(tokens.into_iter().map(|token| token.id).collect())
 }
-
-/// The character that stands for each byte.
-static CHAR_OF: LazyLock<[char; 256]> = LazyLock::new(|| {
-    let mut chars = ['\0'; 256];
-    for (&c, &byte) in BYTE_OF.iter() {
-        chars[usize::from(byte)] = c;
-    }
-    chars
-});

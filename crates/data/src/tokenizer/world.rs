@@ -10,6 +10,7 @@ use percept_fault::{Fault, Result};
 use serde_json::{Value, json};
 
 use super::pieces::is_word;
+use super::trie::Trie;
 use super::{literal, sha256_hex};
 
 /// The document token.
@@ -24,7 +25,7 @@ pub(super) const NAME: &str = "world";
 pub(super) struct World {
     /// Bytes of each id; none where there is no such token.
     bytes: Vec<Box<[u8]>>,
-    trie: Trie,
+    pub(super) trie: Trie,
     pub(super) fingerprint: String,
     /// Whether no token goes on over the end of a word, so that a text cut there has the tokens of the whole.
     pub(super) separable: bool,
@@ -92,7 +93,7 @@ impl World {
     /// What [`World::from_json`] reads: ids and bytes, and nothing of the file that they came from.
     pub(super) fn to_json(&self) -> String {
         let tokens: Vec<Value> =
-            present(&self.bytes).iter().map(|(bytes, id)| json!([id, percept_files::hex(bytes)])).collect();
+            self.tokens().iter().map(|(bytes, id)| json!([id, percept_files::hex(bytes)])).collect();
         format!("{}\n", json!({ "percept": NAME, "version": 1, "tokens": tokens }))
     }
 
@@ -103,6 +104,11 @@ impl World {
     /// Bytes of a token; none of an unknown id.
     pub(super) fn bytes_of(&self, id: u32) -> &[u8] {
         self.bytes.get(id as usize).map_or(&[], |bytes| bytes)
+    }
+
+    /// The tokens that there are, with their ids.
+    pub(super) fn tokens(&self) -> Vec<(&[u8], u32)> {
+        present(&self.bytes)
     }
 
     /// The longest token at the start of what is left, again and again.
@@ -140,73 +146,6 @@ fn from_hex(digits: &str) -> Option<Vec<u8>> {
     let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     let digits = digits.as_bytes();
     digits.len().is_multiple_of(2).then(|| digits.chunks_exact(2).map(pair).collect()).flatten()
-}
-
-/// A trie over bytes. Nodes and edges lie in order of their depth, the edges of a node by their byte.
-#[derive(Debug)]
-struct Trie {
-    nodes: Vec<Node>,
-    edges: Vec<(u8, u32)>,
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-struct Node {
-    /// The token that ends here; [`DOCUMENT`] where none does.
-    token: u32,
-    /// Its edges: the first, and how many.
-    first: u32,
-    count: u32,
-}
-
-impl Trie {
-    fn new(mut tokens: Vec<(&[u8], u32)>) -> Self {
-        tokens.sort_unstable();
-        // The tokens that begin as the way to a node does stand together.
-        let mut ranges: Vec<_> = std::iter::once(0..tokens.len()).collect();
-        let mut trie = Self { nodes: vec![Node::default()], edges: Vec::new() };
-        let (mut level, mut depth) = (0..1, 0);
-        while !level.is_empty() {
-            for at in level.clone() {
-                let mut range = ranges[at].clone();
-                if tokens.get(range.start).is_some_and(|(token, _)| !range.is_empty() && token.len() == depth) {
-                    trie.nodes[at].token = tokens[range.start].1;
-                    range.start += 1;
-                }
-                trie.nodes[at].first = trie.edges.len() as u32;
-                for group in tokens[range.clone()].chunk_by(|a, b| a.0[depth] == b.0[depth]) {
-                    trie.edges.push((group[0].0[depth], trie.nodes.len() as u32));
-                    trie.nodes.push(Node::default());
-                    ranges.push(range.start..range.start + group.len());
-                    range.start += group.len();
-                }
-                trie.nodes[at].count = trie.edges.len() as u32 - trie.nodes[at].first;
-            }
-            level = level.end..trie.nodes.len();
-            depth += 1;
-        }
-        trie
-    }
-
-    /// The longest token that `text` begins with, and its length.
-    fn longest(&self, text: &[u8]) -> Option<(u32, usize)> {
-        let (mut node, mut found) = (self.nodes.first()?, None);
-        for (at, byte) in text.iter().enumerate() {
-            let edges = &self.edges[node.first as usize..(node.first + node.count) as usize];
-            // Every byte has its edge at the root.
-            let edge = match edges.len() {
-                256 => usize::from(*byte),
-                _ => match edges.binary_search_by_key(byte, |edge| edge.0) {
-                    Ok(edge) => edge,
-                    Err(_) => break,
-                },
-            };
-            node = &self.nodes[edges[edge].1 as usize];
-            if node.token != DOCUMENT {
-                found = Some((node.token, at + 1));
-            }
-        }
-        found
-    }
 }
 
 #[cfg(test)]

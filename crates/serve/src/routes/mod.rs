@@ -42,8 +42,7 @@ fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
-fn read(path: &'static str, summary: &'static str, answer: Option<Make>, handler: MethodRouter<Arc<App>>) -> Route {
-    let answer = answer.map_or(Content::None, Content::Json);
+fn read(path: &'static str, summary: &'static str, answer: Content, handler: MethodRouter<Arc<App>>) -> Route {
     let (request, query) = (Content::None, None);
     Route { operation: Operation { method: "get", path, summary, query, request, status: 200, answer }, handler }
 }
@@ -51,10 +50,10 @@ fn read(path: &'static str, summary: &'static str, answer: Option<Make>, handler
 fn write(
     (path, summary): (&'static str, &'static str),
     request: Make,
-    answer: Make,
+    answer: Content,
     handler: MethodRouter<Arc<App>>,
 ) -> Route {
-    let (request, answer) = (Content::Json(request), Content::Json(answer));
+    let request = Content::Json(request);
     Route { operation: Operation { method: "post", path, summary, query: None, request, status: 200, answer }, handler }
 }
 
@@ -73,20 +72,20 @@ impl Route {
 }
 
 fn of_states() -> Vec<Route> {
-    let (one, state): (_, Make) = ("/v1/states/{state}", schema::<KeptState>);
-    let mut take = write(("/v1/states/upload", "Take the file of a state"), state, state, post(states::take));
+    let (one, state) = ("/v1/states/{state}", Content::Json(schema::<KeptState>));
+    let mut take =
+        write(("/v1/states/upload", "Take the file of a state"), schema::<KeptState>, state, post(states::take));
     take.operation.request = Content::File;
-    let mut file = read("/v1/states/{state}/file", "The file of a state", None, get(states::file));
-    file.operation.answer = Content::File;
-    let mut removed = read(one, "Remove a state", Some(schema::<DeletedState>), delete(states::delete));
+    let file = read("/v1/states/{state}/file", "The file of a state", Content::File, get(states::file));
+    let mut removed = read(one, "Remove a state", Content::Json(schema::<DeletedState>), delete(states::delete));
     removed.operation.method = "delete";
     let made = ("/v1/states", "Read a text and keep the state after it");
     vec![
         write(made, schema::<MakeState>, state, post(states::make)).makes(),
-        read("/v1/states", "The states that are kept", Some(schema::<StateList>), get(states::list))
+        read("/v1/states", "The states that are kept", Content::Json(schema::<StateList>), get(states::list))
             .with_query(schema::<ListStates>),
         take.makes().with_query(schema::<UploadState>),
-        read(one, "A state", Some(state), get(states::get)),
+        read(one, "A state", state, get(states::get)),
         write((one, "Name a state, or pin it"), schema::<NamedState>, state, post(states::change)),
         removed,
         file,
@@ -105,26 +104,26 @@ fn routes() -> Vec<Route> {
         write(
             ("/v1/completions", "Go on with texts, or score them"),
             schema::<CompletionRequest>,
-            schema::<Completion>,
+            Content::JsonOrEvents(schema::<Completion>),
             post(completions::completions),
         ),
-        read("/v1/models", "The models that are served", Some(schema::<ModelList>), get(models::models)),
-        read("/v1/models/{model}", "One of them", Some(schema::<ModelCard>), get(models::model)),
+        read("/v1/models", "The models that are served", Content::Json(schema::<ModelList>), get(models::models)),
+        read("/v1/models/{model}", "One of them", Content::Json(schema::<ModelCard>), get(models::model)),
         write(
             ("/v1/tokenize", "The tokens of a text"),
             schema::<TokenizeRequest>,
-            schema::<Tokenized>,
+            Content::Json(schema::<Tokenized>),
             post(models::tokenize),
         ),
         write(
             ("/v1/detokenize", "The text of tokens"),
             schema::<DetokenizeRequest>,
-            schema::<Detokenized>,
+            Content::Json(schema::<Detokenized>),
             post(models::detokenize),
         ),
-        read("/health", "Whether requests are taken; needs no token", Some(schema::<Health>), get(health)),
-        read("/metrics", "Counts and times for Prometheus", None, get(prometheus)),
-        read("/openapi.json", "This document", None, get(document)),
+        read("/health", "Whether requests are taken; needs no token", Content::Json(schema::<Health>), get(health)),
+        read("/metrics", "Counts and times for Prometheus", Content::None, get(prometheus)),
+        read("/openapi.json", "This document", Content::None, get(document)),
     ];
     routes.extend(of_states());
     routes

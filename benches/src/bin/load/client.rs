@@ -1,0 +1,144 @@
+//! A client that notes when each token comes. It knows just enough HTTP, so that it costs the machine little that is measured.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// Where requests go, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// Host and port.
+    pub(crate) address: String,
+    pub(crate) model: String,
+    /// Value of `Authorization`, if one is wanted.
+    pub(crate) token: Option<String>,
+}
+
+/// A request for a text.
+#[derive(Debug, Clone)]
+pub(crate) struct Ask {
+    pub(crate) prompt: String,
+    pub(crate) tokens: usize,
+    pub(crate) seed: u64,
+}
+
+impl Target {
+    /// Sends a request as it should be.
+    pub(crate) fn ask(&self, ask: &Ask) -> io::Result<Stream> {
+        self.post(
+            &json!({
+                "model": self.model, "prompt": ask.prompt, "max_tokens": ask.tokens, "seed": ask.seed, "stream": true,
+                "logprobs": 1, "stream_options": { "include_usage": true },
+            })
+            .to_string(),
+        )
+    }
+
+    /// Sends whatever body.
+    pub(crate) fn post(&self, body: &str) -> io::Result<Stream> {
+        let token = self.token.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        self.send(&format!(
+            "POST /v1/completions HTTP/1.0\r\nHost: {}\r\n{token}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        ))
+    }
+
+    /// Sends whatever bytes.
+    pub(crate) fn send(&self, bytes: &str) -> io::Result<Stream> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(600)))?;
+        stream.write_all(bytes.as_bytes())?;
+        Ok(Stream { reader: BufReader::new(stream), sent: Instant::now() })
+    }
+}
+
+/// An answer that comes.
+pub(crate) struct Stream {
+    reader: BufReader<TcpStream>,
+    sent: Instant,
+}
+
+/// What came of a text.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Text {
+    /// Texts and log-probabilities of all tokens, as the server wrote them.
+    pub(crate) written: String,
+    /// How many tokens, as the server counts them.
+    pub(crate) tokens: u64,
+    /// Seconds from the request to each token.
+    pub(crate) times: Vec<f64>,
+}
+
+impl Text {
+    /// Seconds to the first token.
+    pub(crate) fn first(&self) -> Option<f64> {
+        self.times.first().copied()
+    }
+
+    /// Seconds between tokens.
+    pub(crate) fn gaps(&self) -> impl Iterator<Item = f64> + '_ {
+        self.times.windows(2).map(|pair| pair[1] - pair[0])
+    }
+}
+
+impl Stream {
+    /// The status of the answer.
+    pub(crate) fn status(&mut self) -> io::Result<u16> {
+        let mut line = String::new();
+        self.reader.read_line(&mut line)?;
+        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+        status.ok_or_else(|| io::Error::other(format!("no status: {line:?}")))
+    }
+
+    /// The next event; `None` at the end.
+    pub(crate) fn event(&mut self) -> io::Result<Option<Value>> {
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if self.reader.read_line(&mut line)? == 0 {
+                return Ok(None);
+            }
+            match line.trim_end().strip_prefix("data: ") {
+                Some("[DONE]") => return Ok(None),
+                Some(data) => return serde_json::from_str(data).map(Some).map_err(io::Error::other),
+                None => {}
+            }
+        }
+    }
+
+    /// Reads all, and tells `seen` of each token.
+    ///
+    /// # Errors
+    /// The answer is no text, or it ends before the server has counted it.
+    pub(crate) fn text(mut self, mut seen: impl FnMut()) -> io::Result<Text> {
+        let status = self.status()?;
+        if status != 200 {
+            return Err(io::Error::other(format!("status {status}")));
+        }
+        let (mut text, mut counted) = (Text::default(), None);
+        while let Some(event) = self.event()? {
+            counted = event["usage"]["completion_tokens"].as_u64().or(counted);
+            if let Some(error) = event.get("error") {
+                return Err(io::Error::other(error.to_string()));
+            }
+            let choice = &event["choices"][0];
+            if choice.is_null() || !choice["finish_reason"].is_null() {
+                continue;
+            }
+            text.times.push(self.sent.elapsed().as_secs_f64());
+            text.written += &format!("{} {}\n", choice["text"], choice["logprobs"]);
+            seen();
+        }
+        text.tokens = counted.ok_or_else(|| io::Error::other("the text was cut"))?;
+        Ok(text)
+    }
+
+    /// How long ago the request was sent.
+    pub(crate) fn age(&self) -> f64 {
+        self.sent.elapsed().as_secs_f64()
+    }
+}
