@@ -377,6 +377,8 @@ mod tests {
         tokens();
         let _long = ask(&worker, 20, 5);
         for position in [4, 8, 12, 16] {
+            // Nothing is written while a piece is read.
+            worker.wrote_for = Duration::from_secs(1000);
             worker.round();
             let (client, reading) = worker.reading.pop().unwrap();
             assert_eq!((reading.stream.session().position(), tokens()), (position, 1));

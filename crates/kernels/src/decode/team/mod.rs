@@ -2,8 +2,8 @@
 //!
 //! One token at a small size is some twenty rounds of about ten microseconds. The caller leads: it opens a round of
 //! tiles, takes tiles like everyone else, and goes on when all are done. Helpers never have to take part, so a helper that
-//! sleeps or has lost its core delays nothing but the tile that it holds, and nothing can deadlock. Helpers spin between
-//! rounds and sleep soon after the last one.
+//! sleeps or has lost its core delays nothing but the tile that it holds, and nothing can deadlock. Helpers stay awake between
+//! the rounds of a crew, which calls them once only, and sleep soon after the last one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -39,6 +39,8 @@ struct Shared {
     /// Tiles of this round that are done.
     done: Alone<AtomicUsize>,
     panicked: AtomicBool,
+    /// Whether there is a crew.
+    at_work: AtomicBool,
     /// How often helpers were called, and below [`CALL`] how many sleep. In one word, so that of a call and somebody who falls
     /// asleep one is the first, and the other sees it.
     bell: AtomicU64,
@@ -124,6 +126,9 @@ impl Shared {
             }
             if worked {
                 patience = Patience::new();
+            } else if patience.is_over() && self.at_work.load(Ordering::Acquire) {
+                // Between two rounds of many rows lies more time than patience has.
+                yield_now();
             } else if patience.is_over() {
                 self.sleep(calls);
                 calls = self.calls();
@@ -201,6 +206,7 @@ impl Team {
         };
         let lead = lead.filter(|_| !self.helpers.is_empty());
         if lead.is_some() {
+            self.shared.at_work.store(true, Ordering::Release);
             self.shared.call();
         }
         Crew { shared: &self.shared, lead }
@@ -223,6 +229,14 @@ impl Drop for Team {
 pub struct Crew<'a> {
     shared: &'a Shared,
     lead: Option<MutexGuard<'a, u64>>,
+}
+
+impl Drop for Crew<'_> {
+    fn drop(&mut self) {
+        if self.lead.is_some() {
+            self.shared.at_work.store(false, Ordering::Release);
+        }
+    }
 }
 
 impl Crew<'_> {

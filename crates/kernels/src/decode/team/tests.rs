@@ -117,3 +117,25 @@ fn helpers_do_take_part() {
         });
     }
 }
+
+#[test]
+fn helpers_stay_awake_as_long_as_there_is_a_crew() {
+    let team = Team::new(1);
+    let leader = std::thread::current().id();
+    let helped = AtomicBool::new(false);
+    let asleep = || team.shared.bell.load(Ordering::Acquire) % CALL;
+    let mut crew = team.crew();
+    while !helped.load(Ordering::Relaxed) {
+        crew.each(16, |_| {
+            std::thread::yield_now();
+            helped.fetch_or(std::thread::current().id() != leader, Ordering::Relaxed);
+        });
+    }
+    // The leader has something else to do for a while, and the next round does not call.
+    std::thread::sleep(10 * Patience::TIME);
+    assert_eq!(asleep(), 0);
+    drop(crew);
+    while asleep() == 0 {
+        std::thread::yield_now();
+    }
+}
