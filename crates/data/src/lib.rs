@@ -27,11 +27,11 @@ mod testing;
 mod tokenizer;
 mod windows;
 
-pub use config::{Binary, DataConfig, Format, OnError, Packing, SourceConfig, SplitConfig};
+pub use config::{Binary, DataConfig, Format, OnError, Packing, SourceConfig, SplitConfig, check_apart};
 pub use corpus::{Corpus, Document, DocumentTokens, Statistics, folder_in_cache};
 pub use dataset::{Dataset, Split, SplitSize};
 pub use identity::Identity;
-pub use mark::{Made, Marked, check_apart, holds_others, mark_folder};
+pub use mark::{Made, Marked, holds_others, mark_folder};
 pub use part::Part;
 pub use progress::{Phase, Progress, Watch};
 pub use source::{Answer, Exercise, Group, PassedOver, Remark, SkipReason, Task, keep_streams};

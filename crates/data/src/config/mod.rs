@@ -1,5 +1,6 @@
 //! The `[data]` table of a run: which text, split how, tokenized how.
 
+mod apart;
 mod source;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use percept_fault::{Fault, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use apart::check_apart;
 pub use source::SourceConfig;
 
 use crate::Tokenizer;

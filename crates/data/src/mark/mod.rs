@@ -17,9 +17,6 @@ use percept_fault::{Fault, IoContext, Result};
 
 pub(crate) use file::of_file;
 
-use crate::DataConfig;
-use crate::identity::Identity;
-
 /// The hidden file that marks a folder.
 const MARKER: &str = ".percept";
 /// How its one line begins; what the folder is follows.
@@ -194,34 +191,6 @@ pub(crate) fn check_named(folder: &Path) -> Result<()> {
 pub fn holds_others(folder: &Path) -> bool {
     let visible = |entry: fs::DirEntry| !entry.file_name().as_encoded_bytes().starts_with(b".");
     of_folder(folder).is_none() && fs::read_dir(folder).into_iter().flatten().flatten().any(visible)
-}
-
-/// Checks that `folder`, to which something is written, is none of the folders of the text.
-///
-/// # Errors
-/// A usage fault that names it.
-///
-/// ```
-/// use percept_data::{DataConfig, check_apart};
-/// # let folder = tempfile::tempdir().unwrap();
-/// let texts = folder.path();
-/// let config = DataConfig::from_paths([texts.display().to_string()]);
-/// assert!(check_apart(texts, &config).unwrap_err().is_usage());
-/// // A folder inside is none of the texts once it is marked.
-/// check_apart(&texts.join("runs"), &config)?;
-/// # Ok::<(), percept_fault::Fault>(())
-/// ```
-pub fn check_apart(folder: &Path, config: &DataConfig) -> Result<()> {
-    let Ok(own) = Identity::at(folder) else { return Ok(()) };
-    let mut sources = [&config.sources, &config.validation, &config.test].into_iter().flatten();
-    match sources.find(|source| Identity::at(Path::new(&source.path)).is_ok_and(|identity| identity == own)) {
-        Some(source) => Err(Fault::usage(format!(
-            "{} is the folder of the text: a run can't be written among its own text",
-            source.path
-        ))
-        .hint("choose another folder; one inside it will do")),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

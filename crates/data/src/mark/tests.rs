@@ -110,16 +110,6 @@ fn a_folder_of_ours_that_is_named_is_refused() {
     assert!(words.contains("is a run that Percept wrote, no text (name the folder of your texts"), "{words}");
 }
 
-#[test]
-fn a_run_keeps_apart_from_its_text() {
-    let folder = Folder::with(&[("a.txt", b"a")]);
-    let check = |name: &str| check_apart(Path::new(&folder.path(name)), &folder.config());
-    let fault = check("").unwrap_err();
-    assert!(fault.is_usage() && fault.to_string().contains("the folder of the text"), "{fault}");
-    check("runs").unwrap();
-    check("..").unwrap();
-}
-
 /// A safetensors file that begins with these metadata.
 fn tensors(metadata: &str) -> Vec<u8> {
     let header = format!("{{\"__metadata__\":{metadata}}}");

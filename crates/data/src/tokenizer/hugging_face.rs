@@ -23,8 +23,12 @@ const CONFIG: &str = "tokenizer_config.json";
 
 /// Writes both files into a folder.
 pub(super) fn write(tokenizer: &Tokenizer, folder: &Path) -> Result<()> {
-    if holds_others(folder) || folder.join(TOKENIZER).exists() {
-        return Err(Fault::usage(format!("{} holds other files", folder.display())).hint("choose a new folder"));
+    let taken = match folder.join(TOKENIZER) {
+        file if file.exists() => Some(format!("{} is there already", file.display())),
+        _ => holds_others(folder).then(|| format!("{} holds other files", folder.display())),
+    };
+    if let Some(taken) = taken {
+        return Err(Fault::usage(taken).hint("choose a new folder"));
     }
     let (json, document) = json(tokenizer)?;
     let config = json!({
@@ -145,7 +149,9 @@ mod tests {
         Tokenizer::bytes().export(&folder).unwrap();
         let config: Value = serde_json::from_slice(&std::fs::read(folder.join(CONFIG)).unwrap()).unwrap();
         assert_eq!((&config["bos_token"], &config["split_special_tokens"]), (&json!(DOCUMENT), &json!(true)));
-        assert!(Tokenizer::bytes().export(&folder).unwrap_err().to_string().ends_with("out holds other files"));
+        assert!(
+            Tokenizer::bytes().export(&folder).unwrap_err().to_string().ends_with("tokenizer.json is there already")
+        );
         assert!(crate::mark::of_folder(&folder).is_some());
         std::fs::write(parent.path().join("book.txt"), "text").unwrap();
         assert!(Tokenizer::bytes().export(parent.path()).is_err());
