@@ -129,16 +129,17 @@ impl Plan {
 /// The report as tables in Markdown.
 fn table(report: &Value) -> String {
     let mut text = String::from(
-        "| streams | tokens/s | first token p50 / p99 (ms) | between tokens p50 / p99 (ms) | MiB per stream |\n|---|---|---|---|---|\n",
+        "| streams | tokens/s | with prompts | first token p50 / p99 (ms) | between tokens p50 / p99 (ms) | MiB per stream |\n|---|---|---|---|---|---|\n",
     );
     let pair = |times: &Value| format!("{} / {}", times["p50"], times["p99"]);
     for row in report["load"].as_array().into_iter().flatten() {
         let memory =
             row["bytes_per_stream"].as_f64().map_or("-".into(), |bytes| format!("{:.2}", bytes / (1 << 20) as f64));
         text += &format!(
-            "| {} | {} | {} | {} | {memory} |\n",
+            "| {} | {} | {} | {} | {} | {memory} |\n",
             row["streams"],
             row["tokens_per_s"],
+            row["tokens_per_s_with_prompts"],
             pair(&row["first_token_ms"]),
             pair(&row["between_tokens_ms"])
         );

@@ -23,14 +23,30 @@ fn percentiles(mut values: Vec<f64>) -> Value {
     json!({ "p50": percentile(&mut values, 0.5), "p99": percentile(&mut values, 0.99), "count": values.len() })
 }
 
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+/// Tokens per second while all texts are written: after the last prompt was read, and before the first text ends. `None` where
+/// that time is empty.
+fn rate_of_all(texts: &[Text], begun: &[f64]) -> Option<f64> {
+    let times = || texts.iter().zip(begun).map(|(text, begun)| text.times.iter().map(move |time| begun + time));
+    let from = times().filter_map(|mut times| times.next()).fold(0.0, f64::max);
+    let to = times().filter_map(|times| times.last()).fold(f64::INFINITY, f64::min);
+    let tokens = times().flatten().filter(|time| (from..to).contains(time)).count();
+    (from < to && to.is_finite()).then(|| tokens as f64 / (to - from))
+}
+
 /// As many texts at once.
 pub(crate) fn streams(target: &Target, count: usize, ask: &Ask, pid: Option<u32>) -> io::Result<Value> {
     let (before, peak) = (pid.and_then(resident), pid.map(Peak::watch));
     let start = Instant::now();
-    let texts: Vec<Text> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..count as u64)
-            .map(|seed| scope.spawn(move || target.ask(&Ask { seed, ..ask.clone() })?.text(|| ())))
-            .collect();
+    let (texts, begun): (Vec<Text>, Vec<f64>) = thread::scope(|scope| {
+        let one = |seed: u64| {
+            let begun = start.elapsed().as_secs_f64();
+            io::Result::Ok((target.ask(&Ask { seed, ..ask.clone() })?.text(|| ())?, begun))
+        };
+        let threads: Vec<_> = (0..count as u64).map(|seed| scope.spawn(move || one(seed))).collect();
         threads
             .into_iter()
             .map(|text| text.join().map_err(|_| io::Error::other("a client panicked"))?)
@@ -40,7 +56,8 @@ pub(crate) fn streams(target: &Target, count: usize, ask: &Ask, pid: Option<u32>
     let tokens: u64 = texts.iter().map(|text| text.tokens).sum();
     let grown = peak.map(Peak::end).zip(before).map(|(peak, before)| peak.saturating_sub(before) / count as u64);
     Ok(json!({
-        "streams": count, "tokens": tokens, "tokens_per_s": (tokens as f64 / seconds * 10.0).round() / 10.0,
+        "streams": count, "tokens": tokens, "tokens_per_s": rate_of_all(&texts, &begun).map(tenths),
+        "tokens_per_s_with_prompts": tenths(tokens as f64 / seconds),
         "first_token_ms": percentiles(texts.iter().filter_map(Text::first).collect()),
         "between_tokens_ms": percentiles(texts.iter().flat_map(Text::gaps).collect()),
         "bytes_per_stream": grown,

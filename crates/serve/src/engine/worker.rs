@@ -187,15 +187,15 @@ impl Worker {
         }
     }
 
-    /// Reads one piece of one prompt: clients take turns. Where it takes longer than writing does, texts are written between its
-    /// layers, which changes no bits: no text waits much longer than twice as long as without the prompt, and that gets at least
-    /// half of the time.
+    /// Reads one piece of one prompt: clients take turns. Where it takes longer than half as long as writing does, texts are written
+    /// between its layers, which changes no bits: no text waits for more than that and a layer, and the prompt gets at least a
+    /// third of the time.
     fn read(&mut self) {
         let Some((client, Reading { mut stream, channel, prefixes })) = self.reading.pop() else { return };
         let before = stream.session().position();
         let mut since = Instant::now();
         let read = stream.read_between(self.piece, &mut || {
-            if !self.batch.is_empty() && since.elapsed() >= self.wrote_for {
+            if !self.batch.is_empty() && since.elapsed() >= self.wrote_for / 2 {
                 self.write();
                 since = Instant::now();
             }
