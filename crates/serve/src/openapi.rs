@@ -53,13 +53,26 @@ pub(crate) fn document(operations: &[Operation]) -> Value {
     })
 }
 
+/// An event of a stream: in OpenAPI 3.1, the schema of a stream is that of each of its events.
+fn event(answer: Schema, failed: &Value) -> Value {
+    let json = json!({ "anyOf": [answer, failed["content"]["application/json"]["schema"]] });
+    json!({
+        "type": "object",
+        "required": ["data"],
+        "properties": { "data": { "type": "string", "anyOf": [
+            { "description": "a part of the answer, or why there is no more", "contentMediaType": "application/json", "contentSchema": json },
+            { "description": "after the last part", "const": "[DONE]" },
+        ] } },
+    })
+}
+
 fn described(operation: &Operation, failed: &Value, generator: &mut SchemaGenerator) -> Value {
     let mut given = json!({ "description": "what was asked for" });
     if let Answer::Json(answer) | Answer::JsonOrEvents(answer) = operation.answer {
         given["content"] = json!({ "application/json": { "schema": answer(generator) } });
     }
-    if let Answer::JsonOrEvents(_) = operation.answer {
-        given["content"]["text/event-stream"] = json!({ "schema": { "type": "string" } });
+    if let Answer::JsonOrEvents(answer) = operation.answer {
+        given["content"]["text/event-stream"] = json!({ "schema": event(answer(generator), failed) });
     }
     let mut described = json!({
         "summary": operation.summary,
