@@ -64,9 +64,22 @@ pub(crate) fn document(operations: &[Operation]) -> Value {
     })
 }
 
+/// An event of a stream: in OpenAPI 3.1, the schema of a stream is that of each of its events.
+fn event(answer: Schema, failed: &Value) -> Value {
+    let json = json!({ "anyOf": [answer, failed["content"]["application/json"]["schema"]] });
+    json!({
+        "type": "object",
+        "required": ["data"],
+        "properties": { "data": { "type": "string", "anyOf": [
+            { "description": "a part of the answer, or why there is no more", "contentMediaType": "application/json", "contentSchema": json },
+            { "description": "after the last part", "const": "[DONE]" },
+        ] } },
+    })
+}
+
 fn described(operation: &Operation, failed: &Value, generator: &mut SchemaGenerator) -> Value {
     let mut given = json!({ "description": "what was asked for" });
-    if let Some(content) = content(operation.answer, generator) {
+    if let Some(content) = content(operation.answer, failed, generator) {
         given["content"] = content;
     }
     let mut described = json!({
@@ -83,19 +96,19 @@ fn described(operation: &Operation, failed: &Value, generator: &mut SchemaGenera
     if !parameters.is_empty() {
         described["parameters"] = Value::Array(parameters);
     }
-    if let Some(content) = content(operation.request, generator) {
+    if let Some(content) = content(operation.request, failed, generator) {
         described["requestBody"] = json!({ "required": true, "content": content });
     }
     described
 }
 
-fn content(content: Content, generator: &mut SchemaGenerator) -> Option<Value> {
+fn content(content: Content, failed: &Value, generator: &mut SchemaGenerator) -> Option<Value> {
     match content {
         Content::None => None,
         Content::Json(make) => Some(json!({ "application/json": { "schema": make(generator) } })),
         Content::JsonOrEvents(make) => Some(json!({
             "application/json": { "schema": make(generator) },
-            "text/event-stream": { "schema": { "type": "string" } },
+            "text/event-stream": { "schema": event(make(generator), failed) },
         })),
         Content::File => Some(json!({ "application/octet-stream": {} })),
     }

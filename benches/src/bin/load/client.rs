@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Where requests go, and how.
 #[derive(Debug, Clone)]
@@ -14,26 +14,31 @@ pub(crate) struct Target {
     pub(crate) model: String,
     /// Value of `Authorization`, if one is wanted.
     pub(crate) token: Option<String>,
+    /// More fields of every request for a text.
+    pub(crate) fields: Map<String, Value>,
 }
 
 /// A request for a text.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Ask {
     pub(crate) prompt: String,
     pub(crate) tokens: usize,
     pub(crate) seed: u64,
+    /// Log-probabilities of each token and so many alternatives, which tell more bits of a text than its letters.
+    pub(crate) logprobs: Option<u8>,
 }
 
 impl Target {
     /// Sends a request as it should be.
     pub(crate) fn ask(&self, ask: &Ask) -> io::Result<Stream> {
-        self.post(
-            &json!({
-                "model": self.model, "prompt": ask.prompt, "max_tokens": ask.tokens, "seed": ask.seed, "stream": true,
-                "logprobs": 1, "stream_options": { "include_usage": true },
-            })
-            .to_string(),
-        )
+        let mut body = json!({
+            "model": self.model, "prompt": ask.prompt, "max_tokens": ask.tokens, "seed": ask.seed, "stream": true,
+            "logprobs": ask.logprobs, "stream_options": { "include_usage": true },
+        });
+        for (field, value) in &self.fields {
+            body[field] = value.clone();
+        }
+        self.post(&body.to_string())
     }
 
     /// Sends whatever body.
@@ -50,7 +55,7 @@ impl Target {
     pub(crate) fn send(&self, bytes: &str) -> io::Result<Stream> {
         let mut stream = TcpStream::connect(&self.address)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(600)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(3600)))?;
         stream.write_all(bytes.as_bytes())?;
         Ok(Stream { reader: BufReader::new(stream), sent: Instant::now() })
     }
@@ -69,6 +74,8 @@ pub(crate) struct Text {
     pub(crate) written: String,
     /// How many tokens, as the server counts them.
     pub(crate) tokens: u64,
+    /// How many the prompt has.
+    pub(crate) prompt_tokens: u64,
     /// Seconds from the request to each token.
     pub(crate) times: Vec<f64>,
 }
@@ -121,7 +128,8 @@ impl Stream {
         }
         let (mut text, mut counted) = (Text::default(), None);
         while let Some(event) = self.event()? {
-            counted = event["usage"]["completion_tokens"].as_u64().or(counted);
+            let usage = &event["usage"];
+            counted = usage["completion_tokens"].as_u64().zip(usage["prompt_tokens"].as_u64()).or(counted);
             if let Some(error) = event.get("error") {
                 return Err(io::Error::other(error.to_string()));
             }
@@ -133,8 +141,17 @@ impl Stream {
             text.written += &format!("{} {}\n", choice["text"], choice["logprobs"]);
             seen();
         }
-        text.tokens = counted.ok_or_else(|| io::Error::other("the text was cut"))?;
+        (text.tokens, text.prompt_tokens) = counted.ok_or_else(|| io::Error::other("the text was cut"))?;
         Ok(text)
+    }
+
+    /// Whether the other side ends the connection within a time, whatever it says before.
+    pub(crate) fn ends_within(&mut self, time: Duration) -> io::Result<bool> {
+        self.reader.get_ref().set_read_timeout(Some(time))?;
+        Ok(match io::copy(&mut self.reader, &mut io::sink()) {
+            Ok(_) => true,
+            Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
+        })
     }
 
     /// How long ago the request was sent.

@@ -17,14 +17,15 @@ use std::net::ToSocketAddrs;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use client::{Ask, Target};
 
 const USAGE: &str =
     "load ADDRESS --model NAME [--json] [--token-file FILE] [--pid PID] [--streams 1,64] [--tokens 256] [--prompt 128]
-     [--long 100000] [--long-streams 16] [--quiet-seconds 10] [--soak SECONDS] [--soak-clients 32]
-  --pid: the server's process, for its memory    --prompt: characters of a prompt    --long 0: without the long prompt";
+     [--long 100000] [--long-streams 16] [--quiet-seconds 10] [--soak SECONDS] [--soak-clients 32] [--fields JSON]
+  --pid: the server's process, for its memory    --prompt, --long: characters of a prompt    --long 0: without the long prompt
+  --streams 0: without that table    --fields: an object, more fields of each request for a text";
 
 /// What is done.
 struct Plan {
@@ -43,66 +44,75 @@ struct Plan {
 /// Something to read, as often as a prompt needs it.
 const TEXT: &str = "The state of a stream is small, and stays so however long the text becomes. ";
 
-impl Plan {
-    fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut plan = Self {
-            target: Target { address: String::new(), model: String::new(), token: None },
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            target: Target { address: String::new(), model: String::new(), token: None, fields: Map::new() },
             json: false,
             pid: None,
             streams: vec![1, 64],
-            ask: Ask { prompt: String::new(), tokens: 256, seed: 0 },
+            ask: Ask { prompt: prompt(128), tokens: 256, ..Ask::default() },
             long: 100_000,
             long_streams: 16,
             quiet: Duration::from_secs(10),
             soak: Duration::ZERO,
             soak_clients: 32,
-        };
-        let mut prompt = 128;
+        }
+    }
+}
+
+/// A prompt of so many characters.
+fn prompt(characters: usize) -> String {
+    TEXT.chars().cycle().take(characters).collect()
+}
+
+impl Plan {
+    fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut plan = Self::default();
         while let Some(argument) = arguments.next() {
-            if argument == "--json" {
-                plan.json = true;
-                continue;
-            }
-            if !argument.starts_with("--") {
-                plan.target.address = argument;
-                continue;
-            }
-            let value = arguments.next().ok_or_else(|| format!("{argument} wants a value"))?;
-            let number = || value.parse::<usize>().map_err(|_| format!("{argument} wants a number, not {value}"));
             match argument.as_str() {
-                "--model" => plan.target.model = value,
-                "--token-file" => {
-                    plan.target.token = Some(
-                        std::fs::read_to_string(&value).map_err(|error| format!("{value}: {error}"))?.trim().into(),
-                    )
+                "--json" => plan.json = true,
+                option if option.starts_with("--") => {
+                    let value = arguments.next().ok_or_else(|| format!("{option} wants a value"))?;
+                    plan.set(option, value)?;
                 }
-                "--pid" => plan.pid = Some(number()? as u32),
-                "--streams" => {
-                    plan.streams = value
-                        .split(',')
-                        .map(|count| count.parse().map_err(|_| format!("--streams: {count}")))
-                        .collect::<Result<_, _>>()?
-                }
-                "--tokens" => plan.ask.tokens = number()?,
-                "--prompt" => prompt = number()?,
-                "--long" => plan.long = number()?,
-                "--long-streams" => plan.long_streams = number()?,
-                "--quiet-seconds" => plan.quiet = Duration::from_secs(number()? as u64),
-                "--soak" => plan.soak = Duration::from_secs(number()? as u64),
-                "--soak-clients" => plan.soak_clients = number()?,
-                _ => return Err(format!("{argument} is no option")),
+                _ => plan.target.address = argument,
             }
         }
-        plan.ask.prompt = TEXT.chars().cycle().take(prompt).collect();
-        let local = plan
-            .target
-            .address
-            .to_socket_addrs()
-            .is_ok_and(|mut found| found.all(|address| address.ip().is_loopback()));
+        let address = &plan.target.address;
+        let local = address.to_socket_addrs().is_ok_and(|mut found| found.all(|address| address.ip().is_loopback()));
         match local {
             true => Ok(plan),
-            false => Err(format!("`{}` is no address and port of this machine", plan.target.address)),
+            false => Err(format!("`{address}` is no address and port of this machine")),
         }
+    }
+
+    fn set(&mut self, option: &str, value: String) -> Result<(), String> {
+        let wrong = |what: &dyn std::fmt::Display| format!("{option} {value}: {what}");
+        let number = || value.parse::<usize>().map_err(|error| wrong(&error));
+        let seconds = || number().map(|seconds| Duration::from_secs(seconds as u64));
+        match option {
+            "--token-file" => {
+                let token = std::fs::read_to_string(&value).map_err(|error| wrong(&error))?;
+                self.target.token = Some(token.trim().into());
+            }
+            "--fields" => self.target.fields = serde_json::from_str(&value).map_err(|error| wrong(&error))?,
+            "--pid" => self.pid = Some(value.parse().map_err(|error| wrong(&error))?),
+            "--streams" => {
+                let counts = value.split(',').map(str::parse).collect::<Result<_, _>>();
+                self.streams = counts.map_err(|error| wrong(&error))?;
+            }
+            "--tokens" => self.ask.tokens = number()?,
+            "--prompt" => self.ask.prompt = prompt(number()?),
+            "--long" => self.long = number()?,
+            "--long-streams" => self.long_streams = number()?,
+            "--quiet-seconds" => self.quiet = seconds()?,
+            "--soak" => self.soak = seconds()?,
+            "--soak-clients" => self.soak_clients = number()?,
+            "--model" => self.target.model = value,
+            _ => return Err(format!("{option} is no option")),
+        }
+        Ok(())
     }
 
     fn run(&self) -> io::Result<Value> {
@@ -112,6 +122,7 @@ impl Plan {
         let rows: Vec<Value> = self
             .streams
             .iter()
+            .filter(|&&count| count > 0)
             .map(|&count| measure::streams(&self.target, count, &self.ask, self.pid))
             .collect::<io::Result<_>>()?;
         report["load"] = rows.into();
@@ -128,17 +139,21 @@ impl Plan {
 
 /// The report as tables in Markdown.
 fn table(report: &Value) -> String {
-    let mut text = String::from(
-        "| streams | tokens/s | with prompts | first token p50 / p99 (ms) | between tokens p50 / p99 (ms) | MiB per stream |\n|---|---|---|---|---|---|\n",
-    );
+    let rows = report["load"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut text = String::new();
+    if !rows.is_empty() {
+        text += "| streams | tokens/s | of the first row | with prompts | first token p50 / p99 (ms) | between tokens p50 / p99 (ms) | MiB per stream |\n|---|---|---|---|---|---|---|\n";
+    }
+    let first = rows.first().and_then(|row| row["tokens_per_s"].as_f64()).unwrap_or(f64::NAN);
     let pair = |times: &Value| format!("{} / {}", times["p50"], times["p99"]);
-    for row in report["load"].as_array().into_iter().flatten() {
+    for row in rows {
         let memory =
             row["bytes_per_stream"].as_f64().map_or("-".into(), |bytes| format!("{:.2}", bytes / (1 << 20) as f64));
         text += &format!(
-            "| {} | {} | {} | {} | {} | {memory} |\n",
+            "| {} | {} | {:.2} x | {} | {} | {} | {memory} |\n",
             row["streams"],
             row["tokens_per_s"],
+            row["tokens_per_s"].as_f64().unwrap_or(f64::NAN) / first,
             row["tokens_per_s_with_prompts"],
             pair(&row["first_token_ms"]),
             pair(&row["between_tokens_ms"])
@@ -146,8 +161,8 @@ fn table(report: &Value) -> String {
     }
     if let Some(long) = report.get("long_prompt") {
         text += &format!(
-            "\nA prompt of {} characters beside {} streams: read in {:.1} s; between tokens of the others p50 / p99 {} ms before, {} ms meanwhile: {} x at p99\n",
-            long["prompt_characters"],
+            "\nA prompt of {} tokens beside {} streams: read in {:.1} s; between tokens of the others p50 / p99 {} ms before, {} ms meanwhile: {} x at p99\n",
+            long["prompt_tokens"],
             long["streams"],
             long["first_token_s"].as_f64().unwrap_or(f64::NAN),
             pair(&long["between_tokens_ms_alone"]),
@@ -156,9 +171,21 @@ fn table(report: &Value) -> String {
         );
     }
     if let Some(soak) = report.get("soak") {
-        let memory = soak["resident_bytes"].as_array().into_iter().flatten().filter_map(Value::as_f64);
-        let memory: Vec<String> = memory.map(|bytes| format!("{:.0}", bytes / (1 << 20) as f64)).collect();
-        text += &format!("\nSoak: {soak}\nMiB over time: {}\n", memory.join(" "));
+        text += &soak_table(soak);
+    }
+    text
+}
+
+fn soak_table(soak: &Value) -> String {
+    let mib = |bytes: &Value| bytes.as_f64().map_or("-".into(), |bytes| format!("{:.1}", bytes / (1 << 20) as f64));
+    let memory: Vec<String> = soak["resident_bytes"].as_array().into_iter().flatten().map(mib).collect();
+    let mut text = format!("\n| {} s of {} clients | |\n|---|---|\n", soak["seconds"], soak["clients"]);
+    for (what, name) in soak::ROWS {
+        text += &format!("| {name} | {} |\n", soak[*what]);
+    }
+    text += &format!("| MiB of memory over time | {} |\n", memory.join(" "));
+    for failure in soak["first_failures"].as_array().into_iter().flatten() {
+        text += &format!("| failed | {failure} |\n");
     }
     text
 }

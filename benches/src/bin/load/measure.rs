@@ -86,7 +86,7 @@ pub(crate) fn long_prompt(
     thread::sleep(quiet);
     let alone = taken();
     let prompt: String = ask.prompt.chars().cycle().take(length).collect();
-    let first = target.ask(&Ask { prompt, tokens: 1, seed: 0 }).and_then(|stream| stream.text(|| ()));
+    let long = target.ask(&Ask { prompt, tokens: 1, ..ask.clone() }).and_then(|stream| stream.text(|| ()));
     let beside = taken();
     stop.store(true, Ordering::Relaxed);
     for writer in writers {
@@ -97,8 +97,9 @@ pub(crate) fn long_prompt(
         .as_f64()
         .zip(alone["p99"].as_f64())
         .map(|(beside, alone)| (beside / alone * 100.0).round() / 100.0);
+    let long = long?;
     Ok(json!({
-        "streams": count, "prompt_characters": length, "first_token_s": first?.first(), "between_tokens_ms_alone": alone,
+        "streams": count, "prompt_tokens": long.prompt_tokens, "first_token_s": long.first(), "between_tokens_ms_alone": alone,
         "between_tokens_ms_beside": beside, "p99_ratio": ratio,
     }))
 }

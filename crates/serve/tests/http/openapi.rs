@@ -33,7 +33,9 @@ fn the_document_names_every_way_in_and_every_type() {
     assert_eq!(request["additionalProperties"], false);
     assert_eq!(request["properties"]["prompt"]["anyOf"][0]["$ref"], "#/components/schemas/Prompt");
     let answers = |path: &str| document["paths"][path]["post"]["responses"]["200"]["content"].clone();
-    assert!(answers("/v1/completions").get("text/event-stream").is_some(), "{}", answers("/v1/completions"));
+    let events = &answers("/v1/completions")["text/event-stream"]["schema"]["properties"]["data"]["anyOf"];
+    assert_eq!(events[0]["contentSchema"]["anyOf"][0], answers("/v1/completions")["application/json"]["schema"]);
+    assert_eq!(events[1]["const"], "[DONE]");
     assert!(answers("/v1/tokenize").get("text/event-stream").is_none());
     let operations = paths.iter().flat_map(|path| {
         let methods = document["paths"][*path].as_object().unwrap().keys();
