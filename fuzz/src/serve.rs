@@ -16,7 +16,7 @@ fn server() -> SocketAddr {
         let model = ServedModel { name: "small".into(), model: crate::model(), tokenizer: Tokenizer::bytes() };
         let limits = Limits { max_tokens: 8, prompt_tokens: 256, receive: Duration::from_secs(2), ..Limits::default() };
         let listen = "127.0.0.1:0".parse().expect("an address");
-        let config = ServerConfig { listen, access: Access::Loopback, limits };
+        let config = ServerConfig { listen, access: Access::Loopback, limits, states: None };
         let log = Arc::new(|line: &LogLine| {
             if let LogLine::Panic { message, .. } = line {
                 eprintln!("the server panicked: {message}");

@@ -187,6 +187,15 @@ impl Database {
     }
 }
 
+#[cfg(test)]
+impl Database {
+    /// As on a full disk: it may not grow any more.
+    pub(super) fn fill(&self) -> rusqlite::Result<()> {
+        let pages: i64 = self.0.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+        self.0.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+    }
+}
+
 fn milliseconds(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
