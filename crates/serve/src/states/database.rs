@@ -189,10 +189,9 @@ impl Database {
 
 #[cfg(test)]
 impl Database {
-    /// As on a full disk: it may not grow any more.
-    pub(super) fn fill(&self) -> rusqlite::Result<()> {
-        let pages: i64 = self.0.query_row("PRAGMA page_count", [], |row| row.get(0))?;
-        self.0.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+    /// `max_page_count = 1`: it grows no more; `query_only = ON`: it changes no more.
+    pub(super) fn set(&self, pragma: &str) -> rusqlite::Result<()> {
+        self.0.execute_batch(&format!("PRAGMA {pragma};"))
     }
 }
 
