@@ -154,9 +154,9 @@ impl Session {
     }
 
     fn read(bytes: &[u8], model: Arc<InferenceModel>) -> Result<(Self, StateHead)> {
+        let file = parse(bytes)?;
         let (prefix, rest) = bytes.split_first_chunk().ok_or_else(damaged)?;
         let head = StateHead::check(rest.get(..StateHead::length(*prefix)?).ok_or_else(damaged)?, &model)?;
-        let file = parse(bytes)?;
         let mut session = Session::new(model);
         (session.position, session.recent) = (head.position(), head.recent());
         let get = |name: &str| file.get(name).ok_or_else(damaged);
