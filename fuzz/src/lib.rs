@@ -15,7 +15,7 @@ use percept_train::{Changes, Event, RunConfig, Which, load_run, resolve_preset, 
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub use serve::{completion, request};
+pub use serve::{completion, request, upload};
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")

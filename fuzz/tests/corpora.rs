@@ -110,3 +110,8 @@ fn completions() {
 fn requests() {
     check("request", 40, percept_fuzz::request);
 }
+
+#[test]
+fn uploads() {
+    check("upload", 6000, percept_fuzz::upload);
+}
