@@ -88,6 +88,8 @@ pub struct Limits {
     /// Tokens of a prompt that are read between two rounds of writing. Prompts are cut at its multiples, so another value is
     /// another rounding.
     pub piece: usize,
+    /// Characters of each prompt that stand in the log; 0 for none.
+    pub logged: usize,
     /// How long a client may take to send the head of a request, and then its body.
     pub receive: Duration,
     /// How long a client may take nothing of its answer, while there is more.
@@ -111,6 +113,7 @@ impl Default for Limits {
             queue: 256,
             connections: 512,
             piece: 256,
+            logged: 0,
             receive: Duration::from_secs(20),
             send: Duration::from_secs(60),
             request: Duration::from_secs(600),

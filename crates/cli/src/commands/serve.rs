@@ -20,7 +20,7 @@ use crate::arguments::{Global, Weights, run};
 use crate::crash;
 use crate::human;
 use crate::interrupt;
-use crate::terminal::{Terminal, talk};
+use crate::terminal::{Format, Terminal, talk};
 
 /// Where tokens are looked for without --tokens.
 const VARIABLE: &str = "PERCEPT_TOKENS";
@@ -71,6 +71,9 @@ struct LimitArgs {
     /// Bytes of a request
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().body_bytes)]
     max_body: usize,
+    /// Characters of each prompt that the log shows; without it, nothing of what clients write stands there
+    #[arg(long, value_name = "CHARACTERS", default_value_t = Limits::default().logged)]
+    log_prompts: usize,
     /// Seconds that a request may take
     #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().request.as_secs())]
     deadline: u64,
@@ -93,14 +96,10 @@ impl Serve {
         // What is refused is refused before models are loaded.
         config.validate()?;
         let runs = self.named()?;
-        let mut models = Vec::new();
-        let mut states = 0;
-        for (name, path) in &runs {
-            let (model, state) = self.load(global, name, path)?;
-            models.push(model);
-            states += state;
-        }
-        self.check_memory(states, &models)?;
+        let loaded = runs.iter().map(|(name, path)| self.load(global, name, path));
+        let models: Vec<(ServedModel, u64)> = loaded.collect::<Result<_>>()?;
+        self.check_memory(&models)?;
+        let models = models.into_iter().map(|(model, _)| model).collect();
         let names = runs.into_iter().map(|(name, _)| name).collect();
         let server = Server::bind(config, models, log(terminal))?;
         let address = server.address();
@@ -116,6 +115,7 @@ impl Serve {
             prompt_tokens: self.limits.max_prompt,
             max_tokens: self.limits.max_tokens,
             body_bytes: self.limits.max_body,
+            logged: self.limits.log_prompts,
             request: Duration::from_secs(self.limits.deadline),
             grace: Duration::from_secs(self.limits.grace),
             ..Limits::default()
@@ -153,13 +153,17 @@ impl Serve {
         Ok(named)
     }
 
-    /// Refuses more texts than there is memory for: each keeps its state.
-    fn check_memory(&self, states: u64, models: &[ServedModel]) -> Result<()> {
-        let Some(first) = models.first() else { return Ok(()) };
+    /// Refuses more texts than their devices have memory for: each keeps its state, of so many bytes.
+    fn check_memory(&self, models: &[(ServedModel, u64)]) -> Result<()> {
         let streams = self.limits.max_streams;
-        let needed = states.saturating_mul(streams as u64);
-        Memory::check(needed, &format!("the state of {streams} texts of each model"), &first.model.device())
-            .map_err(|fault| fault.hint("give a lower --max-streams, or serve fewer runs"))
+        for (served, _) in models {
+            let device = served.model.device();
+            let here = models.iter().filter(|(other, _)| other.model.device() == device).map(|(_, state)| state);
+            let needed = here.sum::<u64>().saturating_mul(streams as u64);
+            Memory::check(needed, &format!("the state of {streams} texts of each model"), &device)
+                .map_err(|fault| fault.hint("give a lower --max-streams, or serve fewer runs"))?;
+        }
+        Ok(())
     }
 
     /// A model, and the bytes that a text's state takes at most.
@@ -201,6 +205,10 @@ fn log(terminal: Terminal) -> percept_serve::Log {
     let json = |line: &LogLine| serde_json::to_string(line).unwrap_or_default();
     Arc::new(move |line: &LogLine| match line {
         LogLine::Request(_) => terminal.say(json(line)),
+        LogLine::Stopping { .. } if terminal.format == Format::Text => {
+            talk("\nstopping: no more requests are taken (Ctrl-C again stops at once)");
+        }
+        LogLine::Stopping { .. } => talk(&json(line)),
         LogLine::Panic { time, place, .. } => {
             talk(&json(&LogLine::Panic { time: *time, place: place.clone(), message: crash::last() }));
         }

@@ -23,6 +23,8 @@ mod resume;
 mod runs;
 #[cfg(unix)]
 mod serve;
+#[cfg(unix)]
+mod serving;
 mod streams;
 mod suites;
 mod support;

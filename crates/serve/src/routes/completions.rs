@@ -40,9 +40,10 @@ pub(super) async fn completions(
     // Long prompts take a while to become tokens: elsewhere, so that nobody waits for it.
     let (of, shared) = (name.clone(), app.clone());
     let plan = move || Plan::new(request, shared.model(Some(&of))?, &shared.config.limits);
-    let Plan { texts, choices, prompt_tokens } = app.aside(&id, plan).await??;
+    let Plan { texts, choices, prompt_tokens, logged } = app.aside(&id, plan).await??;
     notes.model(&name);
     notes.prompt_tokens(prompt_tokens);
+    notes.prompts(logged);
     let served = app.model(Some(&name))?;
     let events = served.engine.submit(client, texts, deadline).map_err(|reason| match reason {
         NotTaken::Full => ApiError::busy(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Extension;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 
 use crate::app::{App, RequestId, Served};
@@ -16,7 +17,12 @@ pub(super) async fn models(State(app): State<Arc<App>>) -> Json<ModelList> {
     Json(ModelList { object: "list", data })
 }
 
-pub(super) async fn model(State(app): State<Arc<App>>, Path(name): Path<String>) -> ApiResult<Json<ModelCard>> {
+pub(super) async fn model(
+    State(app): State<Arc<App>>,
+    name: Result<Path<String>, PathRejection>,
+) -> ApiResult<Json<ModelCard>> {
+    // What is no text is no name either.
+    let name = name.map(|Path(name)| name).unwrap_or_default();
     app.model(Some(&name)).map(|served| Json(card(&app, served)))
 }
 

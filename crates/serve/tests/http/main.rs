@@ -3,5 +3,7 @@
 mod bad_requests;
 mod completions;
 mod limits;
+mod logs;
 mod openapi;
 mod support;
+mod tokenizers;

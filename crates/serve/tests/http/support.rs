@@ -84,11 +84,11 @@ impl Running {
     }
 
     /// Sends bytes as they are.
-    pub(crate) fn open(&self, bytes: &str) -> Client {
+    pub(crate) fn open(&self, bytes: impl AsRef<[u8]>) -> Client {
         let mut stream = TcpStream::connect(self.address).unwrap();
         // A test that waits for what never comes should say so.
         stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
-        stream.write_all(bytes.as_bytes()).unwrap();
+        stream.write_all(bytes.as_ref()).unwrap();
         Client(BufReader::new(stream))
     }
 
@@ -116,7 +116,8 @@ impl Running {
     pub(crate) fn logged(&self, count: usize) -> Vec<RequestLine> {
         loop {
             let lines = self.lines.lock().unwrap().clone();
-            let lines: Vec<_> = lines.into_iter().map(request).filter(|line| line.route.starts_with("/v1/")).collect();
+            let lines: Vec<_> =
+                lines.into_iter().filter_map(request).filter(|line| line.route.starts_with("/v1/")).collect();
             if lines.len() >= count {
                 return lines;
             }
@@ -125,9 +126,10 @@ impl Running {
     }
 }
 
-fn request(line: LogLine) -> RequestLine {
+fn request(line: LogLine) -> Option<RequestLine> {
     match line {
-        LogLine::Request(line) => line,
+        LogLine::Request(line) => Some(line),
+        LogLine::Stopping { .. } => None,
         LogLine::Panic { message, .. } => panic!("{message}"),
     }
 }

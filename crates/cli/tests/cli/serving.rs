@@ -1,0 +1,93 @@
+//! `percept serve` as a process: what it says, and how it ends.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::serve::{Server, send, start};
+use crate::support::Work;
+
+fn post(body: &str) -> String {
+    let length = body.len();
+    format!("POST /v1/completions HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
+/// A text that is on its way until its client goes.
+fn endless(address: &str) -> TcpStream {
+    let mut client = TcpStream::connect(address).unwrap();
+    let body = r#"{"prompt":"a","max_tokens":60000,"stream":true,"logprobs":20}"#;
+    client.write_all(post(body).as_bytes()).unwrap();
+    let mut lines = BufReader::new(client.try_clone().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().starts_with("data: ")));
+    client
+}
+
+fn signal(server: &Server, signal: i32) {
+    // SAFETY: a signal to a child of ours that was not waited for.
+    assert_eq!(unsafe { libc::kill(server.0.id() as i32, signal) }, 0);
+}
+
+#[test]
+fn with_json_all_that_is_said_once_it_listens_is_json() {
+    let work = Work::trained(1);
+    let mut command = work.command(&["serve", "--json", "run", "--listen", "127.0.0.1:0", "--log-prompts", "5"]);
+    let mut server = Server(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let listening: Value = serde_json::from_str(&line).unwrap();
+    let address = listening["address"].as_str().unwrap();
+    assert!(send(address, &post(r#"{"prompt":["The quick","Größe"],"max_tokens":1}"#)).starts_with("HTTP/1.0 200"));
+    signal(&server, libc::SIGTERM);
+    let said: Vec<String> = BufReader::new(server.0.stderr.take().unwrap()).lines().map(Result::unwrap).collect();
+    assert!(server.0.wait().unwrap().success(), "{said:?}");
+    // Before it listens, a line of each run.
+    let events: Vec<Value> = said[1..].iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |kind: &str| events.iter().find(|event| event["event"] == kind).unwrap_or_else(|| panic!("{said:?}"));
+    assert!(of("stopping")["time"].is_f64());
+    assert_eq!(of("request")["prompts"], serde_json::json!(["The q", "Größe"]));
+}
+
+#[test]
+fn who_asks_twice_does_not_wait_and_a_system_that_asks_twice_does() {
+    let work = Work::trained(1);
+    let (mut server, address) = start(&work, &["run", "--grace", "1000"]);
+    let client = endless(&address);
+    let mut said = BufReader::new(server.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut wait_for = |text: &str| assert!(said.any(|line| line.contains(text)));
+    signal(&server, libc::SIGTERM);
+    wait_for("stopping: no more requests are taken");
+    // Nobody is let in any more, and the text is still written.
+    assert!(TcpStream::connect(&address).is_err());
+    signal(&server, libc::SIGTERM);
+    assert!(server.0.try_wait().unwrap().is_none());
+    signal(&server, libc::SIGINT);
+    assert_eq!(server.0.wait().unwrap().code(), Some(130));
+    drop(client);
+}
+
+#[test]
+fn an_address_that_is_taken_or_is_none_is_named() {
+    let work = Work::trained(1);
+    let (_server, address) = start(&work, &["run"]);
+    let refused = work.run(&["serve", "run", "--listen", &address]);
+    let said = refused.stderr.replace(&address, "ADDRESS");
+    assert!(refused.code == 3 && said.contains("error: cannot listen on ADDRESS: "), "{said}");
+    assert!(said.contains("hint: another program may use it: choose another --listen"), "{said}");
+    let named = work.run(&["serve", "run", "--listen", "localhost:0"]);
+    assert!(named.code == 2 && named.stderr.contains("--listen"), "{}", named.stderr);
+}
+
+#[test]
+fn states_of_all_runs_are_counted() {
+    let work = Work::trained(1);
+    let needed = |runs: &[&str]| {
+        let refused = work.run(&[&["serve", "--listen", "127.0.0.1:0", "--max-streams", "1000000000"], runs].concat());
+        assert_eq!(refused.code, 3, "{}", refused.stderr);
+        let number = refused.stderr.split("needs about ").nth(1).and_then(|rest| rest.split(' ').next());
+        number.unwrap_or_else(|| panic!("{}", refused.stderr)).parse::<f64>().unwrap()
+    };
+    let (one, two) = (needed(&["a=run"]), needed(&["a=run", "b=run"]));
+    assert!((two / one - 2.0).abs() < 1e-3, "{one} {two}");
+}
