@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::serve::{Server, send, start};
+use crate::serve::{Server, send, start, started};
 use crate::support::Work;
 
 fn post(body: &str) -> String {
@@ -90,4 +90,22 @@ fn states_of_all_runs_are_counted() {
     };
     let (one, two) = (needed(&["a=run"]), needed(&["a=run", "b=run"]));
     assert!((two / one - 2.0).abs() < 1e-3, "{one} {two}");
+}
+
+#[test]
+fn tokens_of_the_environment_open_and_anybody_may_where_that_is_said() {
+    let work = Work::trained(1);
+    let local = |address: &str| address.replace("0.0.0.0", "127.0.0.1");
+    let models = |token: &str| format!("GET /v1/models HTTP/1.0\r\nHost: public.example\r\n{token}\r\n");
+    let mut command = work.command(&["serve", "run", "--listen", "0.0.0.0:0"]);
+    command.env("PERCEPT_TOKENS", "a-token-that-is-long\nanother-of-the-tokens");
+    let (_server, address) = started(command);
+    for (token, status) in [("", "401"), ("Authorization: Bearer another-of-the-tokens\r\n", "200")] {
+        assert!(send(&local(&address), &models(token)).starts_with(&format!("HTTP/1.0 {status}")));
+    }
+    let (_server, address) = started(work.command(&["serve", "run", "--listen", "0.0.0.0:0", "--allow-anonymous"]));
+    assert!(send(&local(&address), &models("")).starts_with("HTTP/1.0 200"));
+    let mut empty = work.command(&["serve", "run"]);
+    let refused = work.finished(empty.env("PERCEPT_TOKENS", "").output().unwrap());
+    assert!(refused.refusal().starts_with("exit 2\nerror: PERCEPT_TOKENS: there is no token in it"));
 }

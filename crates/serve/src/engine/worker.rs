@@ -256,6 +256,9 @@ impl Worker {
 }
 
 #[cfg(test)]
+mod places_tests;
+
+#[cfg(test)]
 mod tests {
     use std::net::IpAddr;
     use std::sync::Mutex;
@@ -269,7 +272,7 @@ mod tests {
     use crate::engine::Wanted;
     use crate::log::LogLine;
 
-    fn worker() -> (Worker, Arc<Mutex<Vec<LogLine>>>) {
+    pub(super) fn worker() -> (Worker, Arc<Mutex<Vec<LogLine>>>) {
         let layers = "llp(segment=8)".into();
         let config = ModelConfig { layers, vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
         let model = Arc::new(LanguageModel::new(&config, 3, &Default::default()).unwrap().into());
@@ -281,7 +284,7 @@ mod tests {
         (Worker::new(served, &Limits { streams: 2, piece: 4, ..Limits::default() }, shared, log), lines)
     }
 
-    fn ask(worker: &Worker, prompt: usize, tokens: usize) -> Receiver<(usize, Event)> {
+    pub(super) fn ask(worker: &Worker, prompt: usize, tokens: usize) -> Receiver<(usize, Event)> {
         let (sender, events) = mpsc::channel(64);
         let channel = Channel::new(0, sender, Instant::now() + Duration::from_secs(1000));
         let told = Told::Written { alternatives: 0 };

@@ -161,6 +161,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_panic_of_work_that_is_done_aside_is_told_too() {
+        let (app, lines) = app(Access::Anonymous);
+        let done: Result<(), ApiError> = app.aside(&RequestId("7".into()), || panic!("a bug")).await;
+        assert_eq!(done.unwrap_err().status, 500);
+        let lines = lines.lock().unwrap();
+        let [LogLine::Panic { place, message, .. }] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!((place.as_str(), message.as_str()), ("request 7", "a bug"));
+    }
+
+    #[tokio::test]
     async fn pages_of_strangers_whose_name_points_here_get_nothing() {
         let (here, _) = app(Access::Loopback);
         for host in [None, Some("localhost"), Some("LOCALHOST:80"), Some("127.0.0.1:8080"), Some("[::1]:8080")] {
