@@ -59,10 +59,10 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, stop: &AtomicBoo
             Some(Err(_)) => tokio::time::sleep(REST).await,
         }
     }
-    drop(listener);
     (app.log)(&LogLine::Stopping { time: now().as_secs_f64() });
     app.stopping.store(true, Ordering::Relaxed);
     set_course(&app, Course::Draining);
+    drop(listener);
     let closed = graceful.shutdown();
     tokio::pin!(closed);
     if tokio::time::timeout(app.config.limits.grace, &mut closed).await.is_err() {

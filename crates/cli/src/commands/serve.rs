@@ -40,7 +40,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "WEIGHTS", value_enum, default_value_t = Weights::F32)]
     weights: Weights,
     /// Address and port; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
     listen: SocketAddr,
     /// File with the tokens that clients must show, one a line; or in the environment, as PERCEPT_TOKENS
     #[arg(long, value_name = "FILE")]
@@ -129,8 +129,11 @@ impl Serve {
         }
         let tokens = match (&self.tokens, std::env::var(VARIABLE)) {
             (Some(path), _) => {
-                let text = std::fs::read_to_string(path).at("read", path)?;
-                Tokens::of_lines(&text, &path.display().to_string())?
+                let (bytes, place) = (std::fs::read(path).at("read", path)?, path.display().to_string());
+                let text = String::from_utf8(bytes).map_err(|error| {
+                    Fault::usage(format!("{place} is no text")).because(error).hint("one token a line, in ASCII")
+                })?;
+                Tokens::of_lines(&text, &place)?
             }
             (None, Ok(text)) => Tokens::of_lines(&text, VARIABLE)?,
             (None, Err(std::env::VarError::NotPresent)) => return Ok(Access::Loopback),
@@ -179,6 +182,11 @@ impl Serve {
         global.terminal().say(format!("{name}: {path} at step {step}, {} of state per text", human::bytes(state)));
         Ok((ServedModel { name: name.to_owned(), model: Arc::new(model), tokenizer: loaded.tokenizer }, state))
     }
+}
+
+/// Where to listen. A name could mean several addresses, of which some can be reached from elsewhere.
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "an address is made of numbers, and has a port: 127.0.0.1:8080, or [::1]:8080")
 }
 
 /// `NAME=RUN`, or a folder that is there and is called by its last part.

@@ -68,6 +68,21 @@ fn who_asks_twice_does_not_wait_and_a_system_that_asks_twice_does() {
 }
 
 #[test]
+fn a_text_comes_to_its_end_after_the_server_was_asked_to_stop() {
+    let work = Work::trained(1);
+    let (mut server, address) = start(&work, &["run", "--grace", "1000"]);
+    let mut client = TcpStream::connect(&address).unwrap();
+    // More than fits on the way to a reader: it is not written to its end when the server is asked.
+    client.write_all(post(r#"{"prompt":"a","max_tokens":8000,"stream":true,"logprobs":20}"#).as_bytes()).unwrap();
+    let mut lines = BufReader::new(client).lines().map(Result::unwrap).filter(|line| line.starts_with("data: "));
+    assert!(lines.next().is_some());
+    signal(&server, libc::SIGTERM);
+    while TcpStream::connect(&address).is_ok() {}
+    assert_eq!(lines.last().as_deref(), Some("data: [DONE]"));
+    assert!(server.0.wait().unwrap().success());
+}
+
+#[test]
 fn an_address_that_is_taken_or_is_none_is_named() {
     let work = Work::trained(1);
     let (_server, address) = start(&work, &["run"]);
@@ -76,7 +91,14 @@ fn an_address_that_is_taken_or_is_none_is_named() {
     assert!(refused.code == 3 && said.contains("error: cannot listen on ADDRESS: "), "{said}");
     assert!(said.contains("hint: another program may use it: choose another --listen"), "{said}");
     let named = work.run(&["serve", "run", "--listen", "localhost:0"]);
-    assert!(named.code == 2 && named.stderr.contains("--listen"), "{}", named.stderr);
+    insta::assert_snapshot!(named.refusal(), @r"
+    exit 2
+    error: invalid value 'localhost:0' for '--listen <ADDRESS>': an address is made of numbers, and has a port: 127.0.0.1:8080, or [::1]:8080
+    hint: `percept serve --help` shows what is accepted
+    ");
+    std::fs::write(work.path("tokens"), b"\xff\xfe").unwrap();
+    let refused = work.run(&["serve", "run", "--tokens", "tokens"]);
+    assert!(refused.refusal().starts_with("exit 2\nerror: tokens is no text: "), "{}", refused.stderr);
 }
 
 #[test]

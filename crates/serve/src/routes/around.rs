@@ -161,6 +161,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn health_says_that_the_server_stops() {
+        let (app, _) = app(Access::Loopback);
+        let health = |app: &Arc<App>| super::super::health(State(app.clone()));
+        assert_eq!(health(&app).await.status(), 200);
+        app.stopping.store(true, std::sync::atomic::Ordering::Relaxed);
+        let stopping = health(&app).await;
+        assert_eq!(stopping.status(), 503);
+        assert_eq!(to_bytes(stopping.into_body(), 1000).await.unwrap(), r#"{"status":"stopping"}"#);
+    }
+
+    #[tokio::test]
     async fn a_panic_of_work_that_is_done_aside_is_told_too() {
         let (app, lines) = app(Access::Anonymous);
         let done: Result<(), ApiError> = app.aside(&RequestId("7".into()), || panic!("a bug")).await;

@@ -209,6 +209,8 @@ fn a_model_that_fails_is_a_fault_of_the_server() {
         assert_eq!((answer.status, &answer.json()["error"]["type"]), (500, &Value::from("server_error")));
         assert!(!answer.body.contains("probability"), "{}", answer.body);
     }
+    server.wait_for(r#"percept_texts_failed_total{model="broken"} 2"#);
+    server.wait_for(r#"percept_answers_total{status="5xx"} 2"#);
     assert_eq!(server.get("/health").status, 200);
 }
 

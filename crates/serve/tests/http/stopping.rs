@@ -1,4 +1,4 @@
-//! What is answered on connections that are open when the server is asked to stop.
+//! What becomes of requests that are there when the server is asked to stop.
 
 use std::net::TcpStream;
 
@@ -9,18 +9,29 @@ use crate::support::Running;
 #[test]
 fn what_comes_while_the_server_stops_is_told_so() {
     let server = Running::start(Limits::default());
-    let json = "Content-Type: application/json\r\nContent-Length: 2\r\n";
-    let heads = ["GET /health HTTP/1.1\r\n", &format!("POST /v1/completions HTTP/1.1\r\n{json}")];
-    let mut open = heads.map(|head| server.open(format!("{head}Host: localhost\r\n")));
-    // They are let in, since those after them are.
-    assert_eq!(server.get("/health").status, 200);
+    let head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let mut client = server.open(format!("{head}Content-Length: 2\r\nExpect: 100-continue\r\n\r\n"));
+    // It waits for the body.
+    assert_eq!(client.line().as_deref(), Some("HTTP/1.1 100 Continue"));
     server.stop();
     while TcpStream::connect(server.address).is_ok() {}
-    for (client, body) in open.iter_mut().zip(["", "{}"]) {
-        client.send(&format!("\r\n{body}")).unwrap();
-    }
-    let [health, completion] = open.map(|client| client.answer());
-    assert_eq!((health.status, health.body.as_str()), (503, r#"{"status":"stopping"}"#));
-    assert_eq!((completion.status, completion.json()["error"]["code"].as_str()), (503, Some("stopping")));
-    assert!(completion.head.contains("retry-after: 1"));
+    client.send("{}").unwrap();
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (503, Some("stopping")));
+    assert!(answer.head.contains("retry-after: 1"));
+}
+
+#[test]
+fn what_waits_is_written_before_the_server_stops() {
+    let server = Running::start(Limits { streams: 1, ..Limits::default() });
+    // Nobody reads it yet: it keeps the only place.
+    let long = r#"{"prompt":"a","max_tokens":6000,"stream":true,"logprobs":20,"seed":1}"#;
+    let mut first = server.posting("/v1/completions", long, "");
+    assert!(first.event().is_some());
+    let second = server.posting("/v1/completions", r#"{"prompt":"a","max_tokens":3}"#, "");
+    server.wait_for(r#"percept_texts_waiting{model="tiny"} 1"#);
+    server.stop();
+    while TcpStream::connect(server.address).is_ok() {}
+    assert_eq!(std::iter::from_fn(|| first.event()).last().as_deref(), Some("[DONE]"));
+    assert_eq!(second.answer().status, 200);
 }
