@@ -131,3 +131,21 @@ fn tokens_of_the_environment_open_and_anybody_may_where_that_is_said() {
     let refused = work.finished(empty.env("PERCEPT_TOKENS", "").output().unwrap());
     assert!(refused.refusal().starts_with("exit 2\nerror: PERCEPT_TOKENS: there is no token in it"));
 }
+
+#[test]
+fn limits_are_those_of_the_flags() {
+    let work = Work::trained(1);
+    let flags =
+        ["--max-waiting", "1", "--max-prompt", "4", "--max-tokens", "5", "--max-body", "100", "--deadline", "0"];
+    let (_server, address) = start(&work, &[&["run"], &flags[..]].concat());
+    for (status, code, body) in [
+        ("429", "queue_full", r#"{"prompt":["a","b"]}"#),
+        ("400", "prompt 0 has 6 tokens: 4 are allowed", r#"{"prompt":"abcde"}"#),
+        ("400", "max_tokens is 6: 5 are allowed", r#"{"max_tokens":6}"#),
+        ("413", "a request may have 100 bytes", &format!(r#"{{"prompt":"{}"}}"#, "a".repeat(100))),
+        ("504", "deadline", "{}"),
+    ] {
+        let answer = send(&address, &post(body));
+        assert!(answer.starts_with(&format!("HTTP/1.0 {status} ")) && answer.contains(code), "{answer}");
+    }
+}

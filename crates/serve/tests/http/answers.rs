@@ -111,6 +111,11 @@ fn answers_are_as_the_document_says() {
     }
     is_as(&server.get("/v1/models/tiny").json(), "/v1/models/{model}", "get", "200");
     is_as(&server.get("/v1/models/other").json(), "/v1/models/{model}", "get", "default");
+    let answer = server.post(completions, &json!({ "max_tokens": 1 }).to_string());
+    let id = answer.head.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap();
+    assert_eq!(answer.json()["id"], format!("cmpl-{id}"));
+    let card = server.get("/v1/models/tiny").json();
+    assert_eq!((&answer.json()["system_fingerprint"], &card["id"]), (&card["fingerprint"], &json!("tiny")));
     // The check itself refuses what is wrong.
     let schema = json!({ "$ref": "#/components/schemas/Tokenized" });
     for wrong in [

@@ -3,9 +3,11 @@
 mod answers;
 mod bad_requests;
 mod completions;
+mod connections;
 mod limits;
 mod logs;
 mod metrics;
+mod neighbours;
 mod openapi;
 mod stopping;
 mod support;

@@ -57,3 +57,22 @@ fn what_is_told_of_tokens_that_are_written_is_what_scoring_them_tells() {
         assert_eq!(one.as_object().unwrap().len(), 4);
     }
 }
+
+#[test]
+fn each_number_narrows_what_is_drawn() {
+    let server = Running::start(Limits::default());
+    let text = |more: Value| {
+        let mut request = json!({ "prompt": "a", "max_tokens": 20, "seed": 5 });
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        server.complete(&request.to_string())["choices"][0]["text"].clone()
+    };
+    let likeliest = text(json!({ "temperature": 0 }));
+    for only in [json!({ "top_k": 1 }), json!({ "top_p": 1e-6 }), json!({ "min_p": 1 })] {
+        assert_eq!(text(only.clone()), likeliest, "{only}");
+    }
+    let free = text(json!({}));
+    assert_ne!(free, likeliest);
+    for all in [json!({ "top_k": 257 }), json!({ "top_p": 1 }), json!({ "min_p": 0 }), json!({ "temperature": 1 })] {
+        assert_eq!(text(all.clone()), free, "{all}");
+    }
+}
