@@ -57,7 +57,8 @@ fn asked(by: Asker) {
     match (MODE.load(Ordering::SeqCst), again) {
         (ENDS_READING, false) => talk("\ninterrupted: stopping (Ctrl-C again stops at once)"),
         (SAVES, false) => talk("\ninterrupted: saving after this step (Ctrl-C again stops at once)"),
-        (SERVES, false) => talk("\nstopping: no more requests are taken (Ctrl-C again stops at once)"),
+        // The server says it.
+        (SERVES, false) => {}
         (ENDS_READING | SAVES | SERVES, true) if by == Asker::System => {}
         _ => {
             talk("");

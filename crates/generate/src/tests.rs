@@ -189,6 +189,17 @@ fn a_prompt_is_read_in_the_same_pieces_wherever_a_session_begins_with_it() {
         prompt[..40].chunks(20).for_each(|piece| drop(begun.feed(piece).unwrap()));
         assert_eq!(read(begun, &prompt[40..]), whole);
     }
+    // Who was begun elsewhere comes back to them.
+    let [model, ..] = models();
+    let mut begun = Session::new(model);
+    begun.feed(&prompt[..33]).unwrap();
+    let mut stream = Stream::new(begun, &tokenizer, &prompt[33..], &GenerationConfig::default()).unwrap();
+    let mut positions = Vec::new();
+    while !stream.is_read() {
+        stream.read(20).unwrap();
+        positions.push(stream.session().position());
+    }
+    assert_eq!(positions, [40, 60, 80, 91]);
 }
 
 #[test]

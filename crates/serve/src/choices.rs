@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use percept_data::Tokenizer;
+use percept_data::Detokenizer;
 use percept_generate::{Piece, ToldToken};
 
 use crate::types::{Choice, Logprobs};
@@ -10,23 +10,23 @@ use crate::types::{Choice, Logprobs};
 /// Builds the pieces of one choice.
 #[derive(Debug)]
 pub(crate) struct ChoiceBuilder {
-    tokenizer: Tokenizer,
     index: usize,
     /// What still stands before the text: the prompt, where it is to be shown.
     before: String,
     /// Tokens that are not told: a document token that the client did not send.
     skip: usize,
     logprobs: bool,
-    /// Characters that began in the tokens that were told.
+    /// What stands before the next token that is told: a token's text may depend on it.
+    seen: Detokenizer,
+    /// Characters that are whole in it.
     offset: usize,
 }
 
 impl ChoiceBuilder {
-    /// `before`: what is shown before the text; `skip`: tokens of which the client knows nothing; `offset`: characters of the
-    /// text before the first token that is told.
-    pub(crate) fn new(tokenizer: Tokenizer, index: usize, before: String, shown: Shown) -> Self {
-        let Shown { skip, logprobs, offset } = shown;
-        Self { tokenizer, index, before, skip, logprobs, offset }
+    /// `before`: what is shown before the text.
+    pub(crate) fn new(index: usize, before: String, shown: Shown) -> Self {
+        let Shown { skip, logprobs, seen, offset } = shown;
+        Self { index, before, skip, logprobs, seen, offset }
     }
 
     /// What a piece adds.
@@ -47,14 +47,12 @@ impl ChoiceBuilder {
     fn logprobs(&mut self, tokens: &[ToldToken]) -> Logprobs {
         let mut all = Logprobs::default();
         for told in tokens {
-            let bytes = self.tokenizer.decode(&[told.token]);
             all.text_offset.push(self.offset);
-            // A character begins where no byte of the middle of one stands.
-            self.offset += bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
-            all.tokens.push(token_text(bytes));
+            all.tokens.push(self.text(told.token));
             all.token_ids.push(told.token);
             all.token_logprobs.push(told.log_probability);
             all.top_logprobs.push(told.log_probability.map(|_| self.alternatives(told)));
+            self.offset += self.seen.push(told.token).chars().count();
         }
         all
     }
@@ -63,19 +61,26 @@ impl ChoiceBuilder {
     fn alternatives(&self, told: &ToldToken) -> BTreeMap<String, f32> {
         let mut all = BTreeMap::new();
         for &(token, value) in &told.alternatives {
-            all.entry(token_text(self.tokenizer.decode(&[token]))).or_insert(value);
+            all.entry(self.text(token)).or_insert(value);
         }
         all
+    }
+
+    /// What a token adds to what stands before it.
+    fn text(&self, token: u32) -> String {
+        token_text(self.seen.clone().bytes(&[token]))
     }
 }
 
 /// How the tokens of a text are told.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Shown {
     /// Tokens at the start of which the client knows nothing.
     pub(crate) skip: usize,
     pub(crate) logprobs: bool,
-    /// Characters of the text before the first token that is told.
+    /// What stands before the first token that is told.
+    pub(crate) seen: Detokenizer,
+    /// Characters of it.
     pub(crate) offset: usize,
 }
 
@@ -106,20 +111,25 @@ pub(crate) fn join(whole: &mut Choice, piece: Choice) {
 
 #[cfg(test)]
 mod tests {
+    use percept_data::Tokenizer;
+
     use super::*;
+
+    fn told(token: u32) -> ToldToken {
+        ToldToken { token, log_probability: Some(-1.0), alternatives: vec![(token, -1.0), (97, -2.0)] }
+    }
 
     #[test]
     fn half_characters_are_shown_as_bytes_and_offsets_count_characters() {
-        let told =
-            |token| ToldToken { token, log_probability: Some(-1.0), alternatives: vec![(token, -1.0), (97, -2.0)] };
-        let shown = Shown { skip: 1, logprobs: true, offset: 3 };
-        let mut builder = ChoiceBuilder::new(Tokenizer::bytes(), 2, "abc".into(), shown);
+        let seen = Tokenizer::bytes().detokenizer_after(&[97, 98, 99]);
+        let shown = Shown { skip: 1, logprobs: true, seen, offset: 3 };
+        let mut builder = ChoiceBuilder::new(2, "abc".into(), shown);
         let mut tokens = vec![ToldToken { log_probability: None, ..told(256) }];
         tokens.extend([0xc3, 0xa9, 0x61].map(told));
         let choice = builder.piece(Piece { text: "éa".into(), tokens });
         let logprobs = choice.logprobs.unwrap();
         assert_eq!(logprobs.tokens, ["bytes:\\xc3", "bytes:\\xa9", "a"]);
-        assert_eq!(logprobs.text_offset, [3, 4, 4]);
+        assert_eq!(logprobs.text_offset, [3, 3, 4]);
         assert_eq!(logprobs.top_logprobs[2].as_ref().unwrap().len(), 1, "the same text once");
         assert_eq!((choice.text.as_str(), choice.index), ("abcéa", 2));
         let end = builder.end(true);

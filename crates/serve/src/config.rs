@@ -101,6 +101,8 @@ pub struct Limits {
     pub states_ttl: Option<Duration>,
     /// Bytes of memory for states of the beginnings of prompts, of each model; 0 for none.
     pub prefix_bytes: usize,
+    /// Characters of each prompt that stand in the log; 0 for none.
+    pub logged: usize,
     /// How long a client may take to send the head of a request, and then its body.
     pub receive: Duration,
     /// How long a client may take nothing of its answer, while there is more.
@@ -128,6 +130,7 @@ impl Default for Limits {
             states_bytes: 4 << 30,
             states_ttl: None,
             prefix_bytes: 256 << 20,
+            logged: 0,
             receive: Duration::from_secs(20),
             send: Duration::from_secs(60),
             request: Duration::from_secs(600),

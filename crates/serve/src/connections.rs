@@ -15,7 +15,9 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::app::App;
+use crate::clock::now;
 use crate::engine::Course;
+use crate::log::LogLine;
 use crate::patient::Patient;
 use crate::routes::{self, Peer};
 
@@ -57,9 +59,10 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, stop: &AtomicBoo
             Some(Err(_)) => tokio::time::sleep(REST).await,
         }
     }
-    drop(listener);
+    (app.log)(&LogLine::Stopping { time: now().as_secs_f64() });
     app.stopping.store(true, Ordering::Relaxed);
     set_course(&app, Course::Draining);
+    drop(listener);
     let closed = graceful.shutdown();
     tokio::pin!(closed);
     if tokio::time::timeout(app.config.limits.grace, &mut closed).await.is_err() {

@@ -1,4 +1,5 @@
-//! What a server tells its owner of each request, and of bugs. Nothing of what clients write is in it.
+//! What a server tells its owner of each request, and of bugs. Nothing of what clients write is in it, unless
+//! that was asked for ([`crate::Limits::logged`]).
 
 use std::any::Any;
 use std::pin::Pin;
@@ -21,6 +22,11 @@ use crate::error::Cause;
 pub enum LogLine {
     /// A request was answered, or its client went.
     Request(RequestLine),
+    /// The server was asked to stop, and takes no more requests.
+    Stopping {
+        /// Seconds since 1970.
+        time: f64,
+    },
     /// A bug: something panicked. The server goes on.
     Panic {
         /// Seconds since 1970.
@@ -68,6 +74,9 @@ pub struct RequestLine {
     pub prompt_tokens: u64,
     /// Tokens of the texts that came to their end.
     pub completion_tokens: u64,
+    /// The beginnings of the prompts, where the log is to show them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prompts: Vec<String>,
 }
 
 /// Takes the lines of the log.
@@ -95,6 +104,7 @@ pub(crate) struct Notes(Arc<Noted>);
 #[derive(Debug, Default)]
 struct Noted {
     model: Mutex<Option<String>>,
+    prompts: Mutex<Vec<String>>,
     prompt_tokens: AtomicU64,
     completion_tokens: AtomicU64,
 }
@@ -102,6 +112,10 @@ struct Noted {
 impl Notes {
     pub(crate) fn model(&self, name: &str) {
         *self.0.model.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
+    }
+
+    pub(crate) fn prompts(&self, prompts: Vec<String>) {
+        *self.0.prompts.lock().unwrap_or_else(PoisonError::into_inner) = prompts;
     }
 
     pub(crate) fn prompt_tokens(&self, tokens: usize) {
@@ -123,9 +137,10 @@ struct Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        let Noted { model, prompt_tokens, completion_tokens } = &*self.notes.0;
+        let Noted { model, prompts, prompt_tokens, completion_tokens } = &*self.notes.0;
         self.line.ms = self.begin.elapsed().as_secs_f64() * 1e3;
         self.line.model = model.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.line.prompts = std::mem::take(&mut prompts.lock().unwrap_or_else(PoisonError::into_inner));
         self.line.prompt_tokens = prompt_tokens.load(Ordering::Relaxed);
         self.line.completion_tokens = completion_tokens.load(Ordering::Relaxed);
         (self.log)(&LogLine::Request(self.line.clone()));

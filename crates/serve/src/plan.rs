@@ -41,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) choices: Vec<ChoiceBuilder>,
     /// Of all prompts, without document tokens that were put in front.
     pub(crate) prompt_tokens: usize,
+    /// What the log shows of the prompts.
+    pub(crate) logged: Vec<String>,
 }
 
 impl Plan {
@@ -60,7 +62,7 @@ impl Plan {
             return Err(ApiError::invalid("prompt", "the state of one prompt can be kept: send one in each request"));
         }
         held(&request, &config, &prompts, limits)?;
-        let mut plan = Self { texts: Vec::new(), choices: Vec::new(), prompt_tokens: 0 };
+        let mut plan = Self { texts: Vec::new(), choices: Vec::new(), prompt_tokens: 0, logged: Vec::new() };
         for (index, tokens) in prompts.into_iter().enumerate() {
             // Models are trained with the document token in front of each text.
             let document = served.tokenizer.document_token();
@@ -73,12 +75,20 @@ impl Plan {
                     format!("prompt {index} has {length} tokens: {most} are allowed"),
                 ));
             }
-            let text = String::from_utf8_lossy(&served.tokenizer.decode(&tokens)).into_owned();
-            let offset = if echo { 0 } else { text.chars().count() };
-            let shown = Shown { skip: if echo { added } else { 0 }, logprobs: request.logprobs.is_some(), offset };
-            let before = if echo { text } else { String::new() };
+            // As far as its characters are whole: what the text goes on with ends the last one.
+            let start = served.tokenizer.detokenizer();
+            let mut seen = start.clone();
+            let text: String = tokens.iter().map(|&token| seen.push(token)).collect();
+            if limits.logged > 0 {
+                plan.logged.push(text.chars().take(limits.logged).collect());
+            }
+            let logprobs = request.logprobs.is_some();
+            let (before, shown) = match echo {
+                true => (text, Shown { skip: added, logprobs, seen: start, offset: 0 }),
+                false => (String::new(), Shown { skip: 0, logprobs, seen, offset: text.chars().count() }),
+            };
             plan.prompt_tokens += tokens.len();
-            plan.choices.push(ChoiceBuilder::new(served.tokenizer.clone(), index, before, shown));
+            plan.choices.push(ChoiceBuilder::new(index, before, shown));
             // Where a prompt is told, each of its tokens is read.
             let prefixes = match (&begin.start, config.told) {
                 (None, Told::Nothing | Told::Written { .. }) if limits.prefix_bytes > 0 => {
@@ -170,8 +180,23 @@ fn generation(request: &mut CompletionRequest, served: &Served, limits: &Limits)
         return Err(ApiError::invalid("stop", message));
     }
     let config = GenerationConfig { tokens, sampling, stop, told };
+    within_ranges(&config.sampling)?;
     config.validate().map_err(|fault| ApiError::of(&fault, ""))?;
     Ok(config)
+}
+
+/// Each number alone, so that the one at fault is named as the request names it.
+fn within_ranges(sampling: &SamplingConfig) -> ApiResult<()> {
+    let plain = SamplingConfig::default;
+    for (param, config) in [
+        ("temperature", SamplingConfig { temperature: sampling.temperature, ..plain() }),
+        ("top_k", SamplingConfig { top_k: sampling.top_k, ..plain() }),
+        ("top_p", SamplingConfig { top_p: sampling.top_p, ..plain() }),
+        ("min_p", SamplingConfig { min_p: sampling.min_p, ..plain() }),
+    ] {
+        config.validate().map_err(|fault| ApiError::of(&fault, param))?;
+    }
+    Ok(())
 }
 
 fn biases(request: &CompletionRequest, vocab: usize) -> ApiResult<Vec<(u32, f32)>> {

@@ -33,12 +33,14 @@ pub(crate) struct CompletionRequest {
     /// Send the text as it grows, by server-sent events.
     pub(crate) stream: Option<bool>,
     /// Only with `stream`.
+    #[serde(deserialize_with = "crate::body::object")]
     pub(crate) stream_options: Option<StreamOptions>,
     /// Tell of each token its log-probability, and those of so many of the most probable ones in its place.
     pub(crate) logprobs: Option<usize>,
     /// Begin the answer with the prompt.
     pub(crate) echo: Option<bool>,
     /// Numbers from -100 to 100 that are added to the log-probabilities of tokens, by id.
+    #[serde(deserialize_with = "crate::body::distinct")]
     pub(crate) logit_bias: Option<BTreeMap<u32, f32>>,
     /// Go on from this state, and not from the start of a document.
     pub(crate) state: Option<String>,

@@ -20,7 +20,7 @@ use crate::arguments::{Global, Weights, run};
 use crate::crash;
 use crate::human;
 use crate::interrupt;
-use crate::terminal::{Terminal, talk};
+use crate::terminal::{Format, Terminal, talk};
 
 /// Where tokens are looked for without --tokens.
 const VARIABLE: &str = "PERCEPT_TOKENS";
@@ -40,7 +40,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "WEIGHTS", value_enum, default_value_t = Weights::F32)]
     weights: Weights,
     /// Address and port; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
     listen: SocketAddr,
     /// File with the tokens that clients must show, one a line; or in the environment, as PERCEPT_TOKENS
     #[arg(long, value_name = "FILE")]
@@ -94,6 +94,9 @@ struct LimitArgs {
     /// Bytes of a request
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().body_bytes)]
     max_body: usize,
+    /// Characters of each prompt that the log shows; without it, nothing of what clients write stands there
+    #[arg(long, value_name = "CHARACTERS", default_value_t = Limits::default().logged)]
+    log_prompts: usize,
     /// Seconds that a request may take
     #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().request.as_secs())]
     deadline: u64,
@@ -116,14 +119,10 @@ impl Serve {
         // What is refused is refused before models are loaded.
         config.validate()?;
         let runs = self.named()?;
-        let mut models = Vec::new();
-        let mut states = 0;
-        for (name, path) in &runs {
-            let (model, state) = self.load(global, name, path)?;
-            models.push(model);
-            states += state;
-        }
-        self.check_memory(states, &models)?;
+        let loaded = runs.iter().map(|(name, path)| self.load(global, name, path));
+        let models: Vec<(ServedModel, u64)> = loaded.collect::<Result<_>>()?;
+        self.check_memory(&models)?;
+        let models = models.into_iter().map(|(model, _)| model).collect();
         let names = runs.into_iter().map(|(name, _)| name).collect();
         let server = Server::bind(config, models, log(terminal))?;
         let address = server.address();
@@ -139,6 +138,7 @@ impl Serve {
             prompt_tokens: self.limits.max_prompt,
             max_tokens: self.limits.max_tokens,
             body_bytes: self.limits.max_body,
+            logged: self.limits.log_prompts,
             request: Duration::from_secs(self.limits.deadline),
             grace: Duration::from_secs(self.limits.grace),
             state_bytes: self.states.max_state,
@@ -156,8 +156,11 @@ impl Serve {
         }
         let tokens = match (&self.tokens, std::env::var(VARIABLE)) {
             (Some(path), _) => {
-                let text = std::fs::read_to_string(path).at("read", path)?;
-                Tokens::of_lines(&text, &path.display().to_string())?
+                let (bytes, place) = (std::fs::read(path).at("read", path)?, path.display().to_string());
+                let text = String::from_utf8(bytes).map_err(|error| {
+                    Fault::usage(format!("{place} is no text")).because(error).hint("one token a line, in ASCII")
+                })?;
+                Tokens::of_lines(&text, &place)?
             }
             (None, Ok(text)) => Tokens::of_lines(&text, VARIABLE)?,
             (None, Err(std::env::VarError::NotPresent)) => return Ok(Access::Loopback),
@@ -180,17 +183,22 @@ impl Serve {
         Ok(named)
     }
 
-    /// Refuses more texts than there is memory for: each keeps its state.
-    fn check_memory(&self, states: u64, models: &[ServedModel]) -> Result<()> {
-        let Some(first) = models.first() else { return Ok(()) };
+    /// Refuses more texts than their devices have memory for: each keeps its state, of so many bytes.
+    fn check_memory(&self, models: &[(ServedModel, u64)]) -> Result<()> {
         let streams = self.limits.max_streams;
-        let needed = states.saturating_mul(streams as u64);
-        Memory::check(needed, &format!("the state of {streams} texts of each model"), &first.model.device())
-            .map_err(|fault| fault.hint("give a lower --max-streams, or serve fewer runs"))?;
-        let beginnings = (self.states.prefix_cache as u64).saturating_mul(models.len() as u64);
-        let both = needed.saturating_add(beginnings);
-        Memory::check(both, "what is kept of texts and of the beginnings of prompts", &first.model.device())
-            .map_err(|fault| fault.hint("give a lower --prefix-cache or --max-streams, or serve fewer runs"))
+        for (served, _) in models {
+            let device = served.model.device();
+            let here: Vec<u64> =
+                models.iter().filter(|(other, _)| other.model.device() == device).map(|(_, state)| *state).collect();
+            let needed = here.iter().sum::<u64>().saturating_mul(streams as u64);
+            Memory::check(needed, &format!("the state of {streams} texts of each model"), &device)
+                .map_err(|fault| fault.hint("give a lower --max-streams, or serve fewer runs"))?;
+            let beginnings = (self.states.prefix_cache as u64).saturating_mul(here.len() as u64);
+            let both = needed.saturating_add(beginnings);
+            Memory::check(both, "what is kept of texts and of the beginnings of prompts", &device)
+                .map_err(|fault| fault.hint("give a lower --prefix-cache or --max-streams, or serve fewer runs"))?;
+        }
+        Ok(())
     }
 
     /// A model, and the bytes that a text's state takes at most.
@@ -206,6 +214,11 @@ impl Serve {
         global.terminal().say(format!("{name}: {path} at step {step}, {} of state per text", human::bytes(state)));
         Ok((ServedModel { name: name.to_owned(), model: Arc::new(model), tokenizer: loaded.tokenizer }, state))
     }
+}
+
+/// Where to listen. A name could mean several addresses, of which some can be reached from elsewhere.
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "an address is made of numbers, and has a port: 127.0.0.1:8080, or [::1]:8080")
 }
 
 /// `NAME=RUN`, or a folder that is there and is called by its last part.
@@ -233,6 +246,10 @@ fn log(terminal: Terminal) -> percept_serve::Log {
     Arc::new(move |line: &LogLine| match line {
         LogLine::Request(_) => terminal.say(json(line)),
         LogLine::Failed { .. } => talk(&json(line)),
+        LogLine::Stopping { .. } if terminal.format == Format::Text => {
+            talk("\nstopping: no more requests are taken (Ctrl-C again stops at once)");
+        }
+        LogLine::Stopping { .. } => talk(&json(line)),
         LogLine::Panic { time, place, .. } => {
             talk(&json(&LogLine::Panic { time: *time, place: place.clone(), message: crash::last() }));
         }

@@ -24,6 +24,8 @@ mod resume;
 mod runs;
 #[cfg(unix)]
 mod serve;
+#[cfg(unix)]
+mod serving;
 mod states;
 mod streams;
 mod suites;

@@ -58,8 +58,17 @@ impl Detokenizer {
         String::from_utf8_lossy(&std::mem::take(&mut self.pending)).into_owned()
     }
 
-    /// The bytes that `ids` add, which may begin or end inside a character.
-    pub(super) fn bytes(mut self, ids: &[u32]) -> Vec<u8> {
+    /// The bytes that `ids` add, which may begin or end inside a character. A clone of it tells of several tokens what each
+    /// would add in the same place.
+    ///
+    /// ```
+    /// use percept_data::Tokenizer;
+    /// let mut detokenizer = Tokenizer::bytes().detokenizer();
+    /// assert_eq!(detokenizer.push(0xc3), "");
+    /// assert_eq!(detokenizer.clone().bytes(&[0xa9]), [0xa9]);
+    /// assert_eq!(detokenizer.push(0xa9), "é");
+    /// ```
+    pub fn bytes(mut self, ids: &[u32]) -> Vec<u8> {
         self.settle();
         self.pending.clear();
         ids.iter().for_each(|&id| self.take(id));

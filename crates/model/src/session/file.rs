@@ -121,7 +121,7 @@ impl Session {
     /// # Errors
     /// Usage: it is no state, or another model's; environment: it is damaged.
     pub fn from_bytes(bytes: &[u8], model: Arc<InferenceModel>) -> Result<Self> {
-        Self::read(bytes, model).map(|(session, _)| session)
+        Self::parse(bytes, model).map(|(session, _)| session)
     }
 
     /// The inverse of [`Session::to_bytes`]: the session goes on with the bits of the one that was written. An older
@@ -143,7 +143,7 @@ impl Session {
     /// # Errors
     /// As [`Session::from_bytes`].
     pub fn restore(bytes: &[u8], model: Arc<InferenceModel>) -> Result<Self> {
-        let (mut session, head) = Self::read(bytes, model)?;
+        let (mut session, head) = Self::parse(bytes, model)?;
         if head.is_decoded()
             && let Some(decoder) = session.model.decoder().cloned()
         {
@@ -153,7 +153,7 @@ impl Session {
         Ok(session)
     }
 
-    fn read(bytes: &[u8], model: Arc<InferenceModel>) -> Result<(Self, StateHead)> {
+    fn parse(bytes: &[u8], model: Arc<InferenceModel>) -> Result<(Self, StateHead)> {
         let file = parse(bytes)?;
         let (prefix, rest) = bytes.split_first_chunk().ok_or_else(damaged)?;
         let head = StateHead::check(rest.get(..StateHead::length(*prefix)?).ok_or_else(damaged)?, &model)?;

@@ -307,6 +307,9 @@ impl Worker {
 }
 
 #[cfg(test)]
+mod places_tests;
+
+#[cfg(test)]
 mod tests {
     use std::net::IpAddr;
     use std::sync::Mutex;
@@ -320,7 +323,7 @@ mod tests {
     use crate::engine::Wanted;
     use crate::log::LogLine;
 
-    fn worker() -> (Worker, Arc<Mutex<Vec<LogLine>>>) {
+    pub(super) fn worker() -> (Worker, Arc<Mutex<Vec<LogLine>>>) {
         worker_of_depth(1)
     }
 
@@ -336,7 +339,7 @@ mod tests {
         (Worker::new(served, &Limits { streams: 2, piece: 4, ..Limits::default() }, shared, log), lines)
     }
 
-    fn ask(worker: &Worker, prompt: usize, tokens: usize) -> Receiver<(usize, Event)> {
+    pub(super) fn ask(worker: &Worker, prompt: usize, tokens: usize) -> Receiver<(usize, Event)> {
         let (sender, events) = mpsc::channel(64);
         let channel = Channel::new(0, AtEnd::Drop, sender, Instant::now() + Duration::from_secs(1000));
         let told = Told::Written { alternatives: 0 };

@@ -167,6 +167,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn health_says_that_the_server_stops() {
+        let (app, _) = app(Access::Loopback);
+        let health = |app: &Arc<App>| super::super::health(State(app.clone()));
+        assert_eq!(health(&app).await.status(), 200);
+        app.stopping.store(true, std::sync::atomic::Ordering::Relaxed);
+        let stopping = health(&app).await;
+        assert_eq!(stopping.status(), 503);
+        assert_eq!(to_bytes(stopping.into_body(), 1000).await.unwrap(), r#"{"status":"stopping"}"#);
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_work_that_is_done_aside_is_told_too() {
+        let (app, lines) = app(Access::Anonymous);
+        let done: Result<(), ApiError> = app.aside(&RequestId("7".into()), |_| panic!("a bug")).await;
+        assert_eq!(done.unwrap_err().status, 500);
+        let lines = lines.lock().unwrap();
+        let [LogLine::Panic { place, message, .. }] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!((place.as_str(), message.as_str()), ("request 7", "a bug"));
+    }
+
+    #[tokio::test]
     async fn pages_of_strangers_whose_name_points_here_get_nothing() {
         let (here, _) = app(Access::Loopback);
         for host in [None, Some("localhost"), Some("LOCALHOST:80"), Some("127.0.0.1:8080"), Some("[::1]:8080")] {

@@ -85,9 +85,10 @@ impl Texts {
         // Long prompts take a while to become tokens.
         let of = name.clone();
         let plan = move |app: &App| Plan::new(request, &begin, app.model(Some(&of))?, &app.config.limits);
-        let Plan { texts, choices, prompt_tokens } = app.aside(&id, plan).await?;
+        let Plan { texts, choices, prompt_tokens, logged } = app.aside(&id, plan).await?;
         notes.model(&name);
         notes.prompt_tokens(prompt_tokens);
+        notes.prompts(logged);
         let served = app.model(Some(&name))?;
         let events = served.engine.submit(client, texts, deadline).map_err(|reason| match reason {
             NotTaken::Full => ApiError::busy(),

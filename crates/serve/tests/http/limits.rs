@@ -212,6 +212,8 @@ fn a_model_that_fails_is_a_fault_of_the_server() {
         let (request, why) = server.failures().pop().unwrap();
         assert!(answer.head.contains(&format!("x-request-id: {request}")) && why.contains("probability"), "{why}");
     }
+    server.wait_for(r#"percept_texts_failed_total{model="broken"} 2"#);
+    server.wait_for(r#"percept_answers_total{status="5xx"} 2"#);
     assert_eq!(server.get("/health").status, 200);
 }
 

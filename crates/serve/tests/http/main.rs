@@ -1,9 +1,17 @@
 //! Tests against a running server.
 
+mod answers;
 mod bad_requests;
 mod completions;
+mod connections;
 mod limits;
+mod logs;
+mod metrics;
+mod neighbours;
 mod openapi;
 mod prefixes;
 mod states;
+mod stopping;
 mod support;
+mod tokenizers;
+mod written;

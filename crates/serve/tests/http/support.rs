@@ -141,11 +141,11 @@ impl Running {
     }
 
     /// Sends bytes as they are.
-    pub(crate) fn open(&self, bytes: &str) -> Client {
+    pub(crate) fn open(&self, bytes: impl AsRef<[u8]>) -> Client {
         let mut stream = TcpStream::connect(self.address).unwrap();
         // A test that waits for what never comes should say so.
         stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
-        stream.write_all(bytes.as_bytes()).unwrap();
+        stream.write_all(bytes.as_ref()).unwrap();
         Client(BufReader::new(stream))
     }
 
@@ -187,6 +187,7 @@ fn request(line: LogLine) -> Option<RequestLine> {
     match line {
         LogLine::Request(line) => Some(line),
         LogLine::Failed { .. } => None,
+        LogLine::Stopping { .. } => None,
         LogLine::Panic { message, .. } => panic!("{message}"),
     }
 }
