@@ -17,6 +17,7 @@ mod error;
 mod json;
 mod metrics;
 mod openapi;
+mod page;
 mod plan;
 mod prompt;
 mod routes;
@@ -30,6 +31,7 @@ use std::sync::atomic::AtomicBool;
 use percept_data::Tokenizer;
 use percept_fault::{Fault, Result};
 use percept_model::InferenceModel;
+use percept_model::properties::Properties;
 use tokio::runtime::Runtime;
 
 pub use access::{Access, Tokens};
@@ -111,7 +113,8 @@ impl Server {
         let mut served = BTreeMap::new();
         for ServedModel { name, model, tokenizer } in models {
             let engine = Engine::start(model.clone(), tokenizer.clone(), &config.limits)?;
-            let one = Served { name: name.clone(), model, tokenizer, engine };
+            let state_limit = Properties::of(model.config())?.state_limit(size_of::<f32>());
+            let one = Served { name: name.clone(), model, tokenizer, engine, state_limit };
             if served.insert(name.clone(), one).is_some() {
                 return Err(Fault::usage(format!("two models are called {name}"))
                     .hint("give one of them another name: NAME=RUN"));

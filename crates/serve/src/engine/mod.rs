@@ -46,6 +46,8 @@ pub(crate) enum Event {
         tokens: usize,
         /// Whether a stop string ended it.
         stopped: bool,
+        /// Bytes of its state.
+        state_bytes: usize,
     },
     /// It can't go on.
     Failed(Failure),

@@ -199,7 +199,8 @@ impl Worker {
             match ended.generation {
                 Ok(generation) => {
                     self.metrics.ended.add(1);
-                    channel.send(Event::Ended { tokens: generation.tokens, stopped: generation.stopped });
+                    let state_bytes = ended.session.state_bytes();
+                    channel.send(Event::Ended { tokens: generation.tokens, stopped: generation.stopped, state_bytes });
                     if channel.is_full() {
                         self.paused.push(Paused { channel, stream: None });
                     }

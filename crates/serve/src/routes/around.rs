@@ -14,13 +14,14 @@ use futures_util::FutureExt;
 use crate::access::Client;
 use crate::app::{App, LogLine, RequestId, now};
 use crate::error::ApiError;
+use crate::page;
 
 /// Where a connection comes from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-/// The one address that asks for no token.
-const OPEN: &str = "/health";
+/// Where no token is asked for, beside the page.
+const HEALTH: &str = "/health";
 
 pub(super) async fn around(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let (begin, id) = (Instant::now(), app.request_id());
@@ -28,7 +29,7 @@ pub(super) async fn around(State(app): State<Arc<App>>, mut request: Request, ne
     let method = request.method().clone();
     let client = client(&app, &request);
     let mut response = match client {
-        None if route != OPEN => ApiError::unauthorized().into_response(),
+        None if route != HEALTH && !page::has(&route) => ApiError::unauthorized().into_response(),
         _ => {
             request.extensions_mut().insert(RequestId(id.clone()));
             if let Some(client) = client {

@@ -107,11 +107,11 @@ impl Texts {
         let Some(choice) = self.choices.get_mut(index) else { return Err(ApiError::internal()) };
         match event {
             Event::Piece(piece) => Ok(Some(choice.piece(piece))),
-            Event::Ended { tokens, stopped } => {
+            Event::Ended { tokens, stopped, state_bytes } => {
                 self.open -= 1;
                 self.usage.completion_tokens += tokens;
                 self.usage.total_tokens += tokens;
-                Ok(Some(choice.end(stopped)))
+                Ok(Some(choice.end(stopped, state_bytes)))
             }
             Event::Failed(failure) => Err(match failure {
                 Failure::Late => ApiError::late(),
@@ -137,6 +137,7 @@ impl Texts {
             index,
             logprobs: logprobs.then(Logprobs::default),
             finish_reason: None,
+            state_bytes: None,
         };
         let mut all: Vec<Choice> = (0..self.choices.len()).map(empty).collect();
         while let Some(piece) = self.next().await? {

@@ -20,6 +20,7 @@ use crate::error::ApiError;
 use crate::json::Json;
 use crate::metrics;
 use crate::openapi::{self, Operation};
+use crate::page;
 use crate::types::{
     Completion, CompletionRequest, DetokenizeRequest, Detokenized, Health, ModelCard, ModelList, TokenizeRequest,
     Tokenized,
@@ -83,7 +84,7 @@ fn routes() -> Vec<Route> {
 
 /// All routes, with what is around each.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let mut router = Router::new();
+    let mut router = page::routes();
     for Route { operation, handler } in routes() {
         router = router.route(operation.path, handler);
     }

@@ -4,4 +4,5 @@ mod bad_requests;
 mod completions;
 mod limits;
 mod openapi;
+mod page;
 mod support;
