@@ -35,8 +35,13 @@ fn remember(info: &PanicHookInfo<'_>) {
     }
 }
 
+/// What the last panic said, and where; it is told once.
+pub(crate) fn last() -> String {
+    LAST.lock().ok().and_then(|mut last| last.take()).unwrap_or_else(|| "unknown".to_string())
+}
+
 fn fault() -> Fault {
-    let message = LAST.lock().ok().and_then(|mut last| last.take()).unwrap_or_else(|| "unknown".to_string());
+    let message = last();
     Fault::internal(format!("internal fault: {message}"))
         .hint("this is a bug in Percept, not in your input: please report it with the command line; RUST_BACKTRACE=1 shows where it came from")
 }

@@ -137,7 +137,12 @@ fn what_is_told_of_tokens_is_what_scoring_gives_them() {
         batch.join(stream);
         let mut told = Vec::new();
         while !batch.is_empty() {
-            batch.step(12, &mut |_, piece| Ok(told.extend(piece.tokens))).unwrap();
+            batch
+                .step(12, &mut |_, piece| {
+                    told.extend(piece.tokens);
+                    Ok(())
+                })
+                .unwrap();
         }
         let tokens: Vec<u32> = told.iter().map(|told| told.token).collect();
         assert_eq!((&tokens[..51], tokens.len()), (&prompt[..], 59));
@@ -158,7 +163,8 @@ fn what_is_told_of_tokens_is_what_scoring_gives_them() {
             silent
                 .step(12, &mut |_, piece| {
                     assert!(piece.tokens.is_empty());
-                    Ok(text.push_str(&piece.text))
+                    text.push_str(&piece.text);
+                    Ok(())
                 })
                 .unwrap();
         }

@@ -4,38 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use percept_data::Tokenizer;
 use percept_model::InferenceModel;
-use serde::Serialize;
+use tokio::sync::Semaphore;
 
+use crate::clock::now;
 use crate::config::ServerConfig;
 use crate::engine::Engine;
 use crate::error::{ApiError, ApiResult};
+use crate::log::{Log, panicked};
 use crate::metrics::Answers;
-
-/// A line of the log. It holds nothing of what clients write.
-#[derive(Debug, Clone, Serialize)]
-pub struct LogLine {
-    /// Seconds since 1970.
-    pub time: f64,
-    /// The request's id, which the client has from `x-request-id`.
-    pub request: String,
-    /// The method, where it is a known one.
-    pub method: String,
-    /// The route, not what the client wrote.
-    pub route: String,
-    /// Status of the answer.
-    pub status: u16,
-    /// Milliseconds to the first byte of the answer.
-    pub ms: f64,
-    /// The number of the client's token, where there are tokens.
-    pub token: Option<u32>,
-}
-
-/// Takes the lines of the log.
-pub type Log = Arc<dyn Fn(&LogLine) + Send + Sync>;
 
 /// The id of a request: clients have it from `x-request-id`, the log has it too.
 #[derive(Debug, Clone)]
@@ -51,11 +30,16 @@ pub(crate) struct Served {
     pub(crate) state_limit: usize,
 }
 
+/// Bytes in which room for requests is counted.
+pub(crate) const BODY_UNIT: usize = 1024;
+
 /// What all handlers share.
 pub(crate) struct App {
     pub(crate) config: ServerConfig,
     pub(crate) models: BTreeMap<String, Served>,
     pub(crate) answers: Answers,
+    /// Room for what is asked, in units of [`BODY_UNIT`] bytes.
+    pub(crate) bodies: Arc<Semaphore>,
     pub(crate) log: Log,
     pub(crate) stopping: AtomicBool,
     pub(crate) started: u64,
@@ -70,10 +54,12 @@ impl fmt::Debug for App {
 
 impl App {
     pub(crate) fn new(config: ServerConfig, models: BTreeMap<String, Served>, log: Log) -> Self {
+        let room = config.limits.bodies_bytes.max(config.limits.body_bytes).div_ceil(BODY_UNIT);
         Self {
             config,
             models,
             answers: Answers::default(),
+            bodies: Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))),
             log,
             stopping: AtomicBool::new(false),
             started: now().as_secs(),
@@ -96,12 +82,21 @@ impl App {
         format!("{:x}-{:x}", self.started, self.requests.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Work that takes a while, away from the threads that all requests share. A panic in it is told, and is an answer.
+    pub(crate) async fn aside<T: Send + 'static>(
+        &self,
+        id: &RequestId,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> ApiResult<T> {
+        tokio::task::spawn_blocking(work).await.map_err(|error| {
+            if let Ok(payload) = error.try_into_panic() {
+                panicked(&self.log, format!("request {}", id.0), &*payload);
+            }
+            ApiError::internal()
+        })
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
-}
-
-/// Time since 1970.
-pub(crate) fn now() -> std::time::Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -7,6 +7,9 @@ use percept_fault::{Fault, Result};
 
 use crate::access::Access;
 
+/// The longest time that a request may have: clocks end somewhere.
+const MOST_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// What a server is told.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -45,11 +48,15 @@ impl ServerConfig {
             ("body", limits.body_bytes),
             ("prompt", limits.prompt_tokens),
             ("prompts", limits.prompts),
+            ("logprobs", limits.logprobs),
             ("streams", limits.streams),
             ("queue", limits.queue),
             ("connections", limits.connections),
             ("piece", limits.piece),
         ];
+        if limits.request > MOST_TIME {
+            return Err(Fault::usage("the limit of a request's time is above a year").hint("use fewer seconds"));
+        }
         match sizes.iter().find(|(_, size)| *size == 0) {
             Some((name, _)) => Err(Fault::usage(format!("the limit of {name} is 0")).hint("use at least 1")),
             None => Ok(()),
@@ -62,12 +69,16 @@ impl ServerConfig {
 pub struct Limits {
     /// Bytes of a request.
     pub body_bytes: usize,
+    /// Bytes of all requests that are answered at the same time; one of the largest size is always taken.
+    pub bodies_bytes: usize,
     /// Tokens of one prompt, the document token included.
     pub prompt_tokens: usize,
     /// Tokens that are written after one prompt.
     pub max_tokens: usize,
     /// Prompts of one request.
     pub prompts: usize,
+    /// Log-probabilities that an answer may hold at once: of its tokens, those of the prompts with `echo`, and their alternatives.
+    pub logprobs: usize,
     /// Texts of one model that are read or written at once; what each costs in memory is the model's state.
     pub streams: usize,
     /// Prompts of one model that wait for a place.
@@ -79,6 +90,8 @@ pub struct Limits {
     pub piece: usize,
     /// How long a client may take to send the head of a request, and then its body.
     pub receive: Duration,
+    /// How long a client may take nothing of its answer, while there is more.
+    pub send: Duration,
     /// How long a request may take in all.
     pub request: Duration,
     /// How long texts may still be written once the server was asked to stop.
@@ -89,14 +102,17 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes: 8 << 20,
+            bodies_bytes: 128 << 20,
             prompt_tokens: 1 << 20,
             max_tokens: 1 << 16,
             prompts: 64,
+            logprobs: 1 << 19,
             streams: 64,
             queue: 256,
             connections: 512,
             piece: 256,
             receive: Duration::from_secs(20),
+            send: Duration::from_secs(60),
             request: Duration::from_secs(600),
             grace: Duration::from_secs(20),
         }

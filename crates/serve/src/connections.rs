@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::engine::Course;
+use crate::patient::Patient;
 use crate::routes::{self, Peer};
 
 /// How often it is looked whether the server is to stop.
@@ -44,7 +45,7 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, stop: &AtomicBoo
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(app.config.limits.receive)
-                    .serve_connection(TokioIo::new(stream), answer);
+                    .serve_connection(TokioIo::new(Patient::new(stream, app.config.limits.send)), answer);
                 let watched = graceful.watch(connection);
                 tokio::spawn(async move {
                     // Whatever a client does wrong with its connection is its own matter.

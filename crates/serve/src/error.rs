@@ -73,6 +73,12 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "authentication_error", Some("invalid_api_key"), message)
     }
 
+    /// A request for another machine than this one: 421.
+    pub(crate) fn misdirected() -> Self {
+        let message = "this server answers as localhost only: ask for that, or let it ask for tokens";
+        Self::refused(StatusCode::MISDIRECTED_REQUEST, "wrong_host", message)
+    }
+
     /// Too much waits already: 429.
     pub(crate) fn busy() -> Self {
         let message = "too many requests wait already: try again later";

@@ -10,14 +10,17 @@ mod access;
 mod app;
 mod body;
 mod choices;
+mod clock;
 mod config;
 mod connections;
 mod engine;
 mod error;
 mod json;
+mod log;
 mod metrics;
 mod openapi;
 mod page;
+mod patient;
 mod plan;
 mod prompt;
 mod routes;
@@ -35,8 +38,8 @@ use percept_model::properties::Properties;
 use tokio::runtime::Runtime;
 
 pub use access::{Access, Tokens};
-pub use app::{Log, LogLine};
 pub use config::{Limits, ServerConfig};
+pub use log::{Log, LogLine, RequestLine};
 
 use app::{App, Served};
 use engine::Engine;
@@ -111,14 +114,15 @@ impl Server {
         listener.set_nonblocking(true).map_err(fault)?;
         let address = listener.local_addr().map_err(fault)?;
         let mut served = BTreeMap::new();
-        for ServedModel { name, model, tokenizer } in models {
-            let engine = Engine::start(model.clone(), tokenizer.clone(), &config.limits)?;
-            let state_limit = Properties::of(model.config())?.state_limit(size_of::<f32>());
-            let one = Served { name: name.clone(), model, tokenizer, engine, state_limit };
-            if served.insert(name.clone(), one).is_some() {
-                return Err(Fault::usage(format!("two models are called {name}"))
+        for one in models {
+            if served.contains_key(&one.name) {
+                return Err(Fault::usage(format!("two models are called {}", one.name))
                     .hint("give one of them another name: NAME=RUN"));
             }
+            let engine = Engine::start(&one, &config.limits, log.clone())?;
+            let ServedModel { name, model, tokenizer } = one;
+            let state_limit = Properties::of(model.config())?.state_limit(size_of::<f32>());
+            served.insert(name.clone(), Served { name, model, tokenizer, engine, state_limit });
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)

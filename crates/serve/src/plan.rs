@@ -38,6 +38,7 @@ impl Plan {
         let config = generation(&mut request, served, limits)?;
         let prompts = prompts(request.prompt.take(), served, limits)?;
         let echo = request.echo == Some(true);
+        held(&request, &config, &prompts, limits)?;
         let mut plan = Self { texts: Vec::new(), choices: Vec::new(), prompt_tokens: 0 };
         for (index, tokens) in prompts.into_iter().enumerate() {
             // Models are trained with the document token in front of each text.
@@ -63,13 +64,36 @@ impl Plan {
     }
 }
 
+/// Refuses what would hold too many log-probabilities at once: those of an answer that is sent whole, and those of prompts,
+/// which are told with the first token after them.
+fn held(
+    request: &CompletionRequest,
+    config: &GenerationConfig,
+    prompts: &[Vec<u32>],
+    limits: &Limits,
+) -> ApiResult<()> {
+    let Some(alternatives) = request.logprobs else { return Ok(()) };
+    let written = if request.stream == Some(true) { 0 } else { config.tokens };
+    let tokens = |prompt: &Vec<u32>| written + if request.echo == Some(true) { prompt.len() } else { 0 };
+    let count = prompts.iter().map(tokens).sum::<usize>().saturating_mul(1 + alternatives);
+    match count <= limits.logprobs {
+        true => Ok(()),
+        false => {
+            let most = limits.logprobs;
+            let message =
+                format!("the answer could hold {count} log-probabilities, alternatives included: {most} are allowed");
+            Err(ApiError::invalid("logprobs", message))
+        }
+    }
+}
+
 /// Refuses what other servers give and this one does not.
 fn refuse(request: &CompletionRequest) -> ApiResult<()> {
     let one = |param: &str, count: Option<usize>, why: &str| match count {
         None | Some(1) => Ok(()),
         Some(_) => Err(ApiError::invalid(param, format!("{param} can only be 1: {why}"))),
     };
-    one("n", request.n, "send the prompt several times in a list, with a request for each seed")?;
+    one("n", request.n, "send a request for each text, each with a seed of its own")?;
     one("best_of", request.best_of, "ask for several texts with logprobs, and choose")?;
     let zero = |param: &str, penalty: Option<f32>| match penalty {
         None | Some(0.0) => Ok(()),

@@ -8,15 +8,19 @@ use std::time::Duration;
 
 use clap::Args;
 use percept::fault::IoContext;
+use percept::model::properties::Properties;
 use percept::model::{InferenceModel, WeightPrecision};
+use percept::train::Memory;
 use percept::{Fault, Result};
 use percept_serve::{Access, Limits, LogLine, ServedModel, Server, ServerConfig, Tokens};
 use serde::Serialize;
 
 use crate::arguments::run::Checkpoint;
 use crate::arguments::{Global, Weights, run};
+use crate::crash;
+use crate::human;
 use crate::interrupt;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, talk};
 
 /// Where tokens are looked for without --tokens.
 const VARIABLE: &str = "PERCEPT_TOKENS";
@@ -90,9 +94,13 @@ impl Serve {
         config.validate()?;
         let runs = self.named()?;
         let mut models = Vec::new();
+        let mut states = 0;
         for (name, path) in &runs {
-            models.push(self.load(global, name, path)?);
+            let (model, state) = self.load(global, name, path)?;
+            models.push(model);
+            states += state;
         }
+        self.check_memory(states, &models)?;
         let names = runs.into_iter().map(|(name, _)| name).collect();
         let server = Server::bind(config, models, log(terminal))?;
         let address = server.address();
@@ -145,15 +153,27 @@ impl Serve {
         Ok(named)
     }
 
-    fn load(&self, global: &Global, name: &str, path: &Path) -> Result<ServedModel> {
+    /// Refuses more texts than there is memory for: each keeps its state.
+    fn check_memory(&self, states: u64, models: &[ServedModel]) -> Result<()> {
+        let Some(first) = models.first() else { return Ok(()) };
+        let streams = self.limits.max_streams;
+        let needed = states.saturating_mul(streams as u64);
+        Memory::check(needed, &format!("the state of {streams} texts of each model"), &first.model.device())
+            .map_err(|fault| fault.hint("give a lower --max-streams, or serve fewer runs"))
+    }
+
+    /// A model, and the bytes that a text's state takes at most.
+    fn load(&self, global: &Global, name: &str, path: &Path) -> Result<(ServedModel, u64)> {
         let loaded = run::load(global, path, self.checkpoint)?;
+        let state = Properties::of(&loaded.config.model)?.state_limit(4) as u64;
         let precision: WeightPrecision = self.weights.into();
         let model = InferenceModel::new(loaded.model).with_weight_precision(precision)?;
         // Made now: the first client should not wait for them.
         model.fingerprint();
         model.decoder();
-        global.terminal().say(format!("{name}: {} at step {}", path.display(), loaded.step));
-        Ok(ServedModel { name: name.to_owned(), model: Arc::new(model), tokenizer: loaded.tokenizer })
+        let (path, step) = (path.display(), loaded.step);
+        global.terminal().say(format!("{name}: {path} at step {step}, {} of state per text", human::bytes(state)));
+        Ok((ServedModel { name: name.to_owned(), model: Arc::new(model), tokenizer: loaded.tokenizer }, state))
     }
 }
 
@@ -176,11 +196,13 @@ fn name_of(run: &Path) -> Result<(String, PathBuf)> {
     }
 }
 
-/// Lines of JSON on stderr, unless quiet.
+/// Lines of JSON on stderr: of requests unless quiet, of bugs always, and with their place in the program.
 fn log(terminal: Terminal) -> percept_serve::Log {
-    Arc::new(move |line: &LogLine| {
-        if let Ok(line) = serde_json::to_string(line) {
-            terminal.say(line);
+    let json = |line: &LogLine| serde_json::to_string(line).unwrap_or_default();
+    Arc::new(move |line: &LogLine| match line {
+        LogLine::Request(_) => terminal.say(json(line)),
+        LogLine::Panic { time, place, .. } => {
+            talk(&json(&LogLine::Panic { time: *time, place: place.clone(), message: crash::last() }));
         }
     })
 }

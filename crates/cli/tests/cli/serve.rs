@@ -63,6 +63,23 @@ fn other_machines_are_let_in_only_with_tokens_or_where_that_is_meant() {
     error: cannot read none: No such file or directory (os error 2)
     hint: check the path
     ");
+    insta::assert_snapshot!(work.run(&["serve", "run", "--max-streams", "0"]).refusal(), @r"
+    exit 2
+    error: the limit of streams is 0
+    hint: use at least 1
+    ");
+}
+
+#[test]
+fn texts_that_memory_does_not_hold_are_refused_at_the_start() {
+    let refused = Work::trained(1).run(&["serve", "run", "--listen", "127.0.0.1:0", "--max-streams", "10000000000000"]);
+    assert_eq!(refused.code, 3, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("error: the state of 10000000000000 texts of each model needs about"),
+        "{}",
+        refused.stderr
+    );
+    assert!(refused.stderr.contains("hint: give a lower --max-streams, or serve fewer runs"), "{}", refused.stderr);
 }
 
 #[test]

@@ -115,22 +115,37 @@ proptest! {
 
     #[test]
     fn gradients_are_those_of_the_definition(tssa in sizes()) {
-        let tssa = Tssa { rows: tssa.rows.min(70), width: tssa.width.min(5), ..tssa };
-        let [u, temperature, offsets] = inputs(&tssa);
-        let of = TssaInputs { u: &u, temperature: &temperature, offsets: &offsets };
-        let grad = random(u.len(), 4);
-        let mut y = vec![0.0; u.len()];
-        let saved = tssa.forward(&of, &mut TssaSums::zero(&tssa), &mut y);
-        let [mut du, mut dtemperature, mut doffsets] = [&u, &temperature, &offsets].map(|x| vec![9.0; x.len()]);
-        let gradients = TssaGradients { u: &mut du, temperature: &mut dtemperature, offsets: &mut doffsets };
-        tssa.backward(&of, &saved, &mut grad.clone(), gradients);
-        let value = |[u, temperature, offsets]: [&[f64]; 3]| {
-            plain(&tssa, u, temperature, offsets).0.iter().zip(&grad).map(|(y, grad)| y * f64::from(*grad)).sum()
-        };
-        for (which, ours) in [du, dtemperature, doffsets].iter().enumerate() {
-            close("gradient", ours, &differences([&u, &temperature, &offsets], which, 1e-5, value), 1e-4);
-        }
+        gradients_hold(&Tssa { rows: tssa.rows.min(70), width: tssa.width.min(5), ..tssa });
     }
+}
+
+/// Holds the gradients to central differences of the definition.
+fn gradients_hold(tssa: &Tssa) {
+    let [u, temperature, offsets] = inputs(tssa);
+    let of = TssaInputs { u: &u, temperature: &temperature, offsets: &offsets };
+    let grad = random(u.len(), 4);
+    let mut y = vec![0.0; u.len()];
+    let saved = tssa.forward(&of, &mut TssaSums::zero(tssa), &mut y);
+    let [mut du, mut dtemperature, mut doffsets] = [&u, &temperature, &offsets].map(|x| vec![9.0; x.len()]);
+    let gradients = TssaGradients { u: &mut du, temperature: &mut dtemperature, offsets: &mut doffsets };
+    tssa.backward(&of, &saved, &mut grad.clone(), gradients);
+    let value = |[u, temperature, offsets]: [&[f64]; 3]| {
+        plain(tssa, u, temperature, offsets).0.iter().zip(&grad).map(|(y, grad)| y * f64::from(*grad)).sum()
+    };
+    // Logits grow with the scale, and f32 rounds them in proportion; the temperature's gradient multiplies by them once more.
+    let rounding = 0.5 * f64::from(f32::EPSILON) * tssa.scale(tssa.start + tssa.rows).powi(2);
+    for (which, (ours, tolerance)) in
+        [(du, 1e-4), (dtemperature, rounding.max(1e-4)), (doffsets, 1e-4)].iter().enumerate()
+    {
+        close("gradient", ours, &differences([&u, &temperature, &offsets], which, 1e-5, value), *tolerance);
+    }
+}
+
+/// The largest rounding of the temperature's gradient among 8,200 shapes without decay: 1.9e-4.
+#[test]
+fn long_scales_round_the_gradient_of_the_temperature() {
+    let routing = Routing::LengthScaled;
+    gradients_hold(&Tssa { batch: 2, rows: 33, heads: 2, width: 5, decay: 1.0, routing, start: 33 });
 }
 
 /// Below the floor a ratio is a square over a constant, so that no gradient goes through the energy, and zeros divide nothing.

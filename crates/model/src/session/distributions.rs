@@ -6,7 +6,7 @@ use percept_fault::Result;
 use super::{Run, Session};
 use crate::batch::check_tokens;
 use crate::decoder::Decoder;
-use crate::layer::elements;
+use crate::ops::elements;
 
 /// Rows of V numbers that are held at once.
 const ROWS: usize = 64;

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use percept_data::Tokenizer;
 use percept_fault::{Fault, Result};
 use percept_generate::{GenerationConfig, Piece};
-use percept_model::InferenceModel;
 use tokio::sync::mpsc;
 
+use crate::ServedModel;
 use crate::access::Client;
 use crate::config::Limits;
+use crate::log::Log;
 use crate::metrics::ModelMetrics;
 use channel::Channel;
 use queue::Queue;
@@ -85,10 +85,10 @@ pub(crate) struct Engine {
 impl Engine {
     /// # Errors
     /// The system gives no further thread.
-    pub(crate) fn start(model: Arc<InferenceModel>, tokenizer: Tokenizer, limits: &Limits) -> Result<Self> {
+    pub(crate) fn start(served: &ServedModel, limits: &Limits, log: Log) -> Result<Self> {
         let queue = Arc::new(Queue::new(limits.queue));
         let metrics = Arc::new(ModelMetrics::default());
-        let mut worker = Worker::new(model, tokenizer, limits, (queue.clone(), metrics.clone()));
+        let mut worker = Worker::new(served.clone(), limits, (queue.clone(), metrics.clone()), log);
         let thread =
             std::thread::Builder::new().name("engine".into()).spawn(move || worker.run()).map_err(|error| {
                 Fault::environment("cannot start the thread of a model").because(error).hint("serve fewer runs")

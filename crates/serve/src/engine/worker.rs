@@ -5,17 +5,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use percept_data::Tokenizer;
 use percept_fault::{Fault, Result};
-use percept_generate::{Batch, Piece, Stream};
-use percept_model::{InferenceModel, Session};
+use percept_generate::{Batch, Generation, Piece, Stream};
+use percept_model::Session;
 
 use super::channel::Channel;
 use super::queue::{Course, Queue};
 use super::turns::Turns;
 use super::{Event, Failure, Job};
+use crate::ServedModel;
 use crate::access::Client;
 use crate::config::Limits;
+use crate::log::{Log, panicked};
 use crate::metrics::ModelMetrics;
 
 /// How long an engine with nothing to do sleeps, unless it is woken.
@@ -32,14 +33,13 @@ struct Paused {
 }
 
 /// The state of an engine's thread.
-#[derive(Debug)]
 pub(super) struct Worker {
-    model: Arc<InferenceModel>,
-    tokenizer: Tokenizer,
+    served: ServedModel,
     piece: usize,
     places: usize,
     queue: Arc<Queue<Client, Job>>,
     metrics: Arc<ModelMetrics>,
+    log: Log,
     /// Texts whose prompt is being read.
     reading: Turns<Client, (Stream, Channel)>,
     /// Texts that are written; `writing` has the channel of each by its number there.
@@ -50,14 +50,14 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(
-        model: Arc<InferenceModel>,
-        tokenizer: Tokenizer,
+        served: ServedModel,
         limits: &Limits,
         (queue, metrics): (Arc<Queue<Client, Job>>, Arc<ModelMetrics>),
+        log: Log,
     ) -> Self {
         let (piece, places) = (limits.piece, limits.streams);
         let (reading, batch, writing, paused) = Default::default();
-        Self { model, tokenizer, piece, places, queue, metrics, reading, batch, writing, paused }
+        Self { served, piece, places, queue, metrics, log, reading, batch, writing, paused }
     }
 
     /// Works until it is told to end. A panic ends the texts that were on their way, and nothing else.
@@ -68,12 +68,17 @@ impl Worker {
                 Course::Draining if self.active() == 0 && self.queue.len() == 0 => return,
                 Course::Open | Course::Draining => {}
             }
-            // What a panic may have left half done is thrown away whole.
-            if catch_unwind(AssertUnwindSafe(|| self.round())).is_err() {
-                self.metrics.failed.add(self.active() as u64);
-                let fault = Arc::new(Fault::internal("the engine panicked"));
-                self.fail_active(|| Failure::Fault(fault.clone()));
-            }
+            self.caught(Self::round);
+        }
+    }
+
+    /// Does `work`. What a panic in it may have left half done is thrown away whole.
+    fn caught(&mut self, work: impl FnOnce(&mut Self)) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| work(self))) {
+            panicked(&self.log, format!("engine {}", self.served.name), &*payload);
+            self.metrics.failed.add(self.active() as u64);
+            let fault = Arc::new(Fault::internal("the engine panicked"));
+            self.fail_active(|| Failure::Fault(fault.clone()));
         }
     }
 
@@ -150,8 +155,8 @@ impl Worker {
         while self.active() < self.places
             && let Some((client, Job { wanted, channel })) = self.queue.pop()
         {
-            let session = Session::new(self.model.clone());
-            match Stream::new(session, &self.tokenizer, &wanted.prompt, &wanted.config) {
+            let session = Session::new(self.served.model.clone());
+            match Stream::new(session, &self.served.tokenizer, &wanted.prompt, &wanted.config) {
                 Ok(stream) => self.reading.push(client, (stream, channel)),
                 Err(fault) => self.fail(&channel, fault),
             }
@@ -185,7 +190,7 @@ impl Worker {
             }
             Result::Ok(())
         };
-        metrics.written.add(batch.len() as u64);
+        let streams = batch.len();
         let ended = match batch.step(usize::MAX, &mut emit) {
             Ok(ended) => ended,
             Err(fault) => {
@@ -194,6 +199,10 @@ impl Worker {
                 return self.fail_active(|| Failure::Fault(fault.clone()));
             }
         };
+        // Each has a token more, but those that fail, and those that are only scored.
+        let without = |generation: &Result<Generation>| generation.as_ref().map_or(0, |text| text.tokens) == 0;
+        let fewer = ended.iter().filter(|ended| without(&ended.generation)).count();
+        self.metrics.written.add((streams - fewer) as u64);
         for ended in ended {
             let Some(mut channel) = self.writing.remove(&ended.stream) else { continue };
             match ended.generation {
@@ -244,5 +253,90 @@ impl Worker {
         while let Some((_, job)) = self.queue.pop() {
             job.channel.fail(failure());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::sync::Mutex;
+
+    use percept_data::Tokenizer;
+    use percept_generate::{GenerationConfig, Told};
+    use percept_model::{LanguageModel, ModelConfig};
+    use tokio::sync::mpsc::{self, Receiver};
+
+    use super::*;
+    use crate::engine::Wanted;
+    use crate::log::LogLine;
+
+    fn worker() -> (Worker, Arc<Mutex<Vec<LogLine>>>) {
+        let layers = "llp(segment=8)".into();
+        let config = ModelConfig { layers, vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+        let model = Arc::new(LanguageModel::new(&config, 3, &Default::default()).unwrap().into());
+        let served = ServedModel { name: "tiny".into(), model, tokenizer: Tokenizer::bytes() };
+        let lines: Arc<Mutex<Vec<LogLine>>> = Arc::default();
+        let told = lines.clone();
+        let log = Arc::new(move |line: &LogLine| told.lock().unwrap().push(line.clone()));
+        let shared = (Arc::new(Queue::new(9)), Arc::default());
+        (Worker::new(served, &Limits { streams: 2, piece: 4, ..Limits::default() }, shared, log), lines)
+    }
+
+    fn ask(worker: &Worker, prompt: usize, tokens: usize) -> Receiver<(usize, Event)> {
+        let (sender, events) = mpsc::channel(64);
+        let channel = Channel::new(0, sender, Instant::now() + Duration::from_secs(1000));
+        let told = Told::Written { alternatives: 0 };
+        let config = GenerationConfig { tokens, told, ..Default::default() };
+        let job = Job { wanted: Wanted { prompt: vec![97; prompt], config }, channel };
+        worker.queue.push(Client::Address(IpAddr::from([127, 0, 0, 1])), vec![job]).unwrap();
+        events
+    }
+
+    #[test]
+    fn a_panic_ends_the_texts_on_their_way_and_nothing_else() {
+        let (mut worker, lines) = worker();
+        let (mut written, mut read, mut waiting) = (ask(&worker, 1, 5), ask(&worker, 9, 5), ask(&worker, 1, 5));
+        worker.round();
+        worker.round();
+        assert_eq!((worker.reading.len(), worker.writing.len(), worker.queue.len()), (1, 1, 1));
+        worker.caught(|_| panic!("a bug"));
+        for events in [&mut read, &mut written] {
+            let last = std::iter::from_fn(|| events.try_recv().ok()).last();
+            assert!(matches!(&last, Some((0, Event::Failed(Failure::Fault(fault)))) if !fault.is_usage()), "{last:?}");
+        }
+        let lines = lines.lock().unwrap();
+        let [LogLine::Panic { place, message, .. }] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!((place.as_str(), message.as_str()), ("engine tiny", "a bug"));
+        // The one that waited is written.
+        (0..8).for_each(|_| worker.caught(Worker::round));
+        let last = std::iter::from_fn(|| waiting.try_recv().ok()).last();
+        assert!(matches!(last, Some((0, Event::Ended { tokens: 5, stopped: false, .. }))), "{last:?}");
+    }
+
+    #[test]
+    fn a_prompt_is_read_a_piece_at_a_time_between_tokens() {
+        let (mut worker, _) = worker();
+        let mut short = ask(&worker, 1, 50);
+        worker.round();
+        let mut tokens = || std::iter::from_fn(|| short.try_recv().ok()).count();
+        tokens();
+        let _long = ask(&worker, 20, 5);
+        for position in [4, 8, 12, 16] {
+            worker.round();
+            let (client, (stream, channel)) = worker.reading.pop().unwrap();
+            assert_eq!((stream.session().position(), tokens()), (position, 1));
+            worker.reading.put_back(client, (stream, channel));
+        }
+        assert_eq!(worker.metrics.read.get(), 1 + 16);
+        worker.round();
+        assert_eq!((worker.writing.len(), tokens()), (2, 1));
+    }
+
+    #[test]
+    fn tokens_are_counted_and_scores_are_none() {
+        let (mut worker, _) = worker();
+        let _events = (ask(&worker, 1, 3), ask(&worker, 1, 0));
+        (0..6).for_each(|_| worker.round());
+        assert_eq!((worker.metrics.written.get(), worker.metrics.ended.get(), worker.active()), (3, 2, 0));
     }
 }

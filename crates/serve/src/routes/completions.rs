@@ -10,14 +10,17 @@ use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::access::Client;
-use crate::app::{App, RequestId, now};
-use crate::body;
+use crate::app::{App, RequestId};
+use crate::body::{self, Received};
 use crate::choices::{ChoiceBuilder, join};
+use crate::clock::now;
 use crate::engine::{Event, Events, Failure, NotTaken};
 use crate::error::{ApiError, ApiResult};
 use crate::json::Json;
+use crate::log::Notes;
 use crate::plan::Plan;
 use crate::types::{Choice, Completion, CompletionRequest, Logprobs, Usage};
 
@@ -25,19 +28,21 @@ pub(super) async fn completions(
     State(app): State<Arc<App>>,
     Extension(client): Extension<Client>,
     Extension(id): Extension<RequestId>,
+    Extension(notes): Extension<Notes>,
     request: Request,
 ) -> ApiResult<Response> {
     let deadline = Instant::now() + app.config.limits.request;
-    let request: CompletionRequest = body::json(&app, request).await?;
+    let Received { asked: request, room } = body::json::<CompletionRequest>(&app, request).await?;
     let name = app.model(request.model.as_deref())?.name.clone();
     let stream = request.stream == Some(true);
     let usage = request.stream_options.as_ref().and_then(|options| options.include_usage) == Some(true);
     let logprobs = request.logprobs.is_some();
     // Long prompts take a while to become tokens: elsewhere, so that nobody waits for it.
     let (of, shared) = (name.clone(), app.clone());
-    let planned =
-        tokio::task::spawn_blocking(move || Plan::new(request, shared.model(Some(&of))?, &shared.config.limits));
-    let Plan { texts, choices, prompt_tokens } = planned.await.map_err(|_| ApiError::internal())??;
+    let plan = move || Plan::new(request, shared.model(Some(&of))?, &shared.config.limits);
+    let Plan { texts, choices, prompt_tokens } = app.aside(&id, plan).await??;
+    notes.model(&name);
+    notes.prompt_tokens(prompt_tokens);
     let served = app.model(Some(&name))?;
     let events = served.engine.submit(client, texts, deadline).map_err(|reason| match reason {
         NotTaken::Full => ApiError::busy(),
@@ -51,7 +56,8 @@ pub(super) async fn completions(
     };
     let usage_so_far = Usage { prompt_tokens, completion_tokens: 0, total_tokens: prompt_tokens };
     let open = choices.len();
-    let mut texts = Texts { app: app.clone(), deadline, events, open, choices, usage: usage_so_far, head };
+    let mut texts =
+        Texts { app: app.clone(), deadline, events, open, choices, usage: usage_so_far, head, notes, _room: room };
     match stream {
         true => texts.stream(if usage { AtEnd::Usage } else { AtEnd::Nothing }).await,
         false => Ok(Json(texts.whole(logprobs).await?).into_response()),
@@ -78,6 +84,9 @@ struct Texts {
     open: usize,
     usage: Usage,
     head: Head,
+    notes: Notes,
+    /// What it asked for is held for as long.
+    _room: OwnedSemaphorePermit,
 }
 
 /// What comes after the texts of a stream.
@@ -111,6 +120,7 @@ impl Texts {
                 self.open -= 1;
                 self.usage.completion_tokens += tokens;
                 self.usage.total_tokens += tokens;
+                self.notes.completion_tokens(tokens);
                 Ok(Some(choice.end(stopped, state_bytes)))
             }
             Event::Failed(failure) => Err(match failure {

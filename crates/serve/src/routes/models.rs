@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Path, Request, State};
 
-use crate::app::{App, Served};
-use crate::body;
+use crate::app::{App, RequestId, Served};
+use crate::body::{self, Received};
 use crate::error::{ApiError, ApiResult};
 use crate::json::Json;
 use crate::types::{DetokenizeRequest, Detokenized, ModelCard, ModelList, TokenizeRequest, Tokenized};
@@ -31,22 +32,29 @@ fn card(app: &App, served: &Served) -> ModelCard {
     }
 }
 
-pub(super) async fn tokenize(State(app): State<Arc<App>>, request: Request) -> ApiResult<Json<Tokenized>> {
-    let request: TokenizeRequest = body::json(&app, request).await?;
+pub(super) async fn tokenize(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    request: Request,
+) -> ApiResult<Json<Tokenized>> {
+    let Received { asked: request, room: _room } = body::json::<TokenizeRequest>(&app, request).await?;
     let tokenizer = app.model(request.model.as_deref())?.tokenizer.clone();
-    let encoded = tokio::task::spawn_blocking(move || tokenizer.encode(request.text.as_bytes()));
-    let tokens = encoded.await.map_err(|_| ApiError::internal())?.map_err(|fault| ApiError::of(&fault, "text"))?;
+    let encoded = app.aside(&id, move || tokenizer.encode(request.text.as_bytes())).await?;
+    let tokens = encoded.map_err(|fault| ApiError::of(&fault, "text"))?;
     Ok(Json(Tokenized { count: tokens.len(), tokens }))
 }
 
-pub(super) async fn detokenize(State(app): State<Arc<App>>, request: Request) -> ApiResult<Json<Detokenized>> {
-    let request: DetokenizeRequest = body::json(&app, request).await?;
+pub(super) async fn detokenize(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    request: Request,
+) -> ApiResult<Json<Detokenized>> {
+    let Received { asked: request, room: _room } = body::json::<DetokenizeRequest>(&app, request).await?;
     let tokenizer = app.model(request.model.as_deref())?.tokenizer.clone();
     let vocab = tokenizer.vocab_size();
     if let Some(token) = request.tokens.iter().find(|token| **token as usize >= vocab) {
         return Err(ApiError::invalid("tokens", format!("{token} is no token: ids are below {vocab}")));
     }
-    let decoded = tokio::task::spawn_blocking(move || tokenizer.decode(&request.tokens));
-    let bytes = decoded.await.map_err(|_| ApiError::internal())?;
+    let bytes = app.aside(&id, move || tokenizer.decode(&request.tokens)).await?;
     Ok(Json(Detokenized { text: String::from_utf8_lossy(&bytes).into_owned() }))
 }

@@ -1,11 +1,14 @@
 //! Who may come in, how many, and for how long.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use percept_serve::{Access, Limits, Tokens};
+use percept_data::Tokenizer;
+use percept_model::{LanguageModel, ModelConfig};
+use percept_serve::{Access, Limits, ServedModel, Tokens};
 use serde_json::Value;
 
-use crate::support::Running;
+use crate::support::{Running, config};
 
 /// A text that takes long and is told in many bytes, so that it waits for its reader.
 const LONG: &str = r#"{"prompt":"a","max_tokens":60000,"stream":true,"logprobs":20,"seed":1}"#;
@@ -126,4 +129,110 @@ fn texts_that_do_not_end_in_time_are_ended_with_a_reason() {
     server.stop();
     let last = std::iter::from_fn(|| client.event()).last().unwrap();
     assert_eq!(serde_json::from_str::<Value>(&last).unwrap()["error"]["code"], "stopping", "{last}");
+}
+
+#[test]
+fn clients_take_turns_however_much_one_of_them_asks() {
+    let tokens = Tokens::of_lines("the-token-of-alice\nthe-token-of-bob-too\nthe-token-of-carol", "tokens").unwrap();
+    let limits = Limits { streams: 1, send: Duration::from_secs(1000), ..Limits::default() };
+    let server = Running::with(limits, Access::Tokens(tokens), &["tiny"]);
+    let [alice, bob, carol] = ["the-token-of-alice", "the-token-of-bob-too", "the-token-of-carol"]
+        .map(|token| format!("Authorization: Bearer {token}\r\n"));
+    let ask = |body: &str, client: &str, waiting: usize| {
+        let asked = server.posting("/v1/completions", body, client);
+        server.wait_with(&carol, &format!("percept_texts_waiting{{model=\"tiny\"}} {waiting}"));
+        asked
+    };
+    // Carol has the only place until she goes. Alice's second text would keep it, since nobody reads it.
+    let mut first = ask(LONG, &carol, 0);
+    assert!(first.event().is_some());
+    let (short, long) = (ask(SHORT, &alice, 1), ask(LONG, &alice, 2));
+    let other = ask(SHORT, &bob, 3);
+    first.close();
+    assert_eq!((short.answer().status, other.answer().status), (200, 200));
+    long.close();
+}
+
+#[test]
+fn an_answer_that_nobody_takes_is_given_up() {
+    // One at a time: who comes next, and asks for the metrics at last, is let in only once the one before was cut.
+    let limits = Limits { connections: 1, send: Duration::from_millis(100), ..Limits::default() };
+    let server = Running::start(limits);
+    let whole = LONG.replace("60000", "20000").replace("\"stream\":true", "\"stream\":false");
+    let unread = [server.posting("/v1/completions", LONG, ""), server.posting("/v1/completions", &whole, "")];
+    server.wait_for(r#"percept_texts_ended_total{model="tiny"} 1"#);
+    server.wait_for(r#"percept_texts_cancelled_total{model="tiny"} 1"#);
+    assert!(server.logged(2).iter().any(|line| !line.whole), "the stream was cut");
+    drop(unread);
+}
+
+#[test]
+fn a_text_that_takes_too_long_ends_with_a_reason() {
+    let server = Running::start(Limits { request: Duration::from_secs(2), ..Limits::default() });
+    // It is written, and waits for its reader.
+    let mut slow = server.posting("/v1/completions", LONG, "");
+    assert!(slow.event().is_some());
+    server.wait_for(r#"percept_texts_late_total{model="tiny"} 1"#);
+    let last = std::iter::from_fn(|| slow.event()).last().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&last).unwrap()["error"]["code"], "deadline", "{last}");
+}
+
+#[test]
+fn the_log_has_a_line_for_each_request_and_nothing_of_what_was_written() {
+    let server = Running::start(Limits::default());
+    let body = r#"{"prompt":"a secret","max_tokens":3,"seed":1,"user":"somebody"}"#;
+    let head = server.post("/v1/completions", body).head;
+    let id = head.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap();
+    server.get("/v1/models/a-secret?a=secret");
+    let mut gone = server.posting("/v1/completions", LONG, "");
+    assert!(gone.event().is_some());
+    gone.close();
+    let lines = server.logged(3);
+    assert!(!format!("{lines:?}").contains("secret") && !format!("{lines:?}").contains("somebody"), "{lines:?}");
+    let asked = lines.iter().find(|line| line.request == id).unwrap();
+    assert_eq!((asked.method.as_str(), asked.route.as_str(), asked.status), ("POST", "/v1/completions", 200));
+    assert_eq!((asked.whole, asked.prompt_tokens, asked.completion_tokens), (true, 8, 3));
+    assert_eq!((asked.model.as_deref(), asked.token), (Some("tiny"), None));
+    assert!(asked.first_ms <= asked.ms);
+    assert!(lines.iter().any(|line| line.route == "/v1/models/{model}" && line.status == 404 && line.whole));
+    assert!(lines.iter().any(|line| line.route == "/v1/completions" && line.status == 200 && !line.whole));
+}
+
+#[test]
+fn a_model_that_fails_is_a_fault_of_the_server() {
+    let broken = ModelConfig { init_std: 3e38, ..config() };
+    let model = Arc::new(LanguageModel::new(&broken, 3, &Default::default()).unwrap().into());
+    let served = ServedModel { name: "broken".into(), model, tokenizer: Tokenizer::bytes() };
+    let server = Running::of(Limits::default(), Access::Loopback, vec![served]);
+    for body in [SHORT, LONG] {
+        let answer = server.post("/v1/completions", body);
+        assert_eq!((answer.status, &answer.json()["error"]["type"]), (500, &Value::from("server_error")));
+        assert!(!answer.body.contains("probability"), "{}", answer.body);
+    }
+    assert_eq!(server.get("/health").status, 200);
+}
+
+#[test]
+fn requests_that_are_large_together_are_not_all_held() {
+    let server = Running::start(Limits { body_bytes: 1000, bodies_bytes: 1000, ..Limits::default() });
+    let mut first = server.posting("/v1/completions", LONG, "");
+    assert!(first.event().is_some());
+    let second = server.post("/v1/completions", SHORT);
+    assert_eq!((second.status, second.head.contains("retry-after: 1")), (429, true));
+    first.close();
+    while server.post("/v1/completions", SHORT).status == 429 {}
+}
+
+#[test]
+fn heads_that_are_too_large_are_refused() {
+    let server = Running::start(Limits::default());
+    let many = "X-Filler: 1\r\n".repeat(500);
+    let large = format!("X-Filler: {}\r\n", "a".repeat(1 << 20));
+    for headers in [many, large] {
+        let mut client = server.open("GET /health HTTP/1.1\r\nHost: localhost\r\n");
+        // The server may close before it has read all of it.
+        let _ = client.send(&headers);
+        assert!(client.line().is_none_or(|line| line.contains(" 431 ")));
+    }
+    assert_eq!(server.get("/health").status, 200);
 }

@@ -2,18 +2,19 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use percept_data::Tokenizer;
 use percept_model::{InferenceModel, LanguageModel, ModelConfig};
-use percept_serve::{Access, Limits, ServedModel, Server, ServerConfig};
+use percept_serve::{Access, Limits, LogLine, RequestLine, ServedModel, Server, ServerConfig};
 use serde_json::Value;
 
-/// A model of bytes, the same at each call.
-pub(crate) fn model() -> Arc<InferenceModel> {
-    let config = ModelConfig {
+/// A small model of bytes.
+pub(crate) fn config() -> ModelConfig {
+    ModelConfig {
         layers: "llp(segment=8)".into(),
         vocab: 257,
         dim: 16,
@@ -22,13 +23,19 @@ pub(crate) fn model() -> Arc<InferenceModel> {
         context: 32,
         init_std: 0.3,
         ..Default::default()
-    };
-    Arc::new(LanguageModel::new(&config, 3, &Default::default()).unwrap().into())
+    }
+}
+
+/// It, the same at each call.
+pub(crate) fn model() -> Arc<InferenceModel> {
+    Arc::new(LanguageModel::new(&config(), 3, &Default::default()).unwrap().into())
 }
 
 /// A server, stopped at the end of the test.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    /// What was logged.
+    lines: Arc<Mutex<Vec<LogLine>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -39,13 +46,20 @@ impl Running {
     }
 
     pub(crate) fn with(limits: Limits, access: Access, names: &[&str]) -> Self {
-        let config = ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), access, limits };
         let served = |name: &&str| ServedModel { name: (*name).into(), model: model(), tokenizer: Tokenizer::bytes() };
-        let server = Server::bind(config, names.iter().map(served).collect(), Arc::new(|_| ())).unwrap();
+        Self::of(limits, access, names.iter().map(served).collect())
+    }
+
+    pub(crate) fn of(limits: Limits, access: Access, served: Vec<ServedModel>) -> Self {
+        let config = ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), access, limits };
+        let lines: Arc<Mutex<Vec<LogLine>>> = Arc::default();
+        let told = lines.clone();
+        let log = Arc::new(move |line: &LogLine| told.lock().unwrap().push(line.clone()));
+        let server = Server::bind(config, served, log).unwrap();
         let (address, stop) = (server.address(), Arc::new(AtomicBool::new(false)));
         let seen = stop.clone();
         let thread = std::thread::spawn(move || server.run(&seen).unwrap());
-        Self { address, stop, thread: Some(thread) }
+        Self { address, lines, stop, thread: Some(thread) }
     }
 
     /// Asks the server to stop.
@@ -72,6 +86,8 @@ impl Running {
     /// Sends bytes as they are.
     pub(crate) fn open(&self, bytes: &str) -> Client {
         let mut stream = TcpStream::connect(self.address).unwrap();
+        // A test that waits for what never comes should say so.
+        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
         stream.write_all(bytes.as_bytes()).unwrap();
         Client(BufReader::new(stream))
     }
@@ -85,9 +101,34 @@ impl Running {
 
     /// Waits until a line of the metrics is there.
     pub(crate) fn wait_for(&self, line: &str) {
-        while !self.get("/metrics").body.lines().any(|found| found == line) {
+        self.wait_with("", line);
+    }
+
+    /// The same, with headers.
+    pub(crate) fn wait_with(&self, headers: &str, line: &str) {
+        let metrics = format!("GET /metrics HTTP/1.0\r\nHost: localhost\r\n{headers}\r\n");
+        while !self.open(&metrics).answer().body.lines().any(|found| found == line) {
             std::thread::yield_now();
         }
+    }
+
+    /// What was logged of the API's requests, once there are so many.
+    pub(crate) fn logged(&self, count: usize) -> Vec<RequestLine> {
+        loop {
+            let lines = self.lines.lock().unwrap().clone();
+            let lines: Vec<_> = lines.into_iter().map(request).filter(|line| line.route.starts_with("/v1/")).collect();
+            if lines.len() >= count {
+                return lines;
+            }
+            std::thread::yield_now();
+        }
+    }
+}
+
+fn request(line: LogLine) -> RequestLine {
+    match line {
+        LogLine::Request(line) => line,
+        LogLine::Panic { message, .. } => panic!("{message}"),
     }
 }
 
@@ -115,11 +156,16 @@ impl Client {
         Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
     }
 
-    /// The next line that is not empty, of the head or the body.
+    /// Sends more.
+    pub(crate) fn send(&mut self, bytes: &str) -> std::io::Result<()> {
+        self.0.get_mut().write_all(bytes.as_bytes())
+    }
+
+    /// The next line that is not empty, of the head or the body; `None` once the server has closed the connection.
     pub(crate) fn line(&mut self) -> Option<String> {
         loop {
             let mut line = String::new();
-            match self.0.read_line(&mut line).unwrap() {
+            match self.0.read_line(&mut line).or_else(closed).unwrap() {
                 0 => return None,
                 _ if line.trim().is_empty() => {}
                 _ => return Some(line.trim().to_owned()),
@@ -139,6 +185,14 @@ impl Client {
     /// Goes away.
     pub(crate) fn close(self) {
         self.0.get_ref().shutdown(Shutdown::Both).unwrap();
+    }
+}
+
+/// A connection may be closed by a reset.
+fn closed(error: std::io::Error) -> std::io::Result<usize> {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionReset => Ok(0),
+        _ => Err(error),
     }
 }
 
