@@ -50,6 +50,8 @@ pub struct Ended<S = Session> {
     pub stream: usize,
     /// Its session, which has seen all but the last token.
     pub session: S,
+    /// That token; `None` where none was drawn.
+    pub unfed: Option<u32>,
     /// What was generated, or why it could not go on: a fault of one text is none of the others.
     pub generation: Result<Generation>,
 }
@@ -104,14 +106,16 @@ impl<S: BorrowMut<Session>> Batch<S> {
             match written {
                 Ok(new) => show(number, new)?,
                 Err(fault) => {
-                    ended.push(Ended { stream: number, session: stream.into_session(), generation: Err(fault) });
+                    let unfed = stream.unfed();
+                    ended.push(Ended { stream: number, session: stream.into_session(), unfed, generation: Err(fault) });
                     continue;
                 }
             }
             if stream.is_at_end() && stream.next().is_some() {
+                let unfed = stream.unfed();
                 let (session, rest, generation) = stream.end();
                 show(number, Piece { text: rest, tokens: Vec::new() })?;
-                ended.push(Ended { stream: number, session, generation: Ok(generation) });
+                ended.push(Ended { stream: number, session, unfed, generation: Ok(generation) });
             } else {
                 open.push((number, stream));
             }

@@ -50,6 +50,8 @@ pub struct SamplingConfig {
     pub bias: Vec<(u32, f32)>,
     /// The same seed, configuration and log-probabilities give the same tokens.
     pub seed: u64,
+    /// Tokens that were drawn with this seed before: a text that goes on gets the tokens that it had got, had it not been cut.
+    pub drawn: u64,
 }
 
 impl Default for SamplingConfig {
@@ -64,6 +66,7 @@ impl Default for SamplingConfig {
             repetition_window: 256,
             bias: Vec::new(),
             seed: 0,
+            drawn: 0,
         }
     }
 }
@@ -121,7 +124,7 @@ impl Sampler {
     pub fn new(config: SamplingConfig, excluded: &[u32]) -> Result<Self> {
         config.validate()?;
         let (recent, scores, kept) = Default::default();
-        Ok(Self { config, excluded: excluded.to_vec(), recent, draws: 0, scores, kept })
+        Ok(Self { draws: config.drawn, config, excluded: excluded.to_vec(), recent, scores, kept })
     }
 
     /// Notes a token of the prompt for the repetition penalty.

@@ -106,6 +106,11 @@ impl<S: BorrowMut<Session>> Stream<S> {
         self.begin.is_some().then(|| (self.session.borrow_mut(), self.token))
     }
 
+    /// The token that was drawn last, which the session has not seen; `None` where none was drawn.
+    pub(crate) fn unfed(&self) -> Option<u32> {
+        (self.tokens > 0).then_some(self.token)
+    }
+
     /// Whether the whole prompt was read.
     pub fn is_read(&self) -> bool {
         self.unread.is_empty()

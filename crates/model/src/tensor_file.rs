@@ -161,6 +161,27 @@ impl<'a> TensorFile<'a> {
     }
 }
 
+/// The head of a file: what it says of its tensors, which need not be there.
+#[derive(Debug)]
+pub(crate) struct Head {
+    /// What stands beside the tensors.
+    pub(crate) metadata: Metadata,
+    /// Type and shape of each.
+    pub(crate) tensors: BTreeMap<String, (Dtype, Vec<usize>)>,
+}
+
+impl Head {
+    /// Bytes in front of the head that tell its length.
+    pub(crate) const LENGTH: usize = 8;
+
+    /// Reads it; `head` begins after its length. Whether tensors lie where they should is seen when they are there.
+    pub(crate) fn parse(head: &[u8]) -> serde_json::Result<Self> {
+        let header: safetensors::tensor::Metadata = serde_json::from_slice(head)?;
+        let tensors = header.tensors().into_iter().map(|(name, info)| (name, (info.dtype, info.shape.clone())));
+        Ok(Self { metadata: header.metadata().clone().unwrap_or_default(), tensors: tensors.collect() })
+    }
+}
+
 /// A tensor in a file.
 #[derive(Debug)]
 pub struct Stored<'a>(TensorView<'a>);

@@ -8,7 +8,7 @@ use burn::tensor::{DType, Device, Tensor};
 use percept_model::channel::ChannelKind;
 use percept_model::mixer::MixerKind;
 use percept_model::properties::Properties;
-use percept_model::session::WindowSchedule;
+use percept_model::session::{StateHead, WindowSchedule, step_all};
 use percept_model::{
     Batch, IGNORED, InferenceModel, LanguageModel, Learned, Mode, ModelConfig, Recompute, Rows, Session, Trainable,
 };
@@ -324,6 +324,38 @@ fn score_agrees_with_log_probabilities() {
             assert!((nll[position] + ln_p[pair[1] as usize]).abs() < TOLERANCE, "{layers} at {position}");
         }
     }
+}
+
+#[test]
+fn a_state_goes_on_with_the_same_bits() {
+    for layers in schedules() {
+        let model = LanguageModel::new(&config(&layers, 2, 4, 8, false), 3, &Device::default()).expect("a model");
+        let model = Arc::new(InferenceModel::new(model));
+        for (length, stepped) in [1, 7, 30].into_iter().flat_map(|length| [(length, true), (length, false)]) {
+            let mut session = Session::new(model.clone());
+            let text = tokens(length, 5);
+            match stepped {
+                true => text.iter().for_each(|token| drop(step(&mut session, *token))),
+                false => drop(session.feed(&text).expect("fed")),
+            }
+            let bytes = session.to_bytes().expect("bytes");
+            let head = 8 + StateHead::length(*bytes.first_chunk().expect("a head")).expect("a length");
+            let head = StateHead::check(&bytes[8..head], &model).expect("a head");
+            assert_eq!((head.position(), head.file_bytes()), (length, bytes.len()), "{layers}");
+            let mut loaded = Session::from_bytes(&bytes, model.clone()).expect("a session");
+            assert_eq!(loaded.log_probabilities().expect("fed"), session.log_probabilities().expect("fed"), "{layers}");
+            for token in tokens(25, 7) {
+                assert_eq!(step(&mut loaded, token), step(&mut session, token), "{layers} after {length}, {stepped}");
+            }
+        }
+    }
+}
+
+/// As a server feeds a token.
+fn step(session: &mut Session, token: u32) -> Vec<f32> {
+    let mut row = vec![0.0; VOCAB];
+    step_all(&mut [session], &[token], &mut row).expect("fed");
+    row
 }
 
 #[test]

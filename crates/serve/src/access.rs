@@ -42,6 +42,19 @@ impl Access {
             }
         }
     }
+
+    /// To whom the states belong that a client makes: a name for its token, or nothing where there are no tokens, so that they are
+    /// everybody's. It outlives the server, and tells nothing of the token.
+    pub(crate) fn owner(&self, client: Client) -> String {
+        match (self, client) {
+            (Self::Tokens(tokens), Client::Token(number)) => tokens
+                .0
+                .get(number as usize)
+                .map(|digest| percept_files::hex(&Sha256::digest(digest)))
+                .unwrap_or_default(),
+            _ => String::new(),
+        }
+    }
 }
 
 /// Secrets that clients show. Their digests are kept, and compared in a time that does not depend on them.
@@ -120,6 +133,10 @@ mod tests {
             assert_eq!(client(wrong), None, "{wrong}");
         }
         assert_eq!(access.client(here, None), None);
+        let owners = [0, 1].map(|number| access.owner(Client::Token(number)));
+        assert!(
+            owners[0] != owners[1] && owners[0].len() == 64 && Access::Loopback.owner(Client::Address(here)).is_empty()
+        );
         assert_eq!(Access::Loopback.client(here, None), Some(Client::Address(here)));
         assert_eq!(format!("{access:?}"), "Tokens(2 tokens)");
     }

@@ -35,7 +35,7 @@ impl ChoiceBuilder {
         self.skip -= skipped;
         let logprobs = self.logprobs.then(|| self.logprobs(&piece.tokens[skipped..]));
         let text = std::mem::take(&mut self.before) + &piece.text;
-        Choice { text, index: self.index, logprobs, finish_reason: None, state_bytes: None }
+        Choice { text, index: self.index, logprobs, finish_reason: None, state_bytes: None, state: None }
     }
 
     /// The end of the text, with the bytes of its stream's state there.
@@ -99,6 +99,7 @@ pub(crate) fn join(whole: &mut Choice, piece: Choice) {
     whole.text.push_str(&piece.text);
     whole.finish_reason = piece.finish_reason;
     whole.state_bytes = piece.state_bytes;
+    whole.state = piece.state;
     if let (Some(all), Some(more)) = (&mut whole.logprobs, piece.logprobs) {
         all.tokens.extend(more.tokens);
         all.token_ids.extend(more.token_ids);

@@ -1,6 +1,7 @@
 //! Where a server listens, who may use it, and its limits.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use percept_fault::{Fault, Result};
@@ -19,6 +20,8 @@ pub struct ServerConfig {
     pub access: Access,
     /// How much of it.
     pub limits: Limits,
+    /// The folder that keeps states; without one they are kept as long as the server runs.
+    pub states: Option<PathBuf>,
 }
 
 impl ServerConfig {
@@ -28,7 +31,8 @@ impl ServerConfig {
     /// ```
     /// use percept_serve::{Access, Limits, ServerConfig};
     /// let config = |listen: &str, access: Access| {
-    ///     let config = ServerConfig { listen: listen.parse().unwrap(), access, limits: Limits::default() };
+    ///     let (listen, limits) = (listen.parse().unwrap(), Limits::default());
+    ///     let config = ServerConfig { listen, access, limits, states: None };
     ///     config.validate()
     /// };
     /// assert!(config("127.0.0.1:8080", Access::Loopback).is_ok());
@@ -53,6 +57,7 @@ impl ServerConfig {
             ("queue", limits.queue),
             ("connections", limits.connections),
             ("piece", limits.piece),
+            ("state", limits.state_bytes),
         ];
         if limits.request > MOST_TIME {
             return Err(Fault::usage("the limit of a request's time is above a year").hint("use fewer seconds"));
@@ -88,6 +93,14 @@ pub struct Limits {
     /// Tokens of a prompt that are read between two rounds of writing. Prompts are cut at its multiples, so another value is
     /// another rounding.
     pub piece: usize,
+    /// Bytes of the file of one state.
+    pub state_bytes: usize,
+    /// Bytes of the files of all states: those that were not used for longest go first, unless they are pinned.
+    pub states_bytes: u64,
+    /// How long a state is kept that nobody uses.
+    pub states_ttl: Option<Duration>,
+    /// Bytes of memory for states of the beginnings of prompts, of each model; 0 for none.
+    pub prefix_bytes: usize,
     /// How long a client may take to send the head of a request, and then its body.
     pub receive: Duration,
     /// How long a client may take nothing of its answer, while there is more.
@@ -111,6 +124,10 @@ impl Default for Limits {
             queue: 256,
             connections: 512,
             piece: 256,
+            state_bytes: 256 << 20,
+            states_bytes: 4 << 30,
+            states_ttl: None,
+            prefix_bytes: 256 << 20,
             receive: Duration::from_secs(20),
             send: Duration::from_secs(60),
             request: Duration::from_secs(600),

@@ -2,11 +2,12 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use percept_fault::Fault;
+use percept_fault::{Fault, Kind};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::json::Json;
+use crate::states::StateError;
 
 /// Result with an [`ApiError`].
 pub(crate) type ApiResult<T> = std::result::Result<T, ApiError>;
@@ -67,6 +68,37 @@ impl ApiError {
         error
     }
 
+    /// A state that is not there, or another's: 404.
+    pub(crate) fn unknown_state() -> Self {
+        let mut error = Self::refused(StatusCode::NOT_FOUND, "state_not_found", "no such state");
+        error.body.error.param = Some("state".into());
+        error
+    }
+
+    /// A state that another model has made: 409.
+    pub(crate) fn other_model() -> Self {
+        let mut error = Self::refused(
+            StatusCode::CONFLICT,
+            "other_model",
+            "this state belongs to another model: name the one that made it",
+        );
+        error.body.error.param = Some("state".into());
+        error
+    }
+
+    /// A state from which nothing can be written: 422. One of a stranger may hold any numbers.
+    pub(crate) fn no_distribution(fault: &Fault) -> Self {
+        let mut error = Self::refused(StatusCode::UNPROCESSABLE_ENTITY, "no_distribution", fault.to_string());
+        error.body.error.param = Some("state".into());
+        error
+    }
+
+    /// A state that is larger than one may be: 413.
+    pub(crate) fn too_large(bytes: usize, most: usize) -> Self {
+        let message = format!("the state has {bytes} bytes: {most} are allowed");
+        Self::refused(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+    }
+
     /// No token, or none that is known: 401.
     pub(crate) fn unauthorized() -> Self {
         let message = "this server wants a bearer token: send `Authorization: Bearer TOKEN`";
@@ -105,10 +137,22 @@ impl ApiError {
 
     /// A fault of the field `param`, or of ours.
     pub(crate) fn of(fault: &Fault, param: &str) -> Self {
-        match (fault.is_usage(), fault.hint_text()) {
-            (true, Some(hint)) => Self::invalid(param, format!("{fault}: {hint}")),
-            (true, None) => Self::invalid(param, fault.to_string()),
-            (false, _) => Self::internal(),
+        match (fault.kind(), fault.hint_text()) {
+            (Kind::Usage, Some(hint)) => Self::invalid(param, format!("{fault}: {hint}")),
+            (Kind::Usage, None) => Self::invalid(param, fault.to_string()),
+            _ => Self::internal(),
+        }
+    }
+}
+
+impl From<StateError> for ApiError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Unknown => Self::unknown_state(),
+            StateError::NoRoom(why) => {
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "server_error", Some("no_room"), why)
+            }
+            StateError::Fault(_) => Self::internal(),
         }
     }
 }

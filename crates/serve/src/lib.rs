@@ -24,6 +24,7 @@ mod patient;
 mod plan;
 mod prompt;
 mod routes;
+mod states;
 mod types;
 
 use std::collections::BTreeMap;
@@ -43,9 +44,12 @@ pub use log::{Log, LogLine, RequestLine};
 
 use app::{App, Served};
 use engine::Engine;
+use states::States;
 
 /// Threads that read requests and send answers; the models have their own.
 const THREADS: usize = 2;
+/// Threads that wait for the disk; each may have a state in memory.
+const DISK_THREADS: usize = 8;
 
 /// A model to be served.
 #[derive(Debug, Clone)]
@@ -71,7 +75,7 @@ pub struct ServedModel {
 /// # let model = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
 /// let model = ServedModel { name: "tiny".into(), model, tokenizer: Tokenizer::bytes() };
 /// let listen = "127.0.0.1:0".parse().unwrap();
-/// let config = ServerConfig { listen, access: Access::Loopback, limits: Limits::default() };
+/// let config = ServerConfig { listen, access: Access::Loopback, limits: Limits::default(), states: None };
 /// let server = Server::bind(config, vec![model], Arc::new(|_| ()))?;
 /// let (address, stop) = (server.address(), AtomicBool::new(false));
 /// let answer = std::thread::scope(|scope| {
@@ -99,7 +103,7 @@ impl Server {
     ///
     /// # Errors
     /// Usage: a configuration that is refused, no model, or two of one name. Environment: the address can't be had, or no
-    /// further thread.
+    /// further thread, or the folder of the states can't be used.
     pub fn bind(config: ServerConfig, models: Vec<ServedModel>, log: Log) -> Result<Self> {
         config.validate()?;
         if models.is_empty() {
@@ -113,6 +117,7 @@ impl Server {
         let listener = TcpListener::bind(config.listen).map_err(fault)?;
         listener.set_nonblocking(true).map_err(fault)?;
         let address = listener.local_addr().map_err(fault)?;
+        let states = States::open(config.states.as_deref(), &config.limits)?;
         let mut served = BTreeMap::new();
         for one in models {
             if served.contains_key(&one.name) {
@@ -126,11 +131,12 @@ impl Server {
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
+            .max_blocking_threads(DISK_THREADS)
             .thread_name("http")
             .enable_all()
             .build()
             .map_err(|error| Fault::environment("cannot start the server's threads").because(error))?;
-        Ok(Self { listener, address, app: Arc::new(App::new(config, served, log)), runtime })
+        Ok(Self { listener, address, app: Arc::new(App::new(config, served, states, log)), runtime })
     }
 
     /// Where it listens.

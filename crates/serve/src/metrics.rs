@@ -22,6 +22,19 @@ impl Number {
     }
 }
 
+/// What is measured of the states.
+#[derive(Debug, Default)]
+pub(crate) struct StateNumbers {
+    /// How many are kept.
+    pub(crate) states: Number,
+    /// Bytes of their files.
+    pub(crate) bytes: Number,
+    /// Those that made place for others.
+    pub(crate) evicted: Number,
+    /// Those that nobody used for too long.
+    pub(crate) expired: Number,
+}
+
 /// Upper ends of the buckets of times, in seconds.
 const ENDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
@@ -61,6 +74,14 @@ pub(crate) struct ModelMetrics {
     pub(crate) active: Number,
     /// Texts that wait for a place now.
     pub(crate) waiting: Number,
+    /// Prompts whose beginning was looked for.
+    pub(crate) prefix_lookups: Number,
+    /// Prompts whose beginning was found.
+    pub(crate) prefix_hits: Number,
+    /// Tokens that need not be read because the state after them was found.
+    pub(crate) prefix_tokens: Number,
+    /// Bytes of the beginnings that are kept.
+    pub(crate) prefix_bytes: Number,
     /// From the arrival of a prompt to its first token.
     pub(crate) first: Times,
     /// A round of writing, with what was read of a prompt in it: the time between two tokens of a text.
@@ -78,14 +99,27 @@ impl Answers {
 }
 
 /// The text that Prometheus reads.
-pub(crate) fn text<'a>(answers: &Answers, models: impl Iterator<Item = (&'a str, &'a ModelMetrics)> + Clone) -> String {
+pub(crate) fn text<'a>(
+    answers: &Answers,
+    states: &StateNumbers,
+    models: impl Iterator<Item = (&'a str, &'a ModelMetrics)> + Clone,
+) -> String {
     let mut out = String::new();
     head(&mut out, "percept_answers_total", "counter", "answers by status");
     for (hundred, count) in answers.0.iter().enumerate().skip(1) {
         let _ = writeln!(out, "percept_answers_total{{status=\"{hundred}xx\"}} {}", count.get());
     }
+    for (name, kind, help, number) in [
+        ("percept_states", "gauge", "states that are kept", &states.states),
+        ("percept_states_bytes", "gauge", "bytes of their files", &states.bytes),
+        ("percept_states_evicted_total", "counter", "states that made place for others", &states.evicted),
+        ("percept_states_expired_total", "counter", "states that nobody used for too long", &states.expired),
+    ] {
+        head(&mut out, name, kind, help);
+        let _ = writeln!(out, "{name} {}", number.get());
+    }
     type Get = fn(&ModelMetrics) -> &Number;
-    let numbers: [(&str, &str, &str, Get); 9] = [
+    let numbers: [(&str, &str, &str, Get); 13] = [
         ("percept_prompt_tokens_total", "counter", "tokens of prompts that were read", |model| &model.read),
         ("percept_completion_tokens_total", "counter", "tokens that were written", |model| &model.written),
         ("percept_texts_ended_total", "counter", "texts that came to their end", |model| &model.ended),
@@ -93,6 +127,12 @@ pub(crate) fn text<'a>(answers: &Answers, models: impl Iterator<Item = (&'a str,
         ("percept_texts_late_total", "counter", "texts that took too long", |model| &model.late),
         ("percept_texts_failed_total", "counter", "texts that failed", |model| &model.failed),
         ("percept_requests_refused_total", "counter", "requests that found the queue full", |model| &model.refused),
+        ("percept_prefix_lookups_total", "counter", "prompts whose beginning was looked for", |model| {
+            &model.prefix_lookups
+        }),
+        ("percept_prefix_hits_total", "counter", "prompts whose beginning was found", |model| &model.prefix_hits),
+        ("percept_prefix_tokens_total", "counter", "tokens that were found, not read", |model| &model.prefix_tokens),
+        ("percept_prefix_bytes", "gauge", "bytes of the beginnings that are kept", |model| &model.prefix_bytes),
         ("percept_texts_active", "gauge", "texts that are read or written", |model| &model.active),
         ("percept_texts_waiting", "gauge", "texts that wait for a place", |model| &model.waiting),
     ];
@@ -141,7 +181,7 @@ mod tests {
         model.first.note(Duration::from_millis(3));
         model.first.note(Duration::from_secs(100));
         model.written.add(7);
-        let text = text(&Answers::default(), [("a\"b", &model)].into_iter());
+        let text = text(&Answers::default(), &StateNumbers::default(), [("a\"b", &model)].into_iter());
         for line in [
             "percept_first_token_seconds_bucket{model=\"a\\\"b\",le=\"0.0025\"} 0",
             "percept_first_token_seconds_bucket{model=\"a\\\"b\",le=\"0.005\"} 1",

@@ -1,13 +1,14 @@
 //! From a request for completions to the texts that an engine writes: all that can be refused is refused here.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
 
 use percept_generate::{GenerationConfig, SamplingConfig, Told};
 
 use crate::app::Served;
 use crate::choices::{ChoiceBuilder, Shown};
 use crate::config::Limits;
-use crate::engine::Wanted;
+use crate::engine::{AtEnd, Prefixes, Start, Wanted};
 use crate::error::{ApiError, ApiResult};
 use crate::types::{CompletionRequest, Prompt, Stop};
 
@@ -22,6 +23,16 @@ const LONGEST_STOP: usize = 1024;
 const MOST_BIASES: usize = 1024;
 const LARGEST_BIAS: f32 = 100.0;
 
+/// Whose request it is, and what it goes on from.
+#[derive(Debug, Default)]
+pub(crate) struct Begin {
+    pub(crate) owner: String,
+    /// A state; none where texts begin anew.
+    pub(crate) start: Option<Arc<Start>>,
+    /// Tokens that were drawn on the way to that state.
+    pub(crate) drawn: u64,
+}
+
 /// What a request comes to.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -33,17 +44,30 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(mut request: CompletionRequest, served: &Served, limits: &Limits) -> ApiResult<Self> {
+    pub(crate) fn new(
+        mut request: CompletionRequest,
+        begin: &Begin,
+        served: &Served,
+        limits: &Limits,
+    ) -> ApiResult<Self> {
         refuse(&request)?;
-        let config = generation(&mut request, served, limits)?;
+        let mut config = generation(&mut request, served, limits)?;
+        config.sampling.drawn = begin.drawn;
         let prompts = prompts(request.prompt.take(), served, limits)?;
         let echo = request.echo == Some(true);
+        let at_end = if request.keep_state == Some(true) { AtEnd::Keep } else { AtEnd::Drop };
+        if at_end == AtEnd::Keep && prompts.len() != 1 {
+            return Err(ApiError::invalid(
+                "keep_state",
+                "the state of one prompt can be kept: send one in each request",
+            ));
+        }
         held(&request, &config, &prompts, limits)?;
         let mut plan = Self { texts: Vec::new(), choices: Vec::new(), prompt_tokens: 0 };
         for (index, tokens) in prompts.into_iter().enumerate() {
             // Models are trained with the document token in front of each text.
             let document = served.tokenizer.document_token();
-            let added = usize::from(tokens.first() != Some(&document));
+            let added = usize::from(begin.start.is_none() && tokens.first() != Some(&document));
             let prompt = [&[document][..added], &tokens].concat();
             if prompt.len() > limits.prompt_tokens {
                 let (length, most) = (prompt.len(), limits.prompt_tokens);
@@ -58,7 +82,15 @@ impl Plan {
             let before = if echo { text } else { String::new() };
             plan.prompt_tokens += tokens.len();
             plan.choices.push(ChoiceBuilder::new(served.tokenizer.clone(), index, before, shown));
-            plan.texts.push(Wanted { prompt, config: config.clone() });
+            // Where a prompt is told, each of its tokens is read.
+            let prefixes = match (&begin.start, config.told) {
+                (None, Told::Nothing | Told::Written { .. }) if limits.prefix_bytes > 0 => {
+                    Prefixes::new(served.model.fingerprint(), &begin.owner, &prompt, limits.piece)
+                }
+                _ => Prefixes::default(),
+            };
+            let start = begin.start.clone();
+            plan.texts.push(Wanted { prompt, config: config.clone(), start, prefixes, at_end });
         }
         Ok(plan)
     }

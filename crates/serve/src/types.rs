@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use crate::prompt::Prompt;
+use crate::states::State;
 
 /// What `POST /v1/completions` takes.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -39,6 +40,10 @@ pub(crate) struct CompletionRequest {
     pub(crate) echo: Option<bool>,
     /// Numbers from -100 to 100 that are added to the log-probabilities of tokens, by id.
     pub(crate) logit_bias: Option<BTreeMap<u32, f32>>,
+    /// Go on from this state, and not from the start of a document.
+    pub(crate) state: Option<String>,
+    /// Keep the state at the end of the text, what was written included: the choice then names it.
+    pub(crate) keep_state: Option<bool>,
     /// Whose request it is, in the client's own words; not looked at.
     pub(crate) user: Option<String>,
     /// Only 1: send several prompts for several texts.
@@ -111,6 +116,9 @@ pub(crate) struct Choice {
     /// Bytes of memory of the stream's state at the end of the text; none while it goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) state_bytes: Option<usize>,
+    /// At the end of the text, where it was to be kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<State>,
 }
 
 /// What is told of single tokens: lists of one length.

@@ -49,7 +49,30 @@ pub(crate) struct Serve {
     #[arg(long, conflicts_with = "tokens")]
     allow_anonymous: bool,
     #[command(flatten)]
+    states: StateArgs,
+    #[command(flatten)]
     limits: LimitArgs,
+}
+
+/// What is kept of texts that were read.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "States")]
+struct StateArgs {
+    /// Folder that keeps the states of clients; without it they go with the server
+    #[arg(long, value_name = "FOLDER")]
+    states: Option<PathBuf>,
+    /// Bytes of all states; those that were not used for longest go first, but none that is pinned
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().states_bytes)]
+    states_limit: u64,
+    /// Seconds after which a state goes that nobody uses; without it none goes for its age
+    #[arg(long, value_name = "SECONDS")]
+    states_ttl: Option<u64>,
+    /// Bytes of one state
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().state_bytes)]
+    max_state: usize,
+    /// Bytes of memory, for each model, for states of the beginnings of prompts, so that none is read twice; 0 for none
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().prefix_bytes)]
+    prefix_cache: usize,
 }
 
 /// How much may be asked for.
@@ -118,9 +141,13 @@ impl Serve {
             body_bytes: self.limits.max_body,
             request: Duration::from_secs(self.limits.deadline),
             grace: Duration::from_secs(self.limits.grace),
+            state_bytes: self.states.max_state,
+            states_bytes: self.states.states_limit,
+            states_ttl: self.states.states_ttl.map(Duration::from_secs),
+            prefix_bytes: self.states.prefix_cache,
             ..Limits::default()
         };
-        Ok(ServerConfig { listen: self.listen, access: self.access()?, limits })
+        Ok(ServerConfig { listen: self.listen, access: self.access()?, limits, states: self.states.states.clone() })
     }
 
     fn access(&self) -> Result<Access> {

@@ -23,6 +23,7 @@ mod resume;
 mod runs;
 #[cfg(unix)]
 mod serve;
+mod states;
 mod streams;
 mod suites;
 mod support;

@@ -2,12 +2,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::support::Work;
 
 /// A process that does not outlive its test.
-struct Server(Child);
+pub(crate) struct Server(pub(crate) Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -17,8 +17,11 @@ impl Drop for Server {
 }
 
 /// Starts the server and waits until it says where it listens.
-fn start(work: &Work, arguments: &[&str]) -> (Server, String) {
-    let mut command = work.command(&[&["serve", "--listen", "127.0.0.1:0"], arguments].concat());
+pub(crate) fn start(work: &Work, arguments: &[&str]) -> (Server, String) {
+    started(work.command(&[&["serve", "--listen", "127.0.0.1:0"], arguments].concat()))
+}
+
+pub(crate) fn started(mut command: Command) -> (Server, String) {
     let mut server = Server(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let mut line = String::new();
     BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -26,7 +29,7 @@ fn start(work: &Work, arguments: &[&str]) -> (Server, String) {
     (server, address)
 }
 
-fn send(address: &str, request: &str) -> String {
+pub(crate) fn send(address: &str, request: &str) -> String {
     let mut client = TcpStream::connect(address).unwrap();
     client.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();

@@ -42,6 +42,8 @@ pub enum Made {
     Comparison,
     /// Weights for use, exported or imported.
     Weights,
+    /// States that a server keeps.
+    States,
 }
 
 impl Made {
@@ -50,6 +52,7 @@ impl Made {
             Made::Run => "a run",
             Made::Comparison => "a comparison",
             Made::Weights => "weights",
+            Made::States => "states",
         }
     }
 }

@@ -22,7 +22,9 @@ fn percept(what: &'static str) -> Option<Mark> {
 #[test]
 fn a_marked_folder_says_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
-    for (made, what) in [(Made::Run, "a run"), (Made::Comparison, "a comparison"), (Made::Weights, "weights")] {
+    for (made, what) in
+        [(Made::Run, "a run"), (Made::Comparison, "a comparison"), (Made::Weights, "weights"), (Made::States, "states")]
+    {
         let path = folder.path().join(what);
         let marked = mark_folder(&path, made).unwrap();
         assert!(marked.is_new);

@@ -6,18 +6,21 @@ use std::sync::Arc;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use percept_fault::{Fault, IoContext, Result};
 
-use super::recent::Recent;
-use super::{Session, running};
+use super::{Session, StateHead, running};
+use crate::batch::check_tokens;
 use crate::inference_model::InferenceModel;
 use crate::tensor_file::{self, Elements, Entry, Metadata, Stored, TensorFile};
 
 const FORMAT: &str = "percept-session-1";
-const FINGERPRINT: &str = "model_fingerprint";
-const LAST: &str = "last";
-const TOKENS: &str = "tokens";
+pub(super) const FINGERPRINT: &str = "model_fingerprint";
+pub(super) const POSITION: &str = "position";
+pub(super) const RECENT: &str = "recent_tokens";
+/// There where the stream was being decoded token by token: it goes on so, with the same bits.
+pub(super) const DECODED: &str = "decoded";
+pub(super) const LAST: &str = "last";
+pub(super) const TOKENS: &str = "tokens";
 /// Of the names of a layer's tensors: the mixer's stand by themselves.
-const HALVES: [&str; 2] = ["", "channel."];
-const RECENT: &str = "recent_tokens";
+pub(super) const HALVES: [&str; 2] = ["", "channel."];
 
 /// What a state file says about itself.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -78,7 +81,7 @@ impl Session {
         let (tensors, metadata) = (file.all(), file.metadata());
         Ok(StateSummary {
             model_fingerprint: field(metadata, FINGERPRINT)?.to_string(),
-            position: number(metadata, "position")?,
+            position: number(metadata, POSITION)?,
             state_bytes: tensors.iter().filter(|(name, _)| *name != LAST).map(|(_, stored)| stored.bytes()).sum(),
             tensors: tensors.iter().map(|(name, stored)| (name.clone(), stored.shape().to_vec())).collect(),
         })
@@ -91,8 +94,7 @@ impl Session {
         for (layer, state) in states.iter().enumerate() {
             for (half, state) in HALVES.into_iter().zip([&state.mixer, &state.channel]) {
                 for (name, dims, flat) in state.tensors() {
-                    let name = format!("layers.{layer}.{half}{name}");
-                    entries.push(Entry::new(name, dims, Elements::Tensor(flat.clone())));
+                    entries.push(Entry::new(name_of(layer, half, name), dims, Elements::Tensor(flat.clone())));
                 }
             }
         }
@@ -100,60 +102,69 @@ impl Session {
             entries.push(Entry::new(LAST, last.dims(), Elements::Tensor(last.flatten(0, 2))));
         }
         entries.push(Entry::new(TOKENS, [self.tokens.len()], Elements::Tokens(self.tokens.clone())));
-        let metadata = Metadata::from([
+        let mut metadata = Metadata::from([
             ("format".to_string(), FORMAT.to_string()),
             (FINGERPRINT.to_string(), self.model.fingerprint().to_string()),
-            ("position".to_string(), self.position.to_string()),
+            (POSITION.to_string(), self.position.to_string()),
             (RECENT.to_string(), self.recent.to_text()),
         ]);
+        if self.running.hidden().is_some() {
+            metadata.insert(DECODED.to_string(), "true".to_string());
+        }
         tensor_file::to_bytes(&entries, Some(metadata))
     }
 
-    /// The inverse of [`Session::to_bytes`].
+    /// The inverse of [`Session::to_bytes`]: the session goes on with the same bits. What does not fit the model is refused before
+    /// there is memory for it ([`StateHead`]).
     pub fn from_bytes(bytes: &[u8], model: Arc<InferenceModel>) -> Result<Self> {
-        let mut session = Session::new(model);
+        let (prefix, rest) = bytes.split_first_chunk().ok_or_else(damaged)?;
+        let head = StateHead::check(rest.get(..StateHead::length(*prefix)?).ok_or_else(damaged)?, &model)?;
         let file = parse(bytes)?;
-        let (mut tensors, metadata) = (file.all(), file.metadata());
-        if field(metadata, FINGERPRINT)? != session.model.fingerprint() {
-            return Err(Fault::usage("this state belongs to another model")
-                .hint("load it with the run and checkpoint that wrote it"));
+        let mut session = Session::new(model);
+        (session.position, session.recent) = (head.position(), head.recent());
+        let get = |name: &str| file.get(name).ok_or_else(damaged);
+        session.tokens = file.get(TOKENS).map_or(Some(Vec::new()), |stored| stored.tokens()).ok_or_else(damaged)?;
+        let (model, rows) = (session.model.clone(), session.rows());
+        check_tokens(&session.tokens, model.config().vocab).map_err(|fault| damaged().because(fault))?;
+        if session.position == 0 {
+            return Ok(session);
         }
-        session.position = number(metadata, "position")?;
-        // Older files say nothing about them.
-        let recent = metadata.get(RECENT).map_or("", String::as_str);
-        session.recent = Recent::of_text(recent).ok_or_else(damaged)?;
-        let rows = session.rows();
-        let (model, device) = (session.model.clone(), session.model.device());
+        let (device, dim) = (model.device(), model.config().dim);
         let running = session.running.tensors(&model, rows);
-        session.tokens =
-            tensors.remove(TOKENS).map_or(Some(Vec::new()), |stored| stored.tokens()).ok_or_else(damaged)?;
-        if session.position > 0 {
-            let mut take = |name: &str, dims: &[usize]| match tensors.remove(name) {
-                Some(stored) if stored.shape() == dims => tensor(&stored, &device),
-                _ => Err(damaged()),
-            };
-            let dim = model.config().dim;
-            running.last = Some(take(LAST, &[1, 1, dim])?.reshape([1, 1, dim]));
-            for (layer, (facts, state)) in model.facts(rows).iter().zip(&mut running.states).enumerate() {
-                for ((half, facts), state) in
-                    HALVES.into_iter().zip(facts.both()).zip([&mut state.mixer, &mut state.channel])
-                {
-                    for declared in &facts.state {
-                        let (name, dims) = (format!("layers.{layer}.{half}{}", declared.name), declared.dims());
-                        let flat = take(&name, &dims)?;
-                        state.set_flat(declared.name, dims, flat);
-                    }
+        running.last = Some(tensor(&get(LAST)?, &device)?.reshape([1, 1, dim]));
+        for (layer, (facts, state)) in model.facts(rows).iter().zip(&mut running.states).enumerate() {
+            let states = [&mut state.mixer, &mut state.channel];
+            for ((half, facts), state) in HALVES.into_iter().zip(facts.both()).zip(states) {
+                for declared in &facts.state {
+                    let flat = tensor(&get(&name_of(layer, half, declared.name))?, &device)?;
+                    state.set_flat(declared.name, declared.dims(), flat);
                 }
             }
         }
-        if tensors.is_empty() { Ok(session) } else { Err(damaged()) }
+        if head.is_decoded()
+            && let Some(decoder) = model.decoder()
+        {
+            let position = session.window_position();
+            session.running.stream(decoder, position);
+        }
+        Ok(session)
     }
+}
+
+/// The name of a layer's tensor.
+pub(super) fn name_of(layer: usize, half: &str, tensor: &str) -> String {
+    format!("layers.{layer}.{half}{tensor}")
 }
 
 fn parse(bytes: &[u8]) -> Result<TensorFile<'_>> {
     let file = TensorFile::parse(bytes).map_err(|error| damaged().because(error))?;
-    match file.metadata().get("format").map(String::as_str) {
-        Some(FORMAT) => Ok(file),
+    check_format(file.metadata())?;
+    Ok(file)
+}
+
+pub(super) fn check_format(metadata: &Metadata) -> Result<()> {
+    match metadata.get("format").map(String::as_str) {
+        Some(FORMAT) => Ok(()),
         _ => Err(Fault::usage("this is not a state file of Percept").hint("`percept state save` writes one")),
     }
 }
@@ -168,15 +179,15 @@ fn tensor(stored: &Stored<'_>, device: &Device) -> Result<Tensor<1>> {
     }
 }
 
-fn field<'a>(metadata: &'a Metadata, key: &str) -> Result<&'a str> {
+pub(super) fn field<'a>(metadata: &'a Metadata, key: &str) -> Result<&'a str> {
     metadata.get(key).map(String::as_str).ok_or_else(damaged)
 }
 
-fn number(metadata: &Metadata, key: &str) -> Result<usize> {
+pub(super) fn number(metadata: &Metadata, key: &str) -> Result<usize> {
     field(metadata, key)?.parse().map_err(|_| damaged())
 }
 
-fn damaged() -> Fault {
+pub(super) fn damaged() -> Fault {
     Fault::environment("the state file is damaged").hint("save the state again with `percept state save`")
 }
 
@@ -211,5 +222,69 @@ mod tests {
         let old = Session::from_bytes(&with(metadata), model).unwrap();
         assert_eq!((old.position(), old.recent_tokens()), (31, &[][..]));
         assert_eq!(old.log_probabilities().unwrap(), read.log_probabilities().unwrap());
+    }
+
+    /// A file with other metadata and tensors.
+    fn forged(
+        bytes: &[u8],
+        change: impl Fn(&mut Metadata, &mut Vec<(String, Vec<usize>, safetensors::Dtype, Vec<u8>)>),
+    ) -> Vec<u8> {
+        let mut metadata = parse(bytes).unwrap().metadata().clone();
+        let file = safetensors::SafeTensors::deserialize(bytes).unwrap();
+        let mut tensors = file
+            .tensors()
+            .into_iter()
+            .map(|(name, view)| (name, view.shape().to_vec(), view.dtype(), view.data().to_vec()))
+            .collect();
+        change(&mut metadata, &mut tensors);
+        let views = tensors.iter().map(|(name, shape, kind, data)| {
+            (name, safetensors::tensor::TensorView::new(*kind, shape.clone(), data).unwrap())
+        });
+        safetensors::serialize(views, Some(metadata)).unwrap()
+    }
+
+    #[test]
+    fn what_does_not_fit_the_model_is_refused_and_breaks_nothing() {
+        let config = ModelConfig { vocab: 40, dim: 8, depth: 1, heads: 2, context: 16, ..Default::default() };
+        // One that keeps tokens, and one that does not.
+        for layers in ["perceiver-ar(latents=4)", "llp(segment=4)"] {
+            let config = ModelConfig { layers: layers.into(), ..config.clone() };
+            let model = Arc::new(InferenceModel::new(LanguageModel::new(&config, 7, &Default::default()).unwrap()));
+            let mut session = Session::new(model.clone());
+            session.feed(&(0..30).collect::<Vec<_>>()).unwrap();
+            let bytes = session.to_bytes().unwrap();
+            let refused = |bytes: &[u8]| Session::from_bytes(bytes, model.clone()).is_err();
+            assert!(!refused(&forged(&bytes, |_, _| ())));
+            for position in ["29", "31", "0", "-1", "1099511627777", "18446744073709551615", "x"] {
+                let forged = forged(&bytes, |metadata, _| drop(metadata.insert(POSITION.into(), position.into())));
+                assert!(refused(&forged), "{layers} {position}");
+            }
+            for recent in ["40", "4294967296", "a"] {
+                assert!(refused(&forged(&bytes, |metadata, _| drop(metadata.insert(RECENT.into(), recent.into())))));
+            }
+            let tensors = parse(&bytes).unwrap().all().len();
+            for at in 0..tensors {
+                // Missing (older files leave out tokens where there are none), of another shape, of another type.
+                let without = forged(&bytes, |_, tensors| drop(tensors.remove(at)));
+                let is_empty = parse(&bytes).unwrap().get(TOKENS).is_some_and(|tokens| tokens.bytes() == 0);
+                assert!(refused(&without) || is_empty && !parse(&without).unwrap().all().contains_key(TOKENS));
+                assert!(refused(&forged(&bytes, |_, tensors| tensors[at].1.push(1))));
+                assert!(refused(&forged(&bytes, |_, tensors| {
+                    let (_, _, kind, data) = &mut tensors[at];
+                    *kind = safetensors::Dtype::F64;
+                    data.extend(data.clone());
+                })));
+            }
+            assert!(refused(&forged(&bytes, |_, tensors| tensors.push((
+                "more".into(),
+                vec![0],
+                safetensors::Dtype::F32,
+                vec![]
+            )))));
+            for end in [0, 7, 8, 50, bytes.len() - 1] {
+                assert!(refused(&bytes[..end]));
+            }
+            assert!(refused(&[&bytes[..], &[0]].concat()));
+        }
     }
 }

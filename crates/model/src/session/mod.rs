@@ -3,6 +3,7 @@
 mod batch;
 mod distributions;
 mod file;
+mod head;
 mod recent;
 mod running;
 mod windows;
@@ -14,6 +15,7 @@ use percept_fault::{Fault, Result};
 use percept_kernels::decode::WeightPrecision;
 
 pub use batch::step_all;
+pub use head::StateHead;
 pub use windows::{Window, WindowSchedule};
 
 use crate::batch::check_tokens;
@@ -330,10 +332,14 @@ impl Session {
     fn count(&mut self, tokens: &[u32]) {
         self.position += tokens.len();
         self.recent.extend(tokens);
-        if let Some(windows) = self.windows {
+        if self.windows.is_some() {
             self.tokens.extend_from_slice(tokens);
-            let keep = self.position - windows.window(self.position + 1).start;
-            self.tokens.drain(..self.tokens.len().saturating_sub(keep));
+            self.tokens.drain(..self.tokens.len().saturating_sub(self.kept_tokens()));
         }
+    }
+
+    /// How many of the last tokens are kept.
+    fn kept_tokens(&self) -> usize {
+        self.windows.map_or(0, |windows| self.position - windows.window(self.position + 1).start)
     }
 }

@@ -6,13 +6,15 @@ use std::time::Instant;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::{Event, Failure};
+use super::{AtEnd, Event, Failure};
 
 /// Where the events of a text go.
 #[derive(Debug)]
 pub(super) struct Channel {
     /// The text's place in its request.
     index: usize,
+    /// What its reader wants besides.
+    pub(super) at_end: AtEnd,
     events: Sender<(usize, Event)>,
     /// What the reader had no room for yet.
     held: VecDeque<Event>,
@@ -22,8 +24,8 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new(index: usize, events: Sender<(usize, Event)>, deadline: Instant) -> Self {
-        Self { index, events, held: VecDeque::new(), arrived: Some(Instant::now()), deadline }
+    pub(super) fn new(index: usize, at_end: AtEnd, events: Sender<(usize, Event)>, deadline: Instant) -> Self {
+        Self { index, at_end, events, held: VecDeque::new(), arrived: Some(Instant::now()), deadline }
     }
 
     /// Whether nobody listens any more.

@@ -1,6 +1,7 @@
 //! One model at work: a thread that reads prompts and writes texts, for all requests together.
 
 mod channel;
+mod prefix;
 mod queue;
 mod turns;
 mod worker;
@@ -11,7 +12,8 @@ use std::time::Instant;
 
 use percept_fault::{Fault, Result};
 use percept_generate::{GenerationConfig, Piece};
-use tokio::sync::mpsc;
+use percept_model::Session;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::ServedModel;
 use crate::access::Client;
@@ -22,6 +24,7 @@ use channel::Channel;
 use queue::Queue;
 use worker::Worker;
 
+pub(crate) use prefix::Prefixes;
 pub(crate) use queue::{Course, NotTaken};
 
 /// Events that wait for a slow reader before the text does.
@@ -30,9 +33,37 @@ const WAITING_EVENTS: usize = 64;
 /// A text that is wanted.
 #[derive(Debug)]
 pub(crate) struct Wanted {
-    /// The prompt, with the document token in front.
+    /// The prompt, with the document token in front of a text that begins.
     pub(crate) prompt: Vec<u32>,
     pub(crate) config: GenerationConfig,
+    /// What it goes on from, where it does not begin anew.
+    pub(crate) start: Option<Arc<Start>>,
+    /// What its prompt may be found by, and left by for others; none where it may not.
+    pub(crate) prefixes: Prefixes,
+    pub(crate) at_end: AtEnd,
+}
+
+/// A state from which the texts of a request go on.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) session: Session,
+    /// Its room among the states that are in memory before their texts have a place.
+    _room: OwnedSemaphorePermit,
+}
+
+impl Start {
+    pub(crate) fn new(session: Session, room: OwnedSemaphorePermit) -> Self {
+        Self { session, _room: room }
+    }
+}
+
+/// What becomes of the session of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AtEnd {
+    /// It is dropped.
+    Drop,
+    /// It is handed over, once it has seen the last token.
+    Keep,
 }
 
 /// What happens to a text.
@@ -48,6 +79,8 @@ pub(crate) enum Event {
         stopped: bool,
         /// Bytes of its state.
         state_bytes: usize,
+        /// Where it was to be kept.
+        session: Option<Box<Session>>,
     },
     /// It can't go on.
     Failed(Failure),
@@ -99,10 +132,10 @@ impl Engine {
     /// Puts texts into the queue: all of one request, or none.
     pub(crate) fn submit(&self, client: Client, texts: Vec<Wanted>, deadline: Instant) -> Result<Events, NotTaken> {
         let (sender, events) = mpsc::channel(WAITING_EVENTS);
-        let jobs = texts
-            .into_iter()
-            .enumerate()
-            .map(|(index, wanted)| Job { wanted, channel: Channel::new(index, sender.clone(), deadline) });
+        let jobs = texts.into_iter().enumerate().map(|(index, wanted)| {
+            let channel = Channel::new(index, wanted.at_end, sender.clone(), deadline);
+            Job { wanted, channel }
+        });
         let pushed = self.queue.push(client, jobs.collect());
         match pushed {
             Ok(()) => Ok(events),

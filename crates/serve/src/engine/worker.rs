@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use percept_fault::{Fault, Result};
 use percept_generate::{Batch, Generation, Piece, Stream};
 use percept_model::Session;
+use percept_model::session::step_all;
 
 use super::channel::Channel;
+use super::prefix::{PrefixCache, Prefixes};
 use super::queue::{Course, Queue};
 use super::turns::Turns;
-use super::{Event, Failure, Job};
+use super::{AtEnd, Event, Failure, Job, Wanted};
 use crate::ServedModel;
 use crate::access::Client;
 use crate::config::Limits;
@@ -32,6 +34,15 @@ struct Paused {
     stream: Option<Stream>,
 }
 
+/// A text whose prompt is being read.
+#[derive(Debug)]
+struct Reading {
+    stream: Stream,
+    channel: Channel,
+    /// Where states on the way are to be kept.
+    prefixes: Prefixes,
+}
+
 /// The state of an engine's thread.
 pub(super) struct Worker {
     served: ServedModel,
@@ -39,9 +50,10 @@ pub(super) struct Worker {
     places: usize,
     queue: Arc<Queue<Client, Job>>,
     metrics: Arc<ModelMetrics>,
+    prefixes: PrefixCache,
     log: Log,
     /// Texts whose prompt is being read.
-    reading: Turns<Client, (Stream, Channel)>,
+    reading: Turns<Client, Reading>,
     /// Texts that are written; `writing` has the channel of each by its number there.
     batch: Batch,
     writing: HashMap<usize, Channel>,
@@ -57,7 +69,8 @@ impl Worker {
     ) -> Self {
         let (piece, places) = (limits.piece, limits.streams);
         let (reading, batch, writing, paused) = Default::default();
-        Self { served, piece, places, queue, metrics, log, reading, batch, writing, paused }
+        let prefixes = PrefixCache::new(limits.prefix_bytes, metrics.clone());
+        Self { served, piece, places, queue, metrics, prefixes, log, reading, batch, writing, paused }
     }
 
     /// Works until it is told to end. A panic ends the texts that were on their way, and nothing else.
@@ -124,7 +137,7 @@ impl Worker {
             true
         };
         self.queue.retain(|job| stays(&job.channel));
-        self.reading.retain(|(_, channel)| stays(channel));
+        self.reading.retain(|reading| stays(&reading.channel));
         self.paused.retain(|paused| stays(&paused.channel));
         let batch = &mut self.batch;
         self.writing.retain(|&number, channel| {
@@ -155,9 +168,17 @@ impl Worker {
         while self.active() < self.places
             && let Some((client, Job { wanted, channel })) = self.queue.pop()
         {
-            let session = Session::new(self.served.model.clone());
-            match Stream::new(session, &self.served.tokenizer, &wanted.prompt, &wanted.config) {
-                Ok(stream) => self.reading.push(client, (stream, channel)),
+            let Wanted { prompt, config, start, prefixes, .. } = wanted;
+            let (session, read) = match (start, self.prefixes.find(&prefixes)) {
+                (Some(start), _) => (start.session.fork(), 0),
+                (None, Some(session)) => {
+                    let read = session.position();
+                    (session, read)
+                }
+                (None, None) => (Session::new(self.served.model.clone()), 0),
+            };
+            match Stream::new(session, &self.served.tokenizer, &prompt[read..], &config) {
+                Ok(stream) => self.reading.push(client, Reading { stream, channel, prefixes }),
                 Err(fault) => self.fail(&channel, fault),
             }
         }
@@ -165,16 +186,17 @@ impl Worker {
 
     /// Reads one piece of one prompt: clients take turns.
     fn read(&mut self) {
-        let Some((client, (mut stream, channel))) = self.reading.pop() else { return };
+        let Some((client, Reading { mut stream, channel, prefixes })) = self.reading.pop() else { return };
         let before = stream.session().position();
         let read = stream.read(self.piece);
         self.metrics.read.add((stream.session().position() - before) as u64);
-        match read {
-            Err(fault) => self.fail(&channel, fault),
-            Ok(()) if stream.is_read() => {
-                self.writing.insert(self.batch.join(stream), channel);
-            }
-            Ok(()) => self.reading.put_back(client, (stream, channel)),
+        if let Err(fault) = read {
+            return self.fail(&channel, fault);
+        }
+        self.prefixes.offer(&prefixes, stream.session());
+        match stream.is_read() {
+            true => drop(self.writing.insert(self.batch.join(stream), channel)),
+            false => self.reading.put_back(client, Reading { stream, channel, prefixes }),
         }
     }
 
@@ -205,11 +227,16 @@ impl Worker {
         self.metrics.written.add((streams - fewer) as u64);
         for ended in ended {
             let Some(mut channel) = self.writing.remove(&ended.stream) else { continue };
-            match ended.generation {
-                Ok(generation) => {
+            let state_bytes = ended.session.state_bytes();
+            let kept = match channel.at_end {
+                AtEnd::Drop => Ok(None),
+                AtEnd::Keep => self.settled(ended.session, ended.unfed).map(Some),
+            };
+            match ended.generation.and_then(|generation| Ok((generation, kept?))) {
+                Ok((generation, session)) => {
                     self.metrics.ended.add(1);
-                    let state_bytes = ended.session.state_bytes();
-                    channel.send(Event::Ended { tokens: generation.tokens, stopped: generation.stopped, state_bytes });
+                    let (tokens, stopped) = (generation.tokens, generation.stopped);
+                    channel.send(Event::Ended { tokens, stopped, state_bytes, session });
                     if channel.is_full() {
                         self.paused.push(Paused { channel, stream: None });
                     }
@@ -218,6 +245,14 @@ impl Worker {
             }
         }
         self.pause_slow();
+    }
+
+    /// A session that has seen its last token, as the next round would have shown it.
+    fn settled(&self, mut session: Session, unfed: Option<u32>) -> Result<Box<Session>> {
+        if let Some(token) = unfed {
+            step_all(&mut [&mut session], &[token], &mut vec![0.0; self.served.model.config().vocab])?;
+        }
+        Ok(Box::new(session))
     }
 
     /// Takes the texts of slow readers out of the batch.
@@ -242,8 +277,8 @@ impl Worker {
         let written = std::mem::take(&mut self.writing).into_values();
         let paused = std::mem::take(&mut self.paused).into_iter().map(|paused| paused.channel);
         written.chain(paused).for_each(|channel| channel.fail(failure()));
-        while let Some((_, (_, channel))) = self.reading.pop() {
-            channel.fail(failure());
+        while let Some((_, reading)) = self.reading.pop() {
+            reading.channel.fail(failure());
         }
     }
 
@@ -284,10 +319,11 @@ mod tests {
 
     fn ask(worker: &Worker, prompt: usize, tokens: usize) -> Receiver<(usize, Event)> {
         let (sender, events) = mpsc::channel(64);
-        let channel = Channel::new(0, sender, Instant::now() + Duration::from_secs(1000));
+        let channel = Channel::new(0, AtEnd::Drop, sender, Instant::now() + Duration::from_secs(1000));
         let told = Told::Written { alternatives: 0 };
         let config = GenerationConfig { tokens, told, ..Default::default() };
-        let job = Job { wanted: Wanted { prompt: vec![97; prompt], config }, channel };
+        let (start, prefixes, at_end) = (None, Prefixes::default(), AtEnd::Drop);
+        let job = Job { wanted: Wanted { prompt: vec![97; prompt], config, start, prefixes, at_end }, channel };
         worker.queue.push(Client::Address(IpAddr::from([127, 0, 0, 1])), vec![job]).unwrap();
         events
     }
@@ -323,9 +359,9 @@ mod tests {
         let _long = ask(&worker, 20, 5);
         for position in [4, 8, 12, 16] {
             worker.round();
-            let (client, (stream, channel)) = worker.reading.pop().unwrap();
-            assert_eq!((stream.session().position(), tokens()), (position, 1));
-            worker.reading.put_back(client, (stream, channel));
+            let (client, reading) = worker.reading.pop().unwrap();
+            assert_eq!((reading.stream.session().position(), tokens()), (position, 1));
+            worker.reading.put_back(client, reading);
         }
         assert_eq!(worker.metrics.read.get(), 1 + 16);
         worker.round();

@@ -118,14 +118,17 @@ mod tests {
 
     use super::*;
     use crate::log::LogLine;
+    use crate::states::States;
     use crate::{Limits, ServerConfig};
 
     fn app(access: Access) -> (Arc<App>, Arc<Mutex<Vec<LogLine>>>) {
-        let config = ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), access, limits: Limits::default() };
+        let limits = Limits::default();
+        let states = States::open(None, &limits).unwrap();
+        let config = ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), access, limits, states: None };
         let lines: Arc<Mutex<Vec<LogLine>>> = Arc::default();
         let told = lines.clone();
         let log = Arc::new(move |line: &LogLine| told.lock().unwrap().push(line.clone()));
-        (Arc::new(App::new(config, BTreeMap::new(), log)), lines)
+        (Arc::new(App::new(config, BTreeMap::new(), states, log)), lines)
     }
 
     async fn broken() -> String {

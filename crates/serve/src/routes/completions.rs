@@ -10,18 +10,15 @@ use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::texts::{Asker, Texts};
 use crate::access::Client;
 use crate::app::{App, RequestId};
 use crate::body::{self, Received};
-use crate::choices::{ChoiceBuilder, join};
-use crate::clock::now;
-use crate::engine::{Event, Events, Failure, NotTaken};
-use crate::error::{ApiError, ApiResult};
+use crate::choices::join;
+use crate::error::ApiResult;
 use crate::json::Json;
 use crate::log::Notes;
-use crate::plan::Plan;
 use crate::types::{Choice, Completion, CompletionRequest, Logprobs, Usage};
 
 pub(super) async fn completions(
@@ -32,61 +29,16 @@ pub(super) async fn completions(
     request: Request,
 ) -> ApiResult<Response> {
     let deadline = Instant::now() + app.config.limits.request;
-    let Received { asked: request, room } = body::json::<CompletionRequest>(&app, request).await?;
-    let name = app.model(request.model.as_deref())?.name.clone();
+    let received: Received<CompletionRequest> = body::json(&app, request).await?;
+    let request = &received.asked;
     let stream = request.stream == Some(true);
     let usage = request.stream_options.as_ref().and_then(|options| options.include_usage) == Some(true);
     let logprobs = request.logprobs.is_some();
-    // Long prompts take a while to become tokens: elsewhere, so that nobody waits for it.
-    let (of, shared) = (name.clone(), app.clone());
-    let plan = move || Plan::new(request, shared.model(Some(&of))?, &shared.config.limits);
-    let Plan { texts, choices, prompt_tokens } = app.aside(&id, plan).await??;
-    notes.model(&name);
-    notes.prompt_tokens(prompt_tokens);
-    let served = app.model(Some(&name))?;
-    let events = served.engine.submit(client, texts, deadline).map_err(|reason| match reason {
-        NotTaken::Full => ApiError::busy(),
-        NotTaken::Stopping => ApiError::stopping(),
-    })?;
-    let head = Head {
-        id: format!("cmpl-{}", id.0),
-        created: now().as_secs(),
-        model: name,
-        fingerprint: served.model.fingerprint().to_owned(),
-    };
-    let usage_so_far = Usage { prompt_tokens, completion_tokens: 0, total_tokens: prompt_tokens };
-    let open = choices.len();
-    let mut texts =
-        Texts { app: app.clone(), deadline, events, open, choices, usage: usage_so_far, head, notes, _room: room };
+    let mut texts = Texts::begin(app, Asker { client, id, notes }, received, deadline).await?;
     match stream {
         true => texts.stream(if usage { AtEnd::Usage } else { AtEnd::Nothing }).await,
         false => Ok(Json(texts.whole(logprobs).await?).into_response()),
     }
-}
-
-/// What all answers of a request begin with.
-#[derive(Debug)]
-struct Head {
-    id: String,
-    created: u64,
-    model: String,
-    fingerprint: String,
-}
-
-/// The texts of a request, as they come.
-#[derive(Debug)]
-struct Texts {
-    app: Arc<App>,
-    deadline: Instant,
-    events: Events,
-    choices: Vec<ChoiceBuilder>,
-    /// Texts that are not at their end.
-    open: usize,
-    usage: Usage,
-    head: Head,
-    notes: Notes,
-    /// What it asked for is held for as long.
-    _room: OwnedSemaphorePermit,
 }
 
 /// What comes after the texts of a stream.
@@ -107,39 +59,6 @@ enum Stage {
 }
 
 impl Texts {
-    /// The next piece of any text; `None` once all have ended.
-    async fn next(&mut self) -> ApiResult<Option<Choice>> {
-        if self.open == 0 {
-            return Ok(None);
-        }
-        let Some((index, event)) = self.events.recv().await else { return Err(self.cut()) };
-        let Some(choice) = self.choices.get_mut(index) else { return Err(ApiError::internal()) };
-        match event {
-            Event::Piece(piece) => Ok(Some(choice.piece(piece))),
-            Event::Ended { tokens, stopped, state_bytes } => {
-                self.open -= 1;
-                self.usage.completion_tokens += tokens;
-                self.usage.total_tokens += tokens;
-                self.notes.completion_tokens(tokens);
-                Ok(Some(choice.end(stopped, state_bytes)))
-            }
-            Event::Failed(failure) => Err(match failure {
-                Failure::Late => ApiError::late(),
-                Failure::Stopping => ApiError::stopping(),
-                Failure::Fault(fault) => ApiError::of(&fault, "prompt"),
-            }),
-        }
-    }
-
-    /// Why there are no more events: a text that ends while its reader has no room can't say it.
-    fn cut(&self) -> ApiError {
-        match Instant::now() >= self.deadline {
-            true => ApiError::late(),
-            false if self.app.is_stopping() => ApiError::stopping(),
-            false => ApiError::internal(),
-        }
-    }
-
     /// All texts at once.
     async fn whole(&mut self, logprobs: bool) -> ApiResult<Completion> {
         let empty = |index| Choice {
@@ -148,6 +67,7 @@ impl Texts {
             logprobs: logprobs.then(Logprobs::default),
             finish_reason: None,
             state_bytes: None,
+            state: None,
         };
         let mut all: Vec<Choice> = (0..self.choices.len()).map(empty).collect();
         while let Some(piece) = self.next().await? {

@@ -3,6 +3,9 @@
 mod around;
 mod completions;
 mod models;
+mod states;
+mod texts;
+mod upload;
 
 use std::sync::Arc;
 
@@ -11,7 +14,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
@@ -19,8 +22,9 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::json::Json;
 use crate::metrics;
-use crate::openapi::{self, Operation};
+use crate::openapi::{self, Content, Make, Operation};
 use crate::page;
+use crate::states::{DeletedState, ListStates, MakeState, NamedState, State as KeptState, StateList, UploadState};
 use crate::types::{
     Completion, CompletionRequest, DetokenizeRequest, Detokenized, Health, ModelCard, ModelList, TokenizeRequest,
     Tokenized,
@@ -34,15 +38,15 @@ struct Route {
     handler: MethodRouter<Arc<App>>,
 }
 
-type Make = fn(&mut SchemaGenerator) -> Schema;
-
 /// The schema of a type.
 fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
 fn read(path: &'static str, summary: &'static str, answer: Option<Make>, handler: MethodRouter<Arc<App>>) -> Route {
-    Route { operation: Operation { path, summary, request: None, answer }, handler }
+    let answer = answer.map_or(Content::None, Content::Json);
+    let (request, query) = (Content::None, None);
+    Route { operation: Operation { method: "get", path, summary, query, request, status: 200, answer }, handler }
 }
 
 fn write(
@@ -51,11 +55,54 @@ fn write(
     answer: Make,
     handler: MethodRouter<Arc<App>>,
 ) -> Route {
-    Route { operation: Operation { path, summary, request: Some(request), answer: Some(answer) }, handler }
+    let (request, answer) = (Content::Json(request), Content::Json(answer));
+    Route { operation: Operation { method: "post", path, summary, query: None, request, status: 200, answer }, handler }
+}
+
+impl Route {
+    /// It answers 201: something was made.
+    fn makes(mut self) -> Self {
+        self.operation.status = 201;
+        self
+    }
+
+    /// It takes what stands behind a `?`.
+    fn with_query(mut self, query: Make) -> Self {
+        self.operation.query = Some(query);
+        self
+    }
+}
+
+fn of_states() -> Vec<Route> {
+    let (one, state): (_, Make) = ("/v1/states/{state}", schema::<KeptState>);
+    let mut take = write(("/v1/states/upload", "Take the file of a state"), state, state, post(states::take));
+    take.operation.request = Content::File;
+    let mut file = read("/v1/states/{state}/file", "The file of a state", None, get(states::file));
+    file.operation.answer = Content::File;
+    let mut removed = read(one, "Remove a state", Some(schema::<DeletedState>), delete(states::delete));
+    removed.operation.method = "delete";
+    let made = ("/v1/states", "Read a text and keep the state after it");
+    vec![
+        write(made, schema::<MakeState>, state, post(states::make)).makes(),
+        read("/v1/states", "The states that are kept", Some(schema::<StateList>), get(states::list))
+            .with_query(schema::<ListStates>),
+        take.makes().with_query(schema::<UploadState>),
+        read(one, "A state", Some(state), get(states::get)),
+        write((one, "Name a state, or pin it"), schema::<NamedState>, state, post(states::change)),
+        removed,
+        file,
+        write(
+            ("/v1/states/{state}/fork", "A second state with the same content"),
+            schema::<NamedState>,
+            state,
+            post(states::fork),
+        )
+        .makes(),
+    ]
 }
 
 fn routes() -> Vec<Route> {
-    vec![
+    let mut routes = vec![
         write(
             ("/v1/completions", "Go on with texts, or score them"),
             schema::<CompletionRequest>,
@@ -79,7 +126,9 @@ fn routes() -> Vec<Route> {
         read("/health", "Whether requests are taken; needs no token", Some(schema::<Health>), get(health)),
         read("/metrics", "Counts and times for Prometheus", None, get(prometheus)),
         read("/openapi.json", "This document", None, get(document)),
-    ]
+    ];
+    routes.extend(of_states());
+    routes
 }
 
 /// All routes, with what is around each.
@@ -109,7 +158,7 @@ async fn health(State(app): State<Arc<App>>) -> Response {
 
 async fn prometheus(State(app): State<Arc<App>>) -> impl IntoResponse {
     let models: Vec<_> = app.models.values().map(|served| (served.name.as_str(), served.engine.metrics())).collect();
-    let text = metrics::text(&app.answers, models.into_iter());
+    let text = metrics::text(&app.answers, &app.states.numbers, models.into_iter());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }
 

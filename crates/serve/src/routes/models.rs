@@ -39,8 +39,8 @@ pub(super) async fn tokenize(
 ) -> ApiResult<Json<Tokenized>> {
     let Received { asked: request, room: _room } = body::json::<TokenizeRequest>(&app, request).await?;
     let tokenizer = app.model(request.model.as_deref())?.tokenizer.clone();
-    let encoded = app.aside(&id, move || tokenizer.encode(request.text.as_bytes())).await?;
-    let tokens = encoded.map_err(|fault| ApiError::of(&fault, "text"))?;
+    let encode = move |_: &App| tokenizer.encode(request.text.as_bytes()).map_err(|fault| ApiError::of(&fault, "text"));
+    let tokens = app.aside(&id, encode).await?;
     Ok(Json(Tokenized { count: tokens.len(), tokens }))
 }
 
@@ -55,6 +55,6 @@ pub(super) async fn detokenize(
     if let Some(token) = request.tokens.iter().find(|token| **token as usize >= vocab) {
         return Err(ApiError::invalid("tokens", format!("{token} is no token: ids are below {vocab}")));
     }
-    let bytes = app.aside(&id, move || tokenizer.decode(&request.tokens)).await?;
+    let bytes = app.aside(&id, move |_| Ok(tokenizer.decode(&request.tokens))).await?;
     Ok(Json(Detokenized { text: String::from_utf8_lossy(&bytes).into_owned() }))
 }

@@ -5,4 +5,6 @@ mod completions;
 mod limits;
 mod openapi;
 mod page;
+mod prefixes;
+mod states;
 mod support;

@@ -32,14 +32,26 @@ fn the_document_names_every_way_in_and_every_type() {
     let request = &document["components"]["schemas"]["CompletionRequest"];
     assert_eq!(request["additionalProperties"], false);
     assert_eq!(request["properties"]["prompt"]["anyOf"][0]["$ref"], "#/components/schemas/Prompt");
-    for path in paths {
-        let operation = document["paths"][path].as_object().unwrap();
-        let method = operation.keys().next().unwrap();
-        let answer = match method.as_str() {
-            "get" => server.get(&path.replace("{model}", "tiny")),
-            _ => server.post(path, "{}"),
+    let operations = paths.iter().flat_map(|path| {
+        let methods = document["paths"][*path].as_object().unwrap().keys();
+        methods.map(move |method| (path.replace("{model}", "tiny"), method.as_str()))
+    });
+    for (path, method) in operations {
+        let answer = match method {
+            "get" => server.get(&path),
+            "delete" => server.delete(&path),
+            _ => server.post(&path, "{}"),
         };
-        // An empty request is a completion of nothing, and lacks a field elsewhere.
-        assert!(answer.status == 200 || answer.status == 400, "{path}: {}", answer.status);
+        // An empty request is a completion of nothing, and lacks a field elsewhere; there is no state, and none is sent.
+        let expected: &[u16] = match path.as_str() {
+            "/v1/states/upload" => &[415],
+            path if path.contains("{state}") => &[404],
+            _ => &[200, 201, 400],
+        };
+        assert!(expected.contains(&answer.status), "{method} {path}: {}", answer.status);
     }
+    let states = &document["paths"]["/v1/states"];
+    let query: Vec<&Value> = states["get"]["parameters"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(query, ["after", "limit", "model"]);
+    assert!(states["post"]["responses"]["201"].is_object());
 }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -28,7 +29,21 @@ pub(crate) fn config() -> ModelConfig {
 
 /// It, the same at each call.
 pub(crate) fn model() -> Arc<InferenceModel> {
-    Arc::new(LanguageModel::new(&config(), 3, &Default::default()).unwrap().into())
+    model_of(config())
+}
+
+/// As [`model`], of other layers.
+pub(crate) fn with_layers(layers: &str) -> Arc<InferenceModel> {
+    model_of(ModelConfig { layers: layers.into(), ..config() })
+}
+
+pub(crate) fn model_of(config: ModelConfig) -> Arc<InferenceModel> {
+    Arc::new(LanguageModel::new(&config, 3, &Default::default()).unwrap().into())
+}
+
+/// A model under a name.
+pub(crate) fn served(name: &str, model: Arc<InferenceModel>) -> ServedModel {
+    ServedModel { name: name.into(), model, tokenizer: Tokenizer::bytes() }
 }
 
 /// A server, stopped at the end of the test.
@@ -46,16 +61,27 @@ impl Running {
     }
 
     pub(crate) fn with(limits: Limits, access: Access, names: &[&str]) -> Self {
-        let served = |name: &&str| ServedModel { name: (*name).into(), model: model(), tokenizer: Tokenizer::bytes() };
-        Self::of(limits, access, names.iter().map(served).collect())
+        let models = names.iter().map(|name| served(name, model()));
+        Self::of(limits, access, models.collect())
     }
 
-    pub(crate) fn of(limits: Limits, access: Access, served: Vec<ServedModel>) -> Self {
-        let config = ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), access, limits };
+    /// One model of these layers.
+    pub(crate) fn layers(layers: &str, limits: Limits) -> Self {
+        Self::of(limits, Access::Loopback, vec![served("tiny", with_layers(layers))])
+    }
+
+    pub(crate) fn of(limits: Limits, access: Access, models: Vec<ServedModel>) -> Self {
+        Self::keeping(None, limits, access, models)
+    }
+
+    /// With a folder for states.
+    pub(crate) fn keeping(states: Option<&Path>, limits: Limits, access: Access, models: Vec<ServedModel>) -> Self {
+        let states = states.map(Path::to_owned);
+        let config = ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), access, limits, states };
         let lines: Arc<Mutex<Vec<LogLine>>> = Arc::default();
         let told = lines.clone();
         let log = Arc::new(move |line: &LogLine| told.lock().unwrap().push(line.clone()));
-        let server = Server::bind(config, served, log).unwrap();
+        let server = Server::bind(config, models, log).unwrap();
         let (address, stop) = (server.address(), Arc::new(AtomicBool::new(false)));
         let seen = stop.clone();
         let thread = std::thread::spawn(move || server.run(&seen).unwrap());
@@ -73,6 +99,30 @@ impl Running {
 
     pub(crate) fn post(&self, path: &str, body: &str) -> Answer {
         self.posting(path, body, "").answer()
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> Answer {
+        self.open(&format!("DELETE {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")).answer()
+    }
+
+    /// What is answered, where it is no text.
+    pub(crate) fn bytes(&self, path: &str) -> Vec<u8> {
+        let mut client = self.open(&format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n"));
+        let mut answer = Vec::new();
+        client.0.read_to_end(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.0 200"), "{}", String::from_utf8_lossy(&answer));
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+        answer.split_off(end + 4)
+    }
+
+    /// Sends a file.
+    pub(crate) fn upload(&self, path: &str, file: &[u8]) -> Answer {
+        let (length, kind) = (file.len(), "Content-Type: application/octet-stream");
+        let head = format!("POST {path} HTTP/1.0\r\nHost: localhost\r\n{kind}\r\nContent-Length: {length}\r\n\r\n");
+        let client = self.open(&head);
+        // A server that has seen enough need not read on.
+        let _ = client.0.get_ref().write_all(file);
+        client.answer()
     }
 
     /// Sends a request and reads nothing of the answer yet.
