@@ -43,12 +43,12 @@ export function nodesOf(parts, { visible }) {
     const byte = document.createElement('span');
     byte.className = 'byte';
     byte.textContent = part.hex;
-    byte.title = `byte ${part.hex}, not a character by itself`;
+    byte.title = `byte ${part.hex}, no character that can be seen`;
     return byte;
   });
 }
 
 function seen(text) {
-  const signs = { ' ': '␣', '\n': '↵', '\t': '⇥', '\r': '␍' };
-  return text.replace(/[ \n\t\r]/g, (blank) => signs[blank]).replace(/[\u0000-\u001f]/g, (sign) => String.fromCharCode(0x2400 + sign.charCodeAt(0)));
+  const signs = { ' ': '␣', '\n': '↵', '\t': '⇥' };
+  return text.replace(/[ \n\t]/g, (blank) => signs[blank]);
 }

@@ -64,6 +64,7 @@ function show(unit, fork) {
   box.replaceChildren(...intro, ...lists, line('quiet', 'Choose one to write on from there. Probabilities are the model’s own, before temperature.'));
   box.hidden = false;
   place(unit.element);
+  uncover(unit.element);
 }
 
 /** A token with its alternatives. */
@@ -120,9 +121,17 @@ function place(element) {
   const top = below + height <= innerHeight - 8 ? below : Math.max(8, token.top - height - 6);
   box.style.setProperty('left', `${left}px`);
   box.style.setProperty('top', `${top}px`);
-  // At the bottom of a phone it must not cover its token.
-  const covered = token.bottom + 8 - box.getBoundingClientRect().top;
+}
+
+/** At the bottom of a phone it must not cover its token. */
+function uncover(element) {
+  const covered = element.getBoundingClientRect().bottom + 8 - box.getBoundingClientRect().top;
   if (narrow.matches && covered > 0) scrollBy({ top: covered });
+}
+
+/** It stays beside its token when that moves. */
+function follow({ target }) {
+  if (open && target !== box) place(open.unit.element);
 }
 
 box.addEventListener('pointerenter', () => clearTimeout(leaving));
@@ -139,4 +148,5 @@ box.addEventListener('keydown', (event) => {
 document.addEventListener('pointerdown', (event) => {
   if (!box.contains(event.target) && !event.target.closest('.unit')) close();
 });
-addEventListener('resize', close);
+addEventListener('resize', follow);
+addEventListener('scroll', follow, { capture: true, passive: true });

@@ -9,6 +9,10 @@ import { Written } from './written.js';
 
 /** Alternatives of each token. */
 const ALTERNATIVES = 10;
+/** Milliseconds between two looks at a text. */
+const FRAME = 16;
+/** Milliseconds in which speed can be measured: tokens may come together, however far apart they were written. */
+const MEASURABLE = 100;
 /** Characters of the prompt that are shown before the text. */
 const SHOWN = 400;
 
@@ -79,7 +83,7 @@ export class Lane {
   async goOn(settings) {
     const running = new AbortController();
     this.running = running;
-    this.run = { count: 0, first: 0, last: 0, seed: settings.seed, asked: performance.now(), ended: '' };
+    this.run = { came: [], count: 0, first: 0, last: 0, seed: settings.seed, asked: performance.now(), ended: '' };
     this.#begin();
     try {
       await this.#follow(settings, running);
@@ -103,15 +107,14 @@ export class Lane {
       // A text that was stopped or written anew takes no more.
       running.signal.throwIfAborted();
       this.#take(choice);
+      this.soon ??= setTimeout(() => this.#draw(), this.rest);
     }
   }
 
   #take(choice) {
     const tokens = toldTokens(choice.logprobs);
-    const { run, parts: { text } } = this;
-    const follows = text.scrollHeight - text.scrollTop - text.clientHeight < 40;
-    this.written.add(tokens);
-    if (follows) text.scrollTop = text.scrollHeight;
+    const { run } = this;
+    run.came.push(...tokens);
     if (tokens.length) {
       run.last = performance.now();
       run.first ||= run.last;
@@ -119,14 +122,25 @@ export class Lane {
     }
     if (choice.finish_reason) {
       run.ended = choice.finish_reason === 'length' ? 'reached its length' : 'ended';
-      Object.assign(run, { position: choice.position, stateBytes: choice.state_bytes });
+      run.stateBytes = choice.state_bytes;
     }
+  }
+
+  /** Shows what came since the last time. The longer that takes, as it does for a long text, the longer it rests, so that the page can do other things. */
+  #draw() {
+    clearTimeout(this.soon);
+    this.soon = undefined;
+    const begin = performance.now();
+    const { text } = this.parts;
+    const follows = text.scrollHeight - text.scrollTop - text.clientHeight < 40;
+    this.written.add(this.run.came.splice(0));
+    if (follows) text.scrollTop = text.scrollHeight;
     this.#tell();
+    this.rest = Math.max(FRAME, 4 * (performance.now() - begin));
   }
 
   #begin() {
     showTrouble(this.parts.trouble);
-    this.root.classList.add('running');
     this.#enable();
     this.#tell();
     this.actions.changed();
@@ -134,9 +148,8 @@ export class Lane {
 
   #end() {
     this.running = undefined;
-    this.root.classList.remove('running');
+    this.#draw();
     this.#enable();
-    this.#tell();
     this.actions.changed(`${this.name}: ${count(this.run.count, 'token')} written, ${this.run.ended}.`);
   }
 
@@ -152,8 +165,8 @@ export class Lane {
     const { run } = this;
     const facts = [count(this.written.tokens.length, 'token')];
     this.parts.status.textContent = run.ended || (run.count ? 'writing…' : 'reading…');
-    if (run.count > 1) facts.push(`${(1000 * (run.count - 1) / (run.last - run.first)).toFixed(1)} tokens/s`);
-    facts.push(`position ${(run.position ?? this.#position()).toLocaleString('en')}`);
+    if (run.count) facts.push(`${speed(run).toFixed(1)} tokens/s`);
+    facts.push(`position ${this.#position().toLocaleString('en')}`);
     if (run.stateBytes !== undefined) facts.push(`state ${size(run.stateBytes)}`);
     if (run.first) facts.push(`first after ${((run.first - run.asked) / 1000).toFixed(2)} s`);
     facts.push(`seed ${run.seed}`);
@@ -169,4 +182,9 @@ export class Lane {
     await navigator.clipboard.writeText(this.start.text + this.written.text);
     this.actions.changed('Copied.');
   }
+}
+
+/** Tokens a second: without the first, for which the prompt had to be read, where there is time enough to tell. */
+function speed({ count, asked, first, last }) {
+  return 1000 * (last - first > MEASURABLE ? (count - 1) / (last - first) : count / (last - asked));
 }

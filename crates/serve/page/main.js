@@ -11,6 +11,9 @@ import { States } from './states.js';
 const find = (selector) => document.querySelector(selector);
 const [model, prompt, trouble, announce] = ['#model', '#prompt', '#trouble', '#announce'].map(find);
 
+/** What stands in an empty prompt. */
+const EXAMPLE = prompt.placeholder;
+
 /** The state that the next text goes on from. */
 let from;
 /** The prompt that stood there before. */
@@ -92,6 +95,7 @@ function goOnFrom(state) {
   find('#from').hidden = !state;
   find('#from-text').textContent = state ? `Goes on from ${state.name ? `“${state.name}”` : 'a state'} at position ${state.position.toLocaleString('en')}.` : '';
   find('#prompt-label').textContent = state ? 'Write what comes next, or nothing; the model goes on' : 'Write how a text begins; the model goes on';
+  prompt.placeholder = state ? '' : EXAMPLE;
   if (state) prompt.focus();
 }
 

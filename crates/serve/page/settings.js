@@ -19,8 +19,9 @@ function written() {
   return Object.fromEntries(fields.filter((field) => field.value !== '').map((field) => [field.name, field.valueAsNumber]));
 }
 
+/** Few digits, so that it can be typed again. */
 function randomSeed() {
-  return crypto.getRandomValues(new Uint32Array(1))[0] >>> 1;
+  return crypto.getRandomValues(new Uint32Array(1))[0] % 1_000_000;
 }
 
 function summarise() {

@@ -11,7 +11,7 @@ const more = document.querySelector('#states-more');
 const trouble = document.querySelector('#states-trouble');
 const template = document.querySelector('#state');
 
-/** Shows the states; `use` is called with one to go on from, `gone` with the id of one that was deleted. Hidden where the server has none. */
+/** Shows the states; `use` is called with one to go on from, `gone` with the id of one that was deleted. */
 export class States {
   constructor({ use, gone }) {
     this.use = use;
@@ -21,11 +21,8 @@ export class States {
 
   /** Reads the list anew. */
   async show() {
-    await this.#trying(async () => {
-      await this.#page();
-      section.hidden = false;
-      document.querySelectorAll('.states-only').forEach((button) => { button.hidden = false; });
-    });
+    section.hidden = false;
+    await this.#trying(() => this.#page());
   }
 
   /** Puts a state that was made on top of the list, ready to be named. */
@@ -45,14 +42,12 @@ export class States {
     none.hidden = list.children.length > 0;
   }
 
-  /** Says what went wrong; a server without states is no trouble. */
+  /** Says what went wrong. */
   async #trying(action) {
     try {
       showTrouble(trouble);
       await action();
     } catch (error) {
-      if (error.status === 404 && section.hidden) return;
-      section.hidden = false;
       showTrouble(trouble, error);
     }
   }

@@ -30,12 +30,12 @@ export function textOf(bytes) {
   }
 }
 
-/** Bytes in parts: `{ text }` where they are characters, `{ hex }` for each byte that is not. */
+/** Bytes in parts: `{ text }` where they are characters that can be seen, or blanks; `{ hex }` for each other byte. */
 export function parts(bytes) {
   const found = [];
   for (let at = 0; at < bytes.length;) {
     const length = lengthOf(bytes[at]);
-    const text = at + length <= bytes.length ? textOf(bytes.slice(at, at + length)) : undefined;
+    const text = isControl(bytes[at]) || at + length > bytes.length ? undefined : textOf(bytes.slice(at, at + length));
     const last = found.at(-1);
     if (text === undefined) found.push({ hex: bytes[at].toString(16).padStart(2, '0') });
     else if (last?.text !== undefined) last.text += text;
@@ -43,6 +43,11 @@ export function parts(bytes) {
     at += text === undefined ? 1 : length;
   }
   return found;
+}
+
+/** Whether a byte is a character that steers something: all but tab and line end. */
+function isControl(byte) {
+  return (byte < 0x20 && byte !== 0x09 && byte !== 0x0a) || byte === 0x7f;
 }
 
 /** Bytes of the character that begins with this byte. */

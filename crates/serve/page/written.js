@@ -12,7 +12,7 @@ export class Written {
     this.element = element;
     this.handlers = { shown, left, opened };
     this.clear();
-    element.addEventListener('pointerover', (event) => event.pointerType === 'mouse' && this.#tell('shown', event));
+    element.addEventListener('pointermove', (event) => isMouse(event) && this.#tell('shown', event));
     element.addEventListener('pointerout', () => left());
     element.addEventListener('focusin', (event) => this.#focus(event));
     element.addEventListener('focusout', () => left());
@@ -46,8 +46,9 @@ export class Written {
     }
   }
 
+  /** As a program would read it, with U+FFFD where it is no text. */
   get text() {
-    return this.units.map((unit) => unit.element.textContent).join('');
+    return new TextDecoder().decode(Uint8Array.from(this.tokens.flatMap((token) => token.bytes)));
   }
 
   #unitOf(event) {
@@ -100,6 +101,11 @@ export class Written {
     }
     return best;
   }
+}
+
+/** Whether somebody moves a mouse: not where a text is scrolled below it, nor what browsers make up after a touch. */
+function isMouse(event) {
+  return event.pointerType === 'mouse' && (event.movementX !== 0 || event.movementY !== 0);
 }
 
 function unitElement(tokens) {
