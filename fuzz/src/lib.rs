@@ -1,6 +1,8 @@
 //! What a stranger may hand to Percept, each as a function of bytes. Whatever they are, the answer is a value or a fault: no panic,
 //! no endless loop, no memory beyond what a file of that size can need.
 
+mod serve;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +14,8 @@ use percept_model::{InferenceModel, LanguageModel, ModelConfig, Session};
 use percept_train::{Changes, Event, RunConfig, Which, load_run, resolve_preset, resume, train};
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub use serve::{completion, request, upload};
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")

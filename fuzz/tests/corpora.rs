@@ -100,3 +100,18 @@ fn tokenizers() {
 fn records() {
     check("jsonl", 200, percept_fuzz::jsonl);
 }
+
+#[test]
+fn completions() {
+    check("completion", 300, percept_fuzz::completion);
+}
+
+#[test]
+fn requests() {
+    check("request", 40, percept_fuzz::request);
+}
+
+#[test]
+fn uploads() {
+    check("upload", 200, percept_fuzz::upload);
+}

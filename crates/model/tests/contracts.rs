@@ -342,7 +342,7 @@ fn a_state_goes_on_with_the_same_bits() {
             let head = 8 + StateHead::length(*bytes.first_chunk().expect("a head")).expect("a length");
             let head = StateHead::check(&bytes[8..head], &model).expect("a head");
             assert_eq!((head.position(), head.file_bytes()), (length, bytes.len()), "{layers}");
-            let mut loaded = Session::from_bytes(&bytes, model.clone()).expect("a session");
+            let mut loaded = Session::restore(&bytes, model.clone()).expect("a session");
             assert_eq!(loaded.log_probabilities().expect("fed"), session.log_probabilities().expect("fed"), "{layers}");
             for token in tokens(25, 7) {
                 assert_eq!(step(&mut loaded, token), step(&mut session, token), "{layers} after {length}, {stepped}");

@@ -17,6 +17,8 @@ use crate::log::{Log, panicked};
 use crate::metrics::Answers;
 use crate::states::{Record, State, States};
 
+/// States that are in memory before their texts have a place.
+const LOADED: usize = 8;
 /// States that are received at once.
 const UPLOADS: usize = 4;
 
@@ -65,7 +67,7 @@ impl App {
     pub(crate) fn new(config: ServerConfig, models: BTreeMap<String, Served>, states: States, log: Log) -> Self {
         let room = config.limits.bodies_bytes.max(config.limits.body_bytes).div_ceil(BODY_UNIT);
         Self {
-            loaded: Arc::new(Semaphore::new(config.limits.streams)),
+            loaded: Arc::new(Semaphore::new(LOADED)),
             uploads: Semaphore::new(UPLOADS),
             config,
             models,

@@ -17,7 +17,13 @@ pub(crate) type ApiResult<T> = std::result::Result<T, ApiError>;
 pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
     pub(crate) body: ErrorBody,
+    /// What is for the log alone.
+    pub(crate) cause: Option<Cause>,
 }
+
+/// Why the server failed at a request: for its log, not for clients.
+#[derive(Debug, Clone)]
+pub(crate) struct Cause(pub(crate) String);
 
 /// An error, as it is answered.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -42,7 +48,7 @@ struct ErrorDetail {
 impl ApiError {
     fn new(status: StatusCode, r#type: &'static str, code: Option<&'static str>, message: impl Into<String>) -> Self {
         let error = ErrorDetail { message: message.into(), r#type, param: None, code };
-        Self { status, body: ErrorBody { error } }
+        Self { status, body: ErrorBody { error }, cause: None }
     }
 
     /// The request asks for what can't be given: 400.
@@ -140,8 +146,14 @@ impl ApiError {
         match (fault.kind(), fault.hint_text()) {
             (Kind::Usage, Some(hint)) => Self::invalid(param, format!("{fault}: {hint}")),
             (Kind::Usage, None) => Self::invalid(param, fault.to_string()),
-            _ => Self::internal(),
+            _ => Self::failed(fault),
         }
+    }
+
+    /// A failure of ours, or of the machine: 500.
+    fn failed(fault: &Fault) -> Self {
+        let because = std::error::Error::source(fault).map_or_else(String::new, |error| format!(": {error}"));
+        Self { cause: Some(Cause(format!("{fault}{because}"))), ..Self::internal() }
     }
 }
 
@@ -152,7 +164,7 @@ impl From<StateError> for ApiError {
             StateError::NoRoom(why) => {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "server_error", Some("no_room"), why)
             }
-            StateError::Fault(_) => Self::internal(),
+            StateError::Fault(fault) => Self::failed(&fault),
         }
     }
 }
@@ -169,6 +181,9 @@ impl IntoResponse for ApiError {
         }
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(cause) = self.cause {
+            response.extensions_mut().insert(cause);
         }
         response
     }

@@ -13,6 +13,7 @@ use hyper::body::{Frame, SizeHint};
 use serde::Serialize;
 
 use crate::clock::now;
+use crate::error::Cause;
 
 /// A line of the log.
 #[derive(Debug, Clone, Serialize)]
@@ -27,6 +28,15 @@ pub enum LogLine {
         /// Where: `request ID`, or `engine MODEL`.
         place: String,
         /// What the panic said.
+        message: String,
+    },
+    /// The server, or its disk, failed at a request.
+    Failed {
+        /// Seconds since 1970.
+        time: f64,
+        /// The request's id.
+        request: String,
+        /// Why.
         message: String,
     },
 }
@@ -62,6 +72,11 @@ pub struct RequestLine {
 
 /// Takes the lines of the log.
 pub type Log = Arc<dyn Fn(&LogLine) + Send + Sync>;
+
+/// Tells why a request failed, where that is not the client's affair.
+pub(crate) fn failed(log: &Log, request: &str, Cause(message): &Cause) {
+    log(&LogLine::Failed { time: now().as_secs_f64(), request: request.to_owned(), message: message.clone() });
+}
 
 /// Tells of a panic that was caught.
 pub(crate) fn panicked(log: &Log, place: String, payload: &(dyn Any + Send)) {

@@ -57,10 +57,7 @@ impl Plan {
         let echo = request.echo == Some(true);
         let at_end = if request.keep_state == Some(true) { AtEnd::Keep } else { AtEnd::Drop };
         if at_end == AtEnd::Keep && prompts.len() != 1 {
-            return Err(ApiError::invalid(
-                "keep_state",
-                "the state of one prompt can be kept: send one in each request",
-            ));
+            return Err(ApiError::invalid("prompt", "the state of one prompt can be kept: send one in each request"));
         }
         held(&request, &config, &prompts, limits)?;
         let mut plan = Self { texts: Vec::new(), choices: Vec::new(), prompt_tokens: 0 };

@@ -23,6 +23,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     seed("state", "empty", &session.to_bytes()?)?;
     session.feed(&[256, 1, 2, 3, 4, 5])?;
     seed("state", "six-tokens", &session.to_bytes()?)?;
+    // In tensors, and as it is decoded.
+    let mut long = Session::new(percept_fuzz::model());
+    long.feed(&[7; 40])?;
+    seed("upload", "long", &long.to_bytes()?)?;
+    seed("upload", "decoded", &session.to_bytes()?)?;
+    seed("upload", "empty", &Session::new(percept_fuzz::model()).to_bytes()?)?;
     for (index, path) in percept_fuzz::checkpoint_files().into_iter().enumerate() {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         seed("checkpoint", &name, &[vec![u8::try_from(index)?], fs::read(&path)?].concat())?;
@@ -35,5 +41,38 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     seed("tokenizer", "bpe", &fs::read(&path)?)?;
     seed("tokenizer", "world", world().as_bytes())?;
     seed("jsonl", "two", b"{\"text\": \"one\"}\n\n{\"id\": 7, \"text\": \"na\\u00efve\\n\"}\n")?;
+    for (name, body) in COMPLETIONS {
+        seed("completion", name, body.as_bytes())?;
+    }
+    for (name, request) in REQUESTS {
+        seed("request", name, request.as_bytes())?;
+    }
     Ok(())
 }
+
+/// Every field that a completion takes, and the other forms of a prompt.
+const COMPLETIONS: [(&str, &str); 4] = [
+    (
+        "all",
+        r#"{"model":"small","prompt":"na\u00efve","max_tokens":3,"temperature":0.7,"top_p":0.9,"top_k":20,"min_p":0.01,"seed":7,"stop":["x","yz"],"logprobs":2,"echo":true,"logit_bias":{"97":-1.5},"n":1,"best_of":1,"user":"u"}"#,
+    ),
+    ("keep", r#"{"prompt":"a","max_tokens":2,"keep_state":true}"#),
+    ("ids", r#"{"prompt":[[110,195],[256,97]],"max_tokens":2,"stop":"q"}"#),
+    ("stream", r#"{"prompt":["a","b"],"max_tokens":2,"stream":true,"stream_options":{"include_usage":true}}"#),
+];
+
+/// Requests with their heads.
+const REQUESTS: [(&str, &str); 3] = [
+    (
+        "models",
+        "GET /v1/models/small HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer abc\r\n\r\n",
+    ),
+    (
+        "tokenize",
+        "POST /v1/tokenize HTTP/1.1\r\nHost: 127.0.0.1:80\r\nConnection: close\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: 14\r\n\r\n{\"text\":\"n\u{e9}\"}",
+    ),
+    (
+        "chunked",
+        "POST /v1/detokenize HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{\"tokens\":[110]}\r\n0\r\n\r\n",
+    ),
+];

@@ -186,7 +186,11 @@ impl Serve {
         let streams = self.limits.max_streams;
         let needed = states.saturating_mul(streams as u64);
         Memory::check(needed, &format!("the state of {streams} texts of each model"), &first.model.device())
-            .map_err(|fault| fault.hint("give a lower --max-streams, or serve fewer runs"))
+            .map_err(|fault| fault.hint("give a lower --max-streams, or serve fewer runs"))?;
+        let beginnings = (self.states.prefix_cache as u64).saturating_mul(models.len() as u64);
+        let both = needed.saturating_add(beginnings);
+        Memory::check(both, "what is kept of texts and of the beginnings of prompts", &first.model.device())
+            .map_err(|fault| fault.hint("give a lower --prefix-cache or --max-streams, or serve fewer runs"))
     }
 
     /// A model, and the bytes that a text's state takes at most.
@@ -223,11 +227,12 @@ fn name_of(run: &Path) -> Result<(String, PathBuf)> {
     }
 }
 
-/// Lines of JSON on stderr: of requests unless quiet, of bugs always, and with their place in the program.
+/// Lines of JSON on stderr: of requests unless quiet, of failures always, and of bugs with their place in the program.
 fn log(terminal: Terminal) -> percept_serve::Log {
     let json = |line: &LogLine| serde_json::to_string(line).unwrap_or_default();
     Arc::new(move |line: &LogLine| match line {
         LogLine::Request(_) => terminal.say(json(line)),
+        LogLine::Failed { .. } => talk(&json(line)),
         LogLine::Panic { time, place, .. } => {
             talk(&json(&LogLine::Panic { time: *time, place: place.clone(), message: crash::last() }));
         }

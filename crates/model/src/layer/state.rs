@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 
+use crate::ops::detached;
+
 /// How a tensor of a state grows with the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
@@ -158,14 +160,7 @@ impl LayerState {
             None => rows,
         };
         let have = all.dims()[1];
-        let kept = if have <= keep {
-            all.clone()
-        } else {
-            let kept = all.clone().narrow(1, have - keep, keep);
-            let (device, dtype) = (kept.device(), kept.dtype());
-            // A narrowed tensor would keep the whole buffer alive.
-            Tensor::from_data(kept.into_data(), (&device, dtype))
-        };
+        let kept = if have <= keep { all.clone() } else { detached(all.clone().narrow(1, have - keep, keep)) };
         self.set(name, kept);
         all
     }

@@ -27,6 +27,12 @@ pub(crate) fn elements<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     data.as_slice::<f32>().map_or_else(|_| data.iter::<f32>().collect(), <[f32]>::to_vec)
 }
 
+/// A copy in memory of its own: a narrowed tensor would keep the whole buffer alive.
+pub(crate) fn detached<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    let (device, dtype) = (tensor.device(), tensor.dtype());
+    Tensor::from_data(tensor.into_data(), (&device, dtype))
+}
+
 /// Softmax attention, `q [b, tq, h, e]` to `k, v [b, tk, g, e]`: `[b, tq, h, e]`. Query head i reads key head
 /// `i / (h / g)`. The dropout mask is a function of the flat index into `[b, h, tq, tk]`. A query that sees no key gives
 /// zero. No path holds `tq x tk` scores for a local pattern. Where keys and values are one tensor, pass it twice.

@@ -15,7 +15,7 @@ const FORMAT: &str = "percept-session-1";
 pub(super) const FINGERPRINT: &str = "model_fingerprint";
 pub(super) const POSITION: &str = "position";
 pub(super) const RECENT: &str = "recent_tokens";
-/// There where the stream was being decoded token by token: it goes on so, with the same bits.
+/// There where the stream was being decoded token by token: restored, it goes on so, with the same bits.
 pub(super) const DECODED: &str = "decoded";
 pub(super) const LAST: &str = "last";
 pub(super) const TOKENS: &str = "tokens";
@@ -114,9 +114,46 @@ impl Session {
         tensor_file::to_bytes(&entries, Some(metadata))
     }
 
-    /// The inverse of [`Session::to_bytes`]: the session goes on with the same bits. What does not fit the model is refused before
-    /// there is memory for it ([`StateHead`]).
+    /// The state in the bytes of a file, in tensors: after a stream that was decoded token by token the first distribution may
+    /// differ in its last bits from the stream's own, as it always did ([`Session::restore`]). What does not fit the model is refused
+    /// before there is memory for it ([`StateHead`]).
+    ///
+    /// # Errors
+    /// Usage: it is no state, or another model's; environment: it is damaged.
     pub fn from_bytes(bytes: &[u8], model: Arc<InferenceModel>) -> Result<Self> {
+        Self::read(bytes, model).map(|(session, _)| session)
+    }
+
+    /// The inverse of [`Session::to_bytes`]: the session goes on with the bits of the one that was written. An older
+    /// file does not tell whether its stream was being decoded, and is read as by [`Session::from_bytes`].
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use percept_model::{InferenceModel, LanguageModel, ModelConfig, Session};
+    /// # let layers = "llp(segment=8)".into();
+    /// # let config = ModelConfig { layers, vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+    /// # let model: Arc<InferenceModel> = Arc::new(LanguageModel::new(&config, 7, &Default::default())?.into());
+    /// let mut session = Session::new(model.clone());
+    /// session.feed(&[256])?;
+    /// let restored = Session::restore(&session.to_bytes()?, model)?;
+    /// assert_eq!(restored.log_probabilities()?, session.log_probabilities()?);
+    /// # Ok::<(), percept_fault::Fault>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Session::from_bytes`].
+    pub fn restore(bytes: &[u8], model: Arc<InferenceModel>) -> Result<Self> {
+        let (mut session, head) = Self::read(bytes, model)?;
+        if head.is_decoded()
+            && let Some(decoder) = session.model.decoder().cloned()
+        {
+            let position = session.window_position();
+            session.running.stream(&decoder, position);
+        }
+        Ok(session)
+    }
+
+    fn read(bytes: &[u8], model: Arc<InferenceModel>) -> Result<(Self, StateHead)> {
         let (prefix, rest) = bytes.split_first_chunk().ok_or_else(damaged)?;
         let head = StateHead::check(rest.get(..StateHead::length(*prefix)?).ok_or_else(damaged)?, &model)?;
         let file = parse(bytes)?;
@@ -127,7 +164,7 @@ impl Session {
         let (model, rows) = (session.model.clone(), session.rows());
         check_tokens(&session.tokens, model.config().vocab).map_err(|fault| damaged().because(fault))?;
         if session.position == 0 {
-            return Ok(session);
+            return Ok((session, head));
         }
         let (device, dim) = (model.device(), model.config().dim);
         let running = session.running.tensors(&model, rows);
@@ -141,13 +178,7 @@ impl Session {
                 }
             }
         }
-        if head.is_decoded()
-            && let Some(decoder) = model.decoder()
-        {
-            let position = session.window_position();
-            session.running.stream(decoder, position);
-        }
-        Ok(session)
+        Ok((session, head))
     }
 }
 
@@ -222,6 +253,29 @@ mod tests {
         let old = Session::from_bytes(&with(metadata), model).unwrap();
         assert_eq!((old.position(), old.recent_tokens()), (31, &[][..]));
         assert_eq!(old.log_probabilities().unwrap(), read.log_probabilities().unwrap());
+    }
+
+    #[test]
+    fn a_decoded_stream_is_read_as_before_and_restored_with_its_bits() {
+        let config = ModelConfig { vocab: 300, dim: 48, depth: 2, heads: 4, context: 64, ..Default::default() };
+        let config = ModelConfig { layers: "llp(segment=16)".into(), ..config };
+        let model = Arc::new(InferenceModel::new(LanguageModel::new(&config, 7, &Default::default()).unwrap()));
+        let mut session = Session::new(model.clone());
+        (0..100).for_each(|token| drop(session.feed(&[token]).unwrap()));
+        let bytes = session.to_bytes().unwrap();
+        // As programs wrote it that said nothing of decoding.
+        let old = forged(&bytes, |metadata, _| assert!(metadata.remove(DECODED).is_some()));
+        let first = |session: percept_fault::Result<Session>| session.unwrap().log_probabilities().unwrap();
+        let stream = session.log_probabilities().unwrap();
+        let read = first(Session::from_bytes(&bytes, model.clone()));
+        assert!(
+            read == first(Session::from_bytes(&old, model.clone()))
+                && read == first(Session::restore(&old, model.clone()))
+        );
+        assert!(
+            first(Session::restore(&bytes, model)) == stream && read != stream,
+            "the paths round in their own ways"
+        );
     }
 
     /// A file with other metadata and tensors.

@@ -22,7 +22,7 @@ use crate::batch::check_tokens;
 use crate::decoder::Decoder;
 use crate::inference_model::InferenceModel;
 use crate::layer::{Mode, Rows};
-use crate::ops::elements;
+use crate::ops::{detached, elements};
 use recent::Recent;
 use running::Running;
 
@@ -323,7 +323,7 @@ impl Session {
         let x = self.model.run_blocks(x, Some(&mut tensors.states), rows, Mode::Evaluation);
         let hidden = self.model.norm.forward(x);
         let hidden = hidden.narrow(1, rows.latents - tokens.len(), tokens.len());
-        tensors.last = Some(hidden.clone().narrow(1, tokens.len() - 1, 1));
+        tensors.last = Some(detached(hidden.clone().narrow(1, tokens.len() - 1, 1)));
         self.count(tokens);
         hidden
     }

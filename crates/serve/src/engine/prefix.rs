@@ -12,6 +12,9 @@ use sha2::{Digest, Sha256};
 
 use crate::metrics::ModelMetrics;
 
+/// Bytes that are kept of each layer beside its state, about.
+const BESIDE: usize = 5 << 10;
+
 /// What a state depends on: model, owner, and all tokens so far.
 type Key = [u8; 32];
 
@@ -87,7 +90,7 @@ impl PrefixCache {
     /// Keeps the state of a session that has read a prompt so far, where it is one to be kept.
     pub(super) fn offer(&mut self, prefixes: &Prefixes, session: &Session) {
         let Some(&key) = prefixes.kept_at(session.position()) else { return };
-        let bytes = session.state_bytes() + size_of::<Session>();
+        let bytes = size(session);
         if bytes > self.most_bytes {
             return;
         }
@@ -113,6 +116,12 @@ impl PrefixCache {
             self.order.insert(self.clock, key);
         }
     }
+}
+
+/// Bytes that a state takes here: itself, the last row, and about what the names and dimensions of its tensors do.
+fn size(session: &Session) -> usize {
+    let config = session.model().config();
+    session.state_bytes() + config.dim * size_of::<f32>() + config.depth * BESIDE
 }
 
 #[cfg(test)]
@@ -149,18 +158,27 @@ mod tests {
         let mut other = prompt.clone();
         other[14] = 0;
         assert_eq!((read(&mut cache, "a", &other), read(&mut cache, "a", &prompt[..7])), (8, 4));
+        // Each token of a piece counts.
+        for (at, from) in (0..16).zip([[0; 4], [4; 4], [8; 4], [8; 4]].concat()) {
+            let mut other = prompt.clone();
+            other[at] = 19;
+            let found = PrefixCache::find(&mut cache, &Prefixes::new("model", "a", &other, 4));
+            assert_eq!(found.map_or(0, |session| session.position()), from, "{at}");
+        }
+        let of = |fingerprint: &str, piece| Prefixes::new(fingerprint, "a", &prompt, piece).keys;
+        assert!(of("model", 4) != of("other", 4) && !of("model", 8).contains(&of("model", 4)[1]));
         assert_eq!((read(&mut cache, "b", &prompt), read(&mut cache, "a", &prompt[..3])), (0, 0));
         let metrics = &cache.metrics;
         let numbers =
             [&metrics.prefix_lookups, &metrics.prefix_hits, &metrics.prefix_tokens].map(|number| number.get());
-        assert_eq!(numbers, [5, 3, 28]);
+        assert_eq!(numbers, [21, 15, 28 + 4 * (4 + 8 + 8)]);
     }
 
     #[test]
     fn what_was_not_used_for_longest_goes_first() {
         let mut one = session();
         one.feed(&[0; 4]).unwrap();
-        let size = one.state_bytes() + size_of::<Session>();
+        let size = size(&one);
         // Room for two.
         let mut cache = PrefixCache::new(2 * size + size / 2, Arc::default());
         for (token, from) in [(0, 0), (1, 0), (0, 4), (2, 0), (0, 4), (1, 0)] {

@@ -15,8 +15,8 @@ use futures_util::FutureExt;
 use crate::access::{Access, Client};
 use crate::app::{App, RequestId};
 use crate::clock::now;
-use crate::error::ApiError;
-use crate::log::{Notes, RequestLine, panicked, told_at_end};
+use crate::error::{ApiError, Cause};
+use crate::log::{Notes, RequestLine, failed, panicked, told_at_end};
 use crate::page;
 
 /// Where a connection comes from.
@@ -50,6 +50,9 @@ pub(super) async fn around(State(app): State<Arc<App>>, mut request: Request, ne
             }
         }
     };
+    if let Some(cause) = response.extensions().get::<Cause>() {
+        failed(&app.log, &id, cause);
+    }
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", id);
     }

@@ -18,7 +18,7 @@ use crate::body::{self, Received};
 use crate::choices::join;
 use crate::error::ApiResult;
 use crate::json::Json;
-use crate::log::Notes;
+use crate::log::{Notes, failed};
 use crate::types::{Choice, Completion, CompletionRequest, Logprobs, Usage};
 
 pub(super) async fn completions(
@@ -114,7 +114,12 @@ impl Texts {
             (Ok(None), AtEnd::Usage) => Some((data(&self.completion(Vec::new(), Some(self.usage))), Stage::Done)),
             (Ok(None), AtEnd::Nothing) => Some((SseEvent::default().data("[DONE]"), Stage::Closed)),
             // The status is sent already: the client learns it from the last event, and no `[DONE]` comes.
-            (Err(error), _) => Some((data(&error.body), Stage::Closed)),
+            (Err(error), _) => {
+                if let Some(cause) = &error.cause {
+                    failed(&self.app.log, &self.id.0, cause);
+                }
+                Some((data(&error.body), Stage::Closed))
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 mod around;
 mod completions;
 mod models;
+mod named;
 mod states;
 mod texts;
 mod upload;

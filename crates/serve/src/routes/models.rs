@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 
+use super::named::Named;
 use crate::app::{App, RequestId, Served};
 use crate::body::{self, Received};
 use crate::error::{ApiError, ApiResult};
@@ -16,7 +17,7 @@ pub(super) async fn models(State(app): State<Arc<App>>) -> Json<ModelList> {
     Json(ModelList { object: "list", data })
 }
 
-pub(super) async fn model(State(app): State<Arc<App>>, Path(name): Path<String>) -> ApiResult<Json<ModelCard>> {
+pub(super) async fn model(State(app): State<Arc<App>>, Named(name): Named) -> ApiResult<Json<ModelCard>> {
     app.model(Some(&name)).map(|served| Json(card(&app, served)))
 }
 

@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, Request, State as Shared};
+use axum::extract::{Query, Request, State as Shared};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::de::DeserializeOwned;
 
+use super::named::Named;
 use super::texts::{Asker, Texts};
 use super::upload;
 use crate::access::Client;
@@ -36,7 +37,7 @@ const LONGEST_NAME: usize = 200;
 const SENT: usize = 64 << 10;
 
 /// Who asks for what.
-type Asked = (Extension<Client>, Extension<RequestId>, Path<String>);
+type Asked = (Extension<Client>, Extension<RequestId>, Named);
 
 /// Reads a prompt and keeps the state after it: a completion of no tokens.
 pub(super) async fn make(
@@ -177,7 +178,7 @@ fn created(state: State) -> Response {
 /// The state that is meant, whose it has to be, and the request.
 fn parsed(
     app: &App,
-    (Extension(client), Extension(request), Path(id)): Asked,
+    (Extension(client), Extension(request), Named(id)): Asked,
 ) -> ApiResult<(StateId, String, RequestId)> {
     let id = StateId::parse(&id).ok_or_else(ApiError::unknown_state)?;
     Ok((id, app.config.access.owner(client), request))

@@ -52,7 +52,7 @@ pub(super) struct Texts {
     /// Whether they go on from a state.
     is_from_state: bool,
     notes: Notes,
-    id: RequestId,
+    pub(super) id: RequestId,
     /// What it asked for is held for as long.
     _room: OwnedSemaphorePermit,
 }
@@ -173,6 +173,6 @@ fn load(
         return Err(ApiError::other_model());
     }
     let (record, file) = app.states.load(id, &owner, now())?;
-    let session = Session::from_bytes(&file, model).map_err(|fault| ApiError::of(&fault, "state"))?;
+    let session = Session::restore(&file, model).map_err(|fault| ApiError::of(&fault, "state"))?;
     Ok(Begin { owner, start: Some(Arc::new(Start::new(session, room))), drawn: record.drawn })
 }

@@ -187,6 +187,14 @@ impl Database {
     }
 }
 
+#[cfg(test)]
+impl Database {
+    /// `max_page_count = 1`: it grows no more; `query_only = ON`: it changes no more.
+    pub(super) fn set(&self, pragma: &str) -> rusqlite::Result<()> {
+        self.0.execute_batch(&format!("PRAGMA {pragma};"))
+    }
+}
+
 fn milliseconds(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

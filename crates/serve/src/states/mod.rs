@@ -1,7 +1,7 @@
 //! States that are kept: their tensors in files, what is known of them in a database.
 //!
-//! A file is written under a temporary name, synced and renamed before its row is inserted, and a row goes before its file: a process
-//! that is killed leaves at most a file without a row, which the next start removes.
+//! A file is written under a temporary name, synced and renamed before its row is inserted, and goes before its row: on a full disk a row
+//! may need the room. A process that is killed leaves at most a file without a row or a row without a file, which the next start removes.
 
 mod database;
 mod folder;
@@ -150,6 +150,7 @@ impl States {
         inner.reserved -= bytes;
         written?;
         let NewState { owner, fingerprint, model, name, pinned, position, drawn } = new;
+        let name = name.filter(|name| !name.is_empty());
         let (created, used) = (now, now);
         let record = Record { id, owner, fingerprint, model, name, position, drawn, bytes, created, used, pinned };
         if let Err(error) = inner.database.insert(&record) {
@@ -172,7 +173,11 @@ impl States {
         self.expire(&inner, now)?;
         let mut record = inner.database.get(id, owner)?.ok_or(StateError::Unknown)?;
         let path = self.path(id);
-        let file = File::open(&path).at("read", &path)?;
+        let file = match File::open(&path) {
+            // It was removed, and the disk too full to say so.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(StateError::Unknown),
+            file => file.at("read", &path)?,
+        };
         record.used = now;
         // Where the disk is full it only goes earlier.
         let _ = inner.database.update(&record);
@@ -203,7 +208,9 @@ impl States {
 
     /// Names or pins a state; what is `None` stays.
     pub(crate) fn change(&self, id: &StateId, owner: &str, change: NamedState, now: Duration) -> Result<Record> {
-        let mut record = self.get(id, owner, now)?;
+        let inner = self.lock();
+        self.expire(&inner, now)?;
+        let mut record = inner.database.get(id, owner)?.ok_or(StateError::Unknown)?;
         if let Some(name) = change.name {
             record.name = Some(name).filter(|name| !name.is_empty());
         }
@@ -211,7 +218,7 @@ impl States {
             record.pinned = pinned;
         }
         record.used = now;
-        self.lock().database.update(&record)?;
+        inner.database.update(&record)?;
         Ok(record)
     }
 
@@ -220,8 +227,7 @@ impl States {
         let (record, file) = self.load(id, owner, now)?;
         let Record { owner, fingerprint, model, position, drawn, .. } = record;
         let pinned = named.pinned == Some(true);
-        let name = named.name.filter(|name| !name.is_empty());
-        self.insert(NewState { owner, fingerprint, model, name, pinned, position, drawn }, &file, now)
+        self.insert(NewState { owner, fingerprint, model, name: named.name, pinned, position, drawn }, &file, now)
     }
 
     pub(crate) fn delete(&self, id: &StateId, owner: &str, now: Duration) -> Result<()> {
@@ -264,8 +270,8 @@ impl States {
     }
 
     fn remove(&self, inner: &Inner, record: &Record) -> Result<()> {
-        inner.database.delete(&record.id)?;
         percept_files::remove_file(&self.path(&record.id))?;
+        inner.database.delete(&record.id)?;
         self.count(inner)
     }
 

@@ -163,3 +163,40 @@ fn a_folder_of_other_things_is_refused_and_a_temporary_one_goes() {
     drop(states);
     assert!(!path.parent().unwrap().exists());
 }
+
+/// The states of the test below, for a function that can't capture.
+static NESTED: std::sync::OnceLock<States> = std::sync::OnceLock::new();
+
+#[test]
+fn what_is_being_written_has_its_room_already() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut states = States::open(Some(folder.path()), &limits(100)).unwrap();
+    states.write = |path, bytes| {
+        if bytes.len() == 60 {
+            let states = NESTED.get().unwrap();
+            assert!(matches!(states.insert(new("a"), &[0; 41], at(1)), Err(StateError::NoRoom(_))));
+            states.insert(new("a"), &[0; 40], at(1)).unwrap();
+        }
+        percept_files::write_file(path, bytes)
+    };
+    let states = NESTED.get_or_init(|| states);
+    states.insert(new("a"), &[0; 60], at(2)).unwrap();
+    assert_eq!((states.numbers.states.get(), states.numbers.bytes.get()), (2, 100));
+}
+
+#[test]
+fn states_can_be_removed_where_the_database_finds_no_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let states = States::open(Some(folder.path()), &limits(100)).unwrap();
+    let id = states.insert(new("a"), b"tensors", at(1)).unwrap().id;
+    states.lock().database.set("max_page_count = 1").unwrap();
+    let long = NewState { name: Some("n".repeat(100_000)), ..new("a") };
+    assert!(matches!(states.insert(long, b"more", at(2)), Err(StateError::NoRoom(_))));
+    assert_eq!(files(folder.path()), 1);
+    assert!(matches!(states.get(&id, "a", at(3)), Ok(_)));
+    // Where its row can't go its file does, and what has no file is not there.
+    states.lock().database.set("query_only = ON").unwrap();
+    assert!(states.delete(&id, "a", at(3)).is_err());
+    assert_eq!(files(folder.path()), 0);
+    assert!(matches!(states.load(&id, "a", at(4)), Err(StateError::Unknown)));
+}

@@ -208,6 +208,9 @@ fn a_model_that_fails_is_a_fault_of_the_server() {
         let answer = server.post("/v1/completions", body);
         assert_eq!((answer.status, &answer.json()["error"]["type"]), (500, &Value::from("server_error")));
         assert!(!answer.body.contains("probability"), "{}", answer.body);
+        // The log tells why.
+        let (request, why) = server.failures().pop().unwrap();
+        assert!(answer.head.contains(&format!("x-request-id: {request}")) && why.contains("probability"), "{why}");
     }
     assert_eq!(server.get("/health").status, 200);
 }

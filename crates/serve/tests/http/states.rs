@@ -1,5 +1,7 @@
 //! States: what is kept of a text, and that a text goes on from it as if it had never been cut.
 
+use std::time::Duration;
+
 use percept_data::Tokenizer;
 use percept_model::Session;
 use percept_serve::{Access, Limits, Tokens};
@@ -215,62 +217,94 @@ fn what_does_not_fit_is_answered_507_and_the_server_goes_on() {
     server.wait_for("percept_states_evicted_total 1");
 }
 
-#[test]
-fn what_is_no_state_is_refused_before_there_is_room_for_it() {
-    let server = Running::start(Limits { state_bytes: 20_000, ..Limits::default() });
-    let state = create(&server, &json!({ "prompt": TEXT }));
-    let file = server.bytes(&format!("/v1/states/{}/file", id(&state)));
-    let of_another = Session::new(with_layers("rwkv7")).to_bytes().unwrap();
-    let mut huge = file.clone();
-    huge[..8].copy_from_slice(&u64::MAX.to_le_bytes());
-    for (bytes, message) in [
-        (&b""[..], "ended too early"),
-        (&file[..4], "ended too early"),
-        (&file[..file.len() - 1], "ended too early"),
-        (&[&file[..], b"x"].concat(), "more in the request"),
-        (&of_another, "another model"),
-        (&huge, "damaged"),
-        (b"\x02\0\0\0\0\0\0\0{}", "not a state file"),
-        (&[0xff; 3000], "damaged"),
-    ] {
-        let answer = server.upload("/v1/states/upload", bytes);
-        let error = answer.json()["error"]["message"].as_str().unwrap().to_owned();
-        assert!(answer.status == 400 && error.contains(message), "{} {error}", answer.status);
-    }
-    assert_eq!(server.upload("/v1/states/upload?nam=x", &file).status, 400);
-    assert_eq!(server.upload("/v1/states/upload?model=none", &file).status, 404);
-    assert_eq!(server.post("/v1/states/upload", "{}").status, 415);
-    let small = Running::start(Limits { state_bytes: 1000, ..Limits::default() });
-    assert_eq!(
-        (
-            small.upload("/v1/states/upload", &file).status,
-            small.post("/v1/states", r#"{"prompt":"ab cd ef gh"}"#).status
-        ),
-        (413, 413)
-    );
-    assert_eq!(server.upload("/v1/states/upload", &file).status, 201);
+/// A state's file, and where its head ends.
+fn file_of(server: &Running, state: &Value) -> (Vec<u8>, usize) {
+    let file = server.bytes(&format!("/v1/states/{}/file", id(state)));
+    let head = 8 + u64::from_le_bytes(*file.first_chunk().unwrap()) as usize;
+    (file, head)
 }
 
 #[test]
-fn ids_are_parsed_and_other_requests_refused() {
+fn a_state_that_is_larger_than_one_may_be_is_not_taken() {
     let server = Running::start(Limits::default());
-    for id in
-        ["x", "state-", "..%2f..%2fetc%2fpasswd", "state-aaaaaaaaaaaaaaaaaaaa%2f.", "state-aaaaaaaaaaaaaaaaaaaaaa"]
-    {
-        assert_eq!(server.get(&format!("/v1/states/{id}")).status, 404, "{id}");
-        assert_eq!(server.get(&format!("/v1/states/{id}/file")).status, 404, "{id}");
-        assert_eq!(server.post("/v1/completions", &json!({ "state": id }).to_string()).status, 404, "{id}");
+    let (file, head) = file_of(&server, &create(&server, &json!({ "prompt": TEXT })));
+    let small = Running::start(Limits { state_bytes: file.len() - 1, ..Limits::default() });
+    // It is known by its head: the rest need not come.
+    let kind = "Content-Type: application/octet-stream";
+    let request = format!(
+        "POST /v1/states/upload HTTP/1.0\r\nHost: localhost\r\n{kind}\r\nContent-Length: {}\r\n\r\n",
+        file.len()
+    );
+    let client = small.open(&request);
+    client.write(&file[..head]);
+    assert_eq!(client.answer().status, 413);
+    assert_eq!(small.post("/v1/states", &json!({ "prompt": TEXT }).to_string()).status, 413);
+    let large = Running::start(Limits { state_bytes: file.len(), ..Limits::default() });
+    assert_eq!(large.upload("/v1/states/upload", &file).status, 201);
+}
+
+#[test]
+fn a_file_that_does_not_come_is_given_up() {
+    let server = Running::start(Limits { receive: Duration::from_millis(50), ..Limits::default() });
+    let kind = "Content-Type: application/octet-stream";
+    let head = format!("POST /v1/states/upload HTTP/1.0\r\nHost: localhost\r\n{kind}\r\nContent-Length: 9\r\n\r\n");
+    assert_eq!(server.open(&head).answer().status, 408);
+}
+
+#[test]
+fn numbers_of_a_stranger_harm_nobody_else() {
+    for layers in LAYERS {
+        let server = Running::layers(layers, Limits::default());
+        let request = json!({ "prompt": TEXT, "max_tokens": 40, "seed": 7, "logprobs": 1 });
+        let expected = complete(&server, &request);
+        let (mut file, head) = file_of(&server, &create(&server, &json!({ "prompt": TEXT })));
+        let tensors: Value = serde_json::from_slice(&file[8..head]).unwrap();
+        for tensor in tensors.as_object().unwrap().values().filter(|tensor| tensor["dtype"] == "F32") {
+            let [begin, end] = [0, 1].map(|at| head + tensor["data_offsets"][at].as_u64().unwrap() as usize);
+            file[begin..end].chunks_exact_mut(4).for_each(|number| number.copy_from_slice(&f32::NAN.to_le_bytes()));
+        }
+        let strange = made(&server.upload("/v1/states/upload", &file));
+        let from_it = json!({ "state": id(&strange), "prompt": "on", "max_tokens": 40, "seed": 1 }).to_string();
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (0..4).map(|_| scope.spawn(|| server.post("/v1/completions", &from_it))).collect();
+            assert_eq!(complete(&server, &request), expected, "{layers}");
+            for other in others {
+                let answer = other.join().unwrap();
+                let told = (answer.status, answer.json()["error"]["code"].clone());
+                assert_eq!(told, (422, json!("no_distribution")), "{layers}: {}", answer.body);
+            }
+        });
+        assert!(server.failures().is_empty(), "it is no failure of ours");
     }
-    let long = "n".repeat(201);
-    for (path, body) in [
-        ("/v1/states", r#"{"prompt":["a","b"]}"#.to_owned()),
-        ("/v1/states", r#"{"prompts":"a"}"#.to_owned()),
-        ("/v1/states", json!({ "prompt": "a", "name": long }).to_string()),
-        ("/v1/completions", r#"{"prompt":["a","b"],"keep_state":true}"#.to_owned()),
-    ] {
-        assert_eq!(server.post(path, &body).status, 400, "{body}");
+}
+
+#[test]
+fn several_texts_go_on_from_one_state_each_by_itself() {
+    let server = Running::start(Limits::default());
+    let state = create(&server, &json!({ "prompt": TEXT }));
+    let ask = |prompt: Value| {
+        let request = json!({ "state": id(&state), "prompt": prompt, "max_tokens": 20, "seed": 3, "logprobs": 0 });
+        server.complete(&request.to_string())["choices"].as_array().unwrap().iter().map(written).collect::<Vec<_>>()
+    };
+    let alone: Vec<_> = ["one", "two", "three"].into_iter().flat_map(|prompt| ask(json!(prompt))).collect();
+    assert_eq!(ask(json!(["one", "two", "three"])), alone);
+    // A state from a state alone is the same one.
+    let same = create(&server, &json!({ "state": id(&state), "name": "" }));
+    assert_eq!((&same["position"], &same["name"]), (&state["position"], &Value::Null));
+    assert_eq!(file_of(&server, &same).0.len(), file_of(&server, &state).0.len());
+}
+
+#[test]
+fn texts_that_go_on_from_states_wait_for_places_alone() {
+    let limits =
+        Limits { streams: 20, request: Duration::from_secs(60), send: Duration::from_secs(1000), ..Limits::default() };
+    let server = Running::start(limits);
+    let state = create(&server, &json!({ "prompt": TEXT }));
+    let long = json!({ "state": id(&state), "max_tokens": 60000, "stream": true, "logprobs": 20 }).to_string();
+    // More than are loaded at once; nobody reads them, so that each keeps its place.
+    let mut clients: Vec<_> = (0..12).map(|_| server.posting("/v1/completions", &long, "")).collect();
+    for client in &mut clients {
+        assert!(!client.event().unwrap().contains("error"));
     }
-    for path in ["/v1/states?limit=0", "/v1/states?limit=101", "/v1/states?limit=x", "/v1/states?more=1"] {
-        assert_eq!(server.get(path).status, 400, "{path}");
-    }
+    clients.into_iter().for_each(crate::support::Client::close);
 }

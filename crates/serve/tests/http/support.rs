@@ -105,6 +105,13 @@ impl Running {
         self.open(&format!("DELETE {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")).answer()
     }
 
+    /// A request of any method.
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+        let (length, kind) = (body.len(), "Content-Type: application/json");
+        let head = format!("{method} {path} HTTP/1.0\r\nHost: localhost\r\n{kind}\r\nContent-Length: {length}");
+        self.open(&format!("{head}\r\n\r\n{body}")).answer()
+    }
+
     /// What is answered, where it is no text.
     pub(crate) fn bytes(&self, path: &str) -> Vec<u8> {
         let mut client = self.open(&format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n"));
@@ -121,7 +128,7 @@ impl Running {
         let head = format!("POST {path} HTTP/1.0\r\nHost: localhost\r\n{kind}\r\nContent-Length: {length}\r\n\r\n");
         let client = self.open(&head);
         // A server that has seen enough need not read on.
-        let _ = client.0.get_ref().write_all(file);
+        client.write(file);
         client.answer()
     }
 
@@ -166,7 +173,8 @@ impl Running {
     pub(crate) fn logged(&self, count: usize) -> Vec<RequestLine> {
         loop {
             let lines = self.lines.lock().unwrap().clone();
-            let lines: Vec<_> = lines.into_iter().map(request).filter(|line| line.route.starts_with("/v1/")).collect();
+            let lines = lines.into_iter().filter_map(request);
+            let lines: Vec<_> = lines.filter(|line| line.route.starts_with("/v1/")).collect();
             if lines.len() >= count {
                 return lines;
             }
@@ -175,10 +183,23 @@ impl Running {
     }
 }
 
-fn request(line: LogLine) -> RequestLine {
+fn request(line: LogLine) -> Option<RequestLine> {
     match line {
-        LogLine::Request(line) => line,
+        LogLine::Request(line) => Some(line),
+        LogLine::Failed { .. } => None,
         LogLine::Panic { message, .. } => panic!("{message}"),
+    }
+}
+
+impl Running {
+    /// Why requests failed, with their ids.
+    pub(crate) fn failures(&self) -> Vec<(String, String)> {
+        let lines = self.lines.lock().unwrap().clone();
+        let failure = |line| match line {
+            LogLine::Failed { request, message, .. } => Some((request, message)),
+            _ => None,
+        };
+        lines.into_iter().filter_map(failure).collect()
     }
 }
 
@@ -204,6 +225,11 @@ impl Client {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+
+    /// Sends bytes that need not all be taken.
+    pub(crate) fn write(&self, bytes: &[u8]) {
+        let _ = self.0.get_ref().write_all(bytes);
     }
 
     /// Sends more.

@@ -1,0 +1,7 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if let Err(fault) = percept_fuzz::upload(bytes) {
+        assert!(fault.kind() != percept_fault::Kind::Internal, "{fault}");
+    }
+});
