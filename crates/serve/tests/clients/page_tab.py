@@ -34,6 +34,14 @@ def share(text):
     return 0.0 if text.startswith("<") else float(re.fullmatch(r"(\d+\.\d+) %", text)[1])
 
 
+def until(page, condition):
+    """Waits, but not for ever; whether it came true."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition() and time.monotonic() < deadline:
+        page.wait_for_timeout(20)
+    return condition()
+
+
 class Tab:
     """A tab, until the end of the block: then it must have asked nobody but the server, and complained of nothing but what is
     `tolerated`."""
@@ -115,9 +123,7 @@ class Lane:
 
     def writes(self, text):
         """What is there before may be another text that has ended."""
-        deadline = time.monotonic() + PATIENCE
-        while self.text() != text and time.monotonic() < deadline:
-            self.page.wait_for_timeout(20)
+        until(self.page, lambda: self.text() == text)
         assert self.ends() == text, (self.text(), text)
 
     def text(self):

@@ -6,7 +6,7 @@ import re
 from playwright.sync_api import expect
 
 import page_tab
-from page_tab import Tab, shown, share
+from page_tab import Tab, share, shown, until
 
 PROMPT = "The state of a"
 IDS = list(PROMPT.encode())
@@ -145,8 +145,7 @@ def two_and_a_stop(looks, server):
         tab.press("Escape")
         text = tab.lanes[0].ends("stopped")
         idle = 'percept_texts_active{model="one"} 0'
-        while idle not in server.ask("/metrics"):
-            tab.page.wait_for_timeout(20)
+        assert until(tab.page, lambda: idle in server.ask("/metrics"))
         assert tab.lanes[0].text() == text and tab.find("#stop").is_disabled()
         assert not tab.lanes[0].trouble.is_visible()
         count = tab.lanes[0].units.count()
