@@ -94,6 +94,7 @@ def failures(looks, percept, run):
         server.kill()
         expect(first.status).to_have_text("failed", timeout=1000 * page_tab.PATIENCE)
         expect(first.trouble).to_contain_text(re.compile("can’t be reached|connection ended"))
+        expect(first.trouble).to_be_in_viewport()
         assert first.units.count() > 20
         tab.shoot("server-gone", whole=False)
         tab.press("Control+Enter")
