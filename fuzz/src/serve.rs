@@ -76,7 +76,10 @@ fn answer(bytes: &[u8]) -> Result<Vec<u8>> {
 /// As [`request`]; internal: it was taken, and can't be sent back or removed.
 pub fn upload(file: &[u8]) -> Result<()> {
     let kind = "Content-Type: application/octet-stream";
-    let head = format!("POST /v1/states/upload HTTP/1.0\r\nHost: localhost\r\n{kind}\r\nContent-Length: {}\r\n\r\n", file.len());
+    let head = format!(
+        "POST /v1/states/upload HTTP/1.0\r\nHost: localhost\r\n{kind}\r\nContent-Length: {}\r\n\r\n",
+        file.len()
+    );
     let answer = answer(&[head.as_bytes(), file].concat())?;
     let text = String::from_utf8_lossy(&answer).into_owned();
     let id = text.split("\"id\":\"").nth(1).and_then(|rest| rest.split('"').next());

@@ -190,3 +190,32 @@ fn a_prompt_is_read_in_the_same_pieces_wherever_a_session_begins_with_it() {
         assert_eq!(read(begun, &prompt[40..]), whole);
     }
 }
+
+#[test]
+fn a_text_that_was_cut_goes_on_with_the_draws_of_one_that_was_not() {
+    let tokenizer = Tokenizer::bytes();
+    for model in models() {
+        let write = |session: Session, prompt: &[u32], tokens: usize, drawn: u64| {
+            let sampling = SamplingConfig { seed: 5, drawn, ..SamplingConfig::default() };
+            let told = Told::Written { alternatives: 0 };
+            let config = GenerationConfig { tokens, sampling, told, ..GenerationConfig::default() };
+            let mut batch = Batch::default();
+            batch.join(Stream::new(session, &tokenizer, prompt, &config).unwrap());
+            let (mut told, mut ended) = (Vec::new(), Vec::new());
+            while ended.is_empty() {
+                let mut show = |_, piece: Piece| {
+                    told.extend(piece.tokens.iter().map(|told| told.token));
+                    Ok(())
+                };
+                ended = batch.step(12, &mut show).unwrap();
+            }
+            let Ended { session, unfed, .. } = ended.remove(0);
+            (session, unfed, told)
+        };
+        let (_, _, whole) = write(Session::new(model.clone()), &[256, 84], 50, 0);
+        let (session, unfed, first) = write(Session::new(model), &[256, 84], 20, 0);
+        assert_eq!((unfed, session.position()), (first.last().copied(), 2 + 19), "the last token is not fed yet");
+        let (_, _, rest) = write(session, &[unfed.unwrap()], 30, 20);
+        assert_eq!([first, rest].concat(), whole);
+    }
+}

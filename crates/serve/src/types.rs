@@ -118,7 +118,7 @@ pub(crate) struct Choice {
     pub(crate) state_bytes: Option<usize>,
     /// At the end of the text, where it was to be kept.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) state: Option<State>,
+    pub(crate) state: Option<Box<State>>,
 }
 
 /// What is told of single tokens: lists of one length.

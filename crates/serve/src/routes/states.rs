@@ -62,7 +62,7 @@ pub(super) async fn make(
     (texts.keep.name, texts.keep.pinned) = (name, pinned == Some(true));
     while let Some(choice) = texts.next().await? {
         if let Some(state) = choice.state {
-            return Ok(created(state));
+            return Ok(created(*state));
         }
     }
     Err(ApiError::internal())

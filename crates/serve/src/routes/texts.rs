@@ -121,7 +121,7 @@ impl Texts {
                 self.notes.completion_tokens(tokens);
                 let mut end = choice.end(stopped, state_bytes);
                 if let Some(session) = session {
-                    end.state = Some(self.kept(session, tokens).await?);
+                    end.state = Some(Box::new(self.kept(session, tokens).await?));
                 }
                 Ok(Some(end))
             }
