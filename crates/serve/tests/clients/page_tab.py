@@ -19,7 +19,7 @@ def browser(playwright):
     try:
         return playwright.chromium.launch(executable_path=found)
     except Exception as error:
-        print(f"SKIPPED: no browser to look at the page with: {error}")
+        print("SKIPPED: no browser to look at the page with:", str(error).splitlines()[0])
         return None
 
 
