@@ -23,7 +23,8 @@ def bytes_as_words(count):
     """As the page writes sizes."""
     unit = min(3, int(math.log2(count)) // 10)
     value = count / 1024 ** unit
-    return f"{value:.1f} {['bytes', 'KiB', 'MiB', 'GiB'][unit]}" if value < 10 and unit else f"{value:.0f} {['bytes', 'KiB', 'MiB', 'GiB'][unit]}"
+    value = math.floor(10 * value + 0.5) / 10 if value < 10 and unit else math.floor(value + 0.5)
+    return f"{value} {['bytes', 'KiB', 'MiB', 'GiB'][unit]}"
 
 
 def check_facts(lane, tokens, choice):
