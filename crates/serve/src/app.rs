@@ -32,6 +32,8 @@ pub(crate) struct Served {
     pub(crate) model: Arc<InferenceModel>,
     pub(crate) tokenizer: Tokenizer,
     pub(crate) engine: Engine,
+    /// Most bytes that the state of one stream takes.
+    pub(crate) state_limit: usize,
 }
 
 /// Bytes in which room for requests is counted.

@@ -35,13 +35,13 @@ impl ChoiceBuilder {
         self.skip -= skipped;
         let logprobs = self.logprobs.then(|| self.logprobs(&piece.tokens[skipped..]));
         let text = std::mem::take(&mut self.before) + &piece.text;
-        Choice { text, index: self.index, logprobs, finish_reason: None, state: None }
+        Choice { text, index: self.index, logprobs, finish_reason: None, state_bytes: None, state: None }
     }
 
-    /// The end of the text.
-    pub(crate) fn end(&mut self, stopped: bool) -> Choice {
+    /// The end of the text, with the bytes of its stream's state there.
+    pub(crate) fn end(&mut self, stopped: bool, state_bytes: usize) -> Choice {
         let finish_reason = Some(if stopped { "stop" } else { "length" });
-        Choice { finish_reason, ..self.piece(Piece::default()) }
+        Choice { finish_reason, state_bytes: Some(state_bytes), ..self.piece(Piece::default()) }
     }
 
     fn logprobs(&mut self, tokens: &[ToldToken]) -> Logprobs {
@@ -51,19 +51,23 @@ impl ChoiceBuilder {
             all.tokens.push(self.text(told.token));
             all.token_ids.push(told.token);
             all.token_logprobs.push(told.log_probability);
-            all.top_logprobs.push(told.log_probability.map(|_| self.alternatives(told)));
+            let (values, ids) = told.log_probability.map(|_| self.alternatives(told)).unzip();
+            all.top_logprobs.push(values);
+            all.top_token_ids.push(ids);
             self.offset += self.seen.push(told.token).chars().count();
         }
         all
     }
 
-    /// The alternatives by their texts. Where two tokens have the same text, the more probable one stands for both.
-    fn alternatives(&self, told: &ToldToken) -> BTreeMap<String, f32> {
-        let mut all = BTreeMap::new();
+    /// The alternatives and their ids by their texts. Where two tokens have the same text, the more probable one stands for both.
+    fn alternatives(&self, told: &ToldToken) -> (BTreeMap<String, f32>, BTreeMap<String, u32>) {
+        let (mut values, mut ids) = (BTreeMap::new(), BTreeMap::new());
         for &(token, value) in &told.alternatives {
-            all.entry(self.text(token)).or_insert(value);
+            let text = self.text(token);
+            values.entry(text.clone()).or_insert(value);
+            ids.entry(text).or_insert(token);
         }
-        all
+        (values, ids)
     }
 
     /// What a token adds to what stands before it.
@@ -99,12 +103,14 @@ fn token_text(bytes: Vec<u8>) -> String {
 pub(crate) fn join(whole: &mut Choice, piece: Choice) {
     whole.text.push_str(&piece.text);
     whole.finish_reason = piece.finish_reason;
+    whole.state_bytes = piece.state_bytes;
     whole.state = piece.state;
     if let (Some(all), Some(more)) = (&mut whole.logprobs, piece.logprobs) {
         all.tokens.extend(more.tokens);
         all.token_ids.extend(more.token_ids);
         all.token_logprobs.extend(more.token_logprobs);
         all.top_logprobs.extend(more.top_logprobs);
+        all.top_token_ids.extend(more.top_token_ids);
         all.text_offset.extend(more.text_offset);
     }
 }
@@ -131,8 +137,9 @@ mod tests {
         assert_eq!(logprobs.tokens, ["bytes:\\xc3", "bytes:\\xa9", "a"]);
         assert_eq!(logprobs.text_offset, [3, 3, 4]);
         assert_eq!(logprobs.top_logprobs[2].as_ref().unwrap().len(), 1, "the same text once");
-        assert_eq!((choice.text.as_str(), choice.index), ("abcéa", 2));
-        let end = builder.end(true);
-        assert_eq!((end.text.as_str(), end.finish_reason), ("", Some("stop")));
+        assert_eq!(logprobs.top_token_ids[1], Some(BTreeMap::from([("bytes:\\xa9".into(), 0xa9), ("a".into(), 97)])));
+        assert_eq!((choice.text.as_str(), choice.index, choice.state_bytes), ("abcéa", 2, None));
+        let end = builder.end(true, 99);
+        assert_eq!((end.text.as_str(), end.finish_reason, end.state_bytes), ("", Some("stop"), Some(99)));
     }
 }

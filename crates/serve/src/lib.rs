@@ -19,6 +19,7 @@ mod json;
 mod log;
 mod metrics;
 mod openapi;
+mod page;
 mod patient;
 mod plan;
 mod prompt;
@@ -34,6 +35,7 @@ use std::sync::atomic::AtomicBool;
 use percept_data::Tokenizer;
 use percept_fault::{Fault, Result};
 use percept_model::InferenceModel;
+use percept_model::properties::Properties;
 use tokio::runtime::Runtime;
 
 pub use access::{Access, Tokens};
@@ -124,7 +126,8 @@ impl Server {
             }
             let engine = Engine::start(&one, &config.limits, log.clone())?;
             let ServedModel { name, model, tokenizer } = one;
-            served.insert(name.clone(), Served { name, model, tokenizer, engine });
+            let state_limit = Properties::of(model.config())?.state_limit(size_of::<f32>());
+            served.insert(name.clone(), Served { name, model, tokenizer, engine, state_limit });
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)

@@ -115,6 +115,9 @@ pub(crate) struct Choice {
     pub(crate) logprobs: Option<Logprobs>,
     /// `stop` or `length`; none while it goes on.
     pub(crate) finish_reason: Option<&'static str>,
+    /// Bytes of memory of the stream's state at the end of the text; none while it goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state_bytes: Option<usize>,
     /// At the end of the text, where it was to be kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) state: Option<Box<State>>,
@@ -131,6 +134,8 @@ pub(crate) struct Logprobs {
     pub(crate) token_logprobs: Vec<Option<f32>>,
     /// The most probable tokens in their places.
     pub(crate) top_logprobs: Vec<Option<BTreeMap<String, f32>>>,
+    /// The ids of those: a text alone may be the text of several tokens in a row.
+    pub(crate) top_token_ids: Vec<Option<BTreeMap<String, u32>>>,
     /// Where they begin in the text, in characters.
     pub(crate) text_offset: Vec<usize>,
 }
@@ -164,6 +169,8 @@ pub(crate) struct ModelCard {
     pub(crate) fingerprint: String,
     /// Token ids, those that only pad the tables included.
     pub(crate) vocab: usize,
+    /// Most bytes of memory that the state of one stream takes.
+    pub(crate) state_limit: usize,
 }
 
 /// What `POST /v1/tokenize` takes.

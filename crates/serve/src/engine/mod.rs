@@ -77,6 +77,8 @@ pub(crate) enum Event {
         tokens: usize,
         /// Whether a stop string ended it.
         stopped: bool,
+        /// Bytes of its state.
+        state_bytes: usize,
         /// Where it was to be kept.
         session: Option<Box<Session>>,
     },

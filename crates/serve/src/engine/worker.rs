@@ -244,6 +244,7 @@ impl Worker {
         self.metrics.written.add((streams - fewer) as u64);
         for ended in ended {
             let Some(mut channel) = self.writing.remove(&ended.stream) else { continue };
+            let state_bytes = ended.session.state_bytes();
             let kept = match channel.at_end {
                 AtEnd::Drop => Ok(None),
                 AtEnd::Keep => self.settled(ended.session, ended.unfed).map(Some),
@@ -251,7 +252,8 @@ impl Worker {
             match ended.generation.and_then(|generation| Ok((generation, kept?))) {
                 Ok((generation, session)) => {
                     self.metrics.ended.add(1);
-                    channel.send(Event::Ended { tokens: generation.tokens, stopped: generation.stopped, session });
+                    let (tokens, stopped) = (generation.tokens, generation.stopped);
+                    channel.send(Event::Ended { tokens, stopped, state_bytes, session });
                     if channel.is_full() {
                         self.paused.push(Paused { channel, stream: None });
                     }

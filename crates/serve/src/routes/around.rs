@@ -17,13 +17,14 @@ use crate::app::{App, RequestId};
 use crate::clock::now;
 use crate::error::{ApiError, Cause};
 use crate::log::{Notes, RequestLine, failed, panicked, told_at_end};
+use crate::page;
 
 /// Where a connection comes from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-/// The one address that asks for no token.
-const OPEN: &str = "/health";
+/// Where no token is asked for, beside the page.
+const HEALTH: &str = "/health";
 
 pub(super) async fn around(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let (begin, time, id) = (Instant::now(), now().as_secs_f64(), app.request_id());
@@ -33,7 +34,7 @@ pub(super) async fn around(State(app): State<Arc<App>>, mut request: Request, ne
     let client = client(&app, &request);
     let mut response = match client {
         _ if !is_addressed(&app, &request) => ApiError::misdirected().into_response(),
-        None if route != OPEN => ApiError::unauthorized().into_response(),
+        None if route != HEALTH && !page::has(&route) => ApiError::unauthorized().into_response(),
         _ => {
             request.extensions_mut().insert(RequestId(id.clone()));
             if let Some(client) = client {

@@ -52,7 +52,7 @@ enum AtEnd {
 #[derive(Debug)]
 enum Stage {
     /// The texts go on; the first choice is there already.
-    Texts(Option<Choice>),
+    Texts(Option<Box<Choice>>),
     /// Only the last line is missing.
     Done,
     Closed,
@@ -66,6 +66,7 @@ impl Texts {
             index,
             logprobs: logprobs.then(Logprobs::default),
             finish_reason: None,
+            state_bytes: None,
             state: None,
         };
         let mut all: Vec<Choice> = (0..self.choices.len()).map(empty).collect();
@@ -92,7 +93,7 @@ impl Texts {
     /// The texts as they grow. Until the first piece is there, a failure still has a status of its own.
     async fn stream(mut self, at_end: AtEnd) -> ApiResult<Response> {
         let first = self.next().await?;
-        let stage = Stage::Texts(first);
+        let stage = Stage::Texts(first.map(Box::new));
         let events = stream::unfold((self, stage), move |(mut texts, stage)| async move {
             let (event, stage) = texts.event(stage, at_end).await?;
             Some((Ok::<_, Infallible>(event), (texts, stage)))
@@ -105,7 +106,7 @@ impl Texts {
         let (next, after) = match stage {
             Stage::Closed => return None,
             Stage::Done => return Some((SseEvent::default().data("[DONE]"), Stage::Closed)),
-            Stage::Texts(Some(first)) => (Ok(Some(first)), Stage::Texts(None)),
+            Stage::Texts(Some(first)) => (Ok(Some(*first)), Stage::Texts(None)),
             Stage::Texts(None) => (self.next().await, Stage::Texts(None)),
         };
         match (next, at_end) {

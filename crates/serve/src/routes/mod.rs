@@ -24,6 +24,7 @@ use crate::error::ApiError;
 use crate::json::Json;
 use crate::metrics;
 use crate::openapi::{self, Content, Make, Operation};
+use crate::page;
 use crate::states::{DeletedState, ListStates, MakeState, NamedState, State as KeptState, StateList, UploadState};
 use crate::types::{
     Completion, CompletionRequest, DetokenizeRequest, Detokenized, Health, ModelCard, ModelList, TokenizeRequest,
@@ -132,7 +133,7 @@ fn routes() -> Vec<Route> {
 
 /// All routes, with what is around each.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let mut router = Router::new();
+    let mut router = page::routes();
     for Route { operation, handler } in routes() {
         router = router.route(operation.path, handler);
     }

@@ -29,6 +29,7 @@ fn card(app: &App, served: &Served) -> ModelCard {
         owned_by: "percept",
         fingerprint: served.model.fingerprint().to_owned(),
         vocab: served.model.config().vocab,
+        state_limit: served.state_limit,
     }
 }
 

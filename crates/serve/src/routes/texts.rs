@@ -115,12 +115,12 @@ impl Texts {
         let Some(choice) = self.choices.get_mut(index) else { return Err(ApiError::internal()) };
         match event {
             Event::Piece(piece) => Ok(Some(choice.piece(piece))),
-            Event::Ended { tokens, stopped, session } => {
+            Event::Ended { tokens, stopped, state_bytes, session } => {
                 self.open -= 1;
                 self.usage.completion_tokens += tokens;
                 self.usage.total_tokens += tokens;
                 self.notes.completion_tokens(tokens);
-                let mut end = choice.end(stopped);
+                let mut end = choice.end(stopped, state_bytes);
                 if let Some(session) = session {
                     end.state = Some(Box::new(self.kept(session, tokens).await?));
                 }

@@ -3,33 +3,16 @@
 Both runs are served at once; every assertion is about what a user of the client sees."""
 
 import asyncio
-import json
-import os
 import secrets
-import subprocess
 import sys
-import urllib.request
 
 import openai
 
+from server import Server
 
-class Server:
-    """The program, until the end of the block."""
 
-    def __init__(self, percept, *arguments, **environment):
-        command = [percept, "--json", "serve", "--listen", "127.0.0.1:0", *arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                        env={**os.environ, **environment})
-
-    def __enter__(self):
-        self.listening = json.loads(self.process.stdout.readline())
-        self.url = f"http://{self.listening['address']}"
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        _, self.log = self.process.communicate(timeout=60)
-        assert self.process.returncode == 0, self.log
+class Served(Server):
+    """With OpenAI's client for it."""
 
     def client(self, kind=openai.OpenAI, key="none"):
         return kind(base_url=f"{self.url}/v1", api_key=key, max_retries=0)
@@ -101,8 +84,7 @@ async def together(server, model):
     await anext(aiter(stream))
     await stream.close()
     await client.close()
-    active = f'percept_texts_active{{model="{model}"}} 0'
-    while active not in urllib.request.urlopen(f"{server.url}/metrics").read().decode().splitlines():
+    while f'percept_texts_active{{model="{model}"}} 0' not in server.ask("/metrics"):
         await asyncio.sleep(0.05)
 
 
@@ -119,7 +101,7 @@ def errors(client, model):
 
 def main(percept, *runs):
     names = sorted(run.partition("=")[0] for run in runs)
-    with Server(percept, *runs) as server:
+    with Served(percept, *runs) as server:
         client = server.client()
         assert [model.id for model in client.models.list()] == names
         for name in names:
@@ -130,7 +112,7 @@ def main(percept, *runs):
         asyncio.run(together(server, names[0]))
     assert "The state of a" not in server.log
     token = secrets.token_hex(16)
-    with Server(percept, runs[0], PERCEPT_TOKENS=token) as server:
+    with Served(percept, runs[0], PERCEPT_TOKENS=token) as server:
         refused(openai.AuthenticationError, lambda: server.client(key="wrong").models.list())
         ask = dict(model=runs[0].partition("=")[0], prompt="a", max_tokens=3)
         refused(openai.AuthenticationError, lambda: server.client(key="wrong").completions.create(**ask))

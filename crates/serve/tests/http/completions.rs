@@ -3,10 +3,11 @@
 use percept_data::Tokenizer;
 use percept_generate::{GenerationConfig, SamplingConfig, generate};
 use percept_model::Session;
+use percept_model::properties::Properties;
 use percept_serve::{Access, Limits};
 use serde_json::{Value, json};
 
-use crate::support::{Running, model};
+use crate::support::{Running, config, model};
 
 fn text(answer: &Value) -> &str {
     answer["choices"][0]["text"].as_str().unwrap()
@@ -22,7 +23,8 @@ fn a_completion_is_what_the_library_writes() {
         ..Default::default()
     };
     let prompt = [&[256][..], &tokenizer.encode("Größe".as_bytes()).unwrap()].concat();
-    let expected = generate(&mut Session::new(model()), &tokenizer, &prompt, &config, &mut |_| Ok(())).unwrap();
+    let mut session = Session::new(model());
+    let expected = generate(&mut session, &tokenizer, &prompt, &config, &mut |_| Ok(())).unwrap();
     let settings = json!({ "max_tokens": 40, "temperature": 0.9, "top_p": 0.9, "seed": 11, "user": "u", "n": 1 });
     // The same prompt in its four forms.
     for form in [json!("Größe"), json!(["Größe"]), json!(prompt), json!([prompt[1..]])] {
@@ -33,6 +35,7 @@ fn a_completion_is_what_the_library_writes() {
         assert_eq!(answer["choices"][0]["finish_reason"], "length");
         assert_eq!((answer["object"].as_str(), answer["model"].as_str()), (Some("text_completion"), Some("tiny")));
         assert_eq!(answer["usage"]["completion_tokens"], 40);
+        assert_eq!(answer["choices"][0]["state_bytes"], session.state_bytes());
         assert!(answer["choices"][0]["logprobs"].is_null());
     }
     // A stop string ends the text before it.
@@ -69,8 +72,12 @@ fn a_stream_adds_up_to_the_whole() {
         assert_eq!(text, expected["text"].as_str().unwrap());
         let values = choices.iter().flat_map(|choice| choice["logprobs"]["token_logprobs"].as_array().unwrap());
         assert_eq!(&Value::from_iter(values.cloned()), &expected["logprobs"]["token_logprobs"]);
-        assert!(choices.len() > 10 && choices.last().unwrap()["finish_reason"] == "length");
-        assert!(choices[..choices.len() - 1].iter().all(|choice| choice["finish_reason"].is_null()));
+        let (last, before) = choices.split_last().unwrap();
+        assert!(before.len() > 10 && last["finish_reason"] == "length");
+        assert!(before.iter().all(|choice| choice["finish_reason"].is_null() && choice["state_bytes"].is_null()));
+        assert!(last["state_bytes"].is_u64() && last["state_bytes"] == expected["state_bytes"]);
+        let ids = choices.iter().flat_map(|choice| choice["logprobs"]["top_token_ids"].as_array().unwrap());
+        assert_eq!(&Value::from_iter(ids.cloned()), &expected["logprobs"]["top_token_ids"]);
     }
 }
 
@@ -95,6 +102,11 @@ fn scores_of_a_prompt_are_those_of_a_session() {
         let top = logprobs["top_logprobs"][at].as_object().unwrap();
         let best = top.values().map(|value| value.as_f64().unwrap()).fold(f64::NEG_INFINITY, f64::max);
         assert!(top.len() <= 3 && best >= value);
+        let ids = logprobs["top_token_ids"][at].as_object().unwrap();
+        assert!(top.keys().eq(ids.keys()), "{top:?} {ids:?}");
+        for (text, id) in ids.iter().filter(|(text, _)| text.len() == 1) {
+            assert_eq!(id.as_u64(), Some(u64::from(text.as_bytes()[0])));
+        }
         // What evaluation harnesses look at: whether the token is the likeliest, by equality.
         if let Some(same) = top.get(&prompt[at..at + 1]) {
             assert_eq!(same, &logprobs["token_logprobs"][at]);
@@ -150,7 +162,9 @@ fn models_are_listed_and_chosen_by_name() {
     let server = Running::with(Limits::default(), Access::Loopback, &["one", "two"]);
     let list = server.get("/v1/models").json();
     assert_eq!((&list["data"][0]["id"], &list["data"][1]["id"]), (&json!("one"), &json!("two")));
-    assert_eq!(server.get("/v1/models/two").json()["vocab"], 257);
+    let card = server.get("/v1/models/two").json();
+    let state_limit = Properties::of(&config()).unwrap().state_limit(4);
+    assert_eq!((&card["vocab"], &card["state_limit"]), (&json!(257), &json!(state_limit)));
     assert_eq!(server.get("/v1/models/three").status, 404);
     let answer = server.complete(r#"{"model":"two","prompt":"a","max_tokens":1}"#);
     assert_eq!(answer["model"], "two");

@@ -9,6 +9,7 @@ mod logs;
 mod metrics;
 mod neighbours;
 mod openapi;
+mod page;
 mod prefixes;
 mod states;
 mod stopping;
