@@ -390,6 +390,7 @@ mod tests {
             worker.reading.put_back(client, reading);
         }
         assert_eq!(worker.metrics.read.get(), 1 + 16);
+        worker.wrote_for = Duration::from_secs(1000);
         worker.round();
         assert_eq!((worker.writing.len(), tokens()), (2, 1));
     }
