@@ -113,5 +113,5 @@ fn requests() {
 
 #[test]
 fn uploads() {
-    check("upload", 6000, percept_fuzz::upload);
+    check("upload", 200, percept_fuzz::upload);
 }

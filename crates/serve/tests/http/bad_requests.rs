@@ -325,7 +325,7 @@ fn every_way_in_says_which_methods_it_takes() {
             let request = format!(
                 "{method} {path} HTTP/1.0\r\nHost: localhost\r\nOrigin: http://elsewhere.example\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}"
             );
-            let answer = server.open(request).answer();
+            let answer = server.open(&request).answer();
             let _ = write!(table, " {method} {}", answer.status);
             if method != "HEAD" {
                 told(&answer);
@@ -344,7 +344,7 @@ fn what_is_no_request_in_json_is_refused() {
     let post = |headers: &str, body: &[u8]| {
         let length = body.len();
         let head = format!("POST /v1/completions HTTP/1.0\r\nContent-Length: {length}\r\n{headers}\r\n");
-        server.open([head.as_bytes(), body].concat()).answer()
+        server.open_bytes(&[head.as_bytes(), body].concat()).answer()
     };
     let json = "Content-Type: application/json\r\n";
     let mut table = String::new();
@@ -372,13 +372,13 @@ fn what_is_no_request_in_json_is_refused() {
     let chunked = |chunks: &str| {
         let head =
             "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n";
-        server.open(format!("{head}{json}\r\n{chunks}")).answer()
+        server.open(&format!("{head}{json}\r\n{chunks}")).answer()
     };
     let _ = writeln!(table, "chunks that are too large\n  {}", told(&chunked(&format!("7d0\r\n{large}{large}"))));
     let _ = writeln!(table, "no chunks\n  {}", told(&chunked("xyz\r\n")));
     let _ = writeln!(table, "no body\n  {}", told(&chunked("0\r\n\r\n")));
     let said = format!("POST /v1/completions HTTP/1.0\r\n{json}Content-Length: 9223372036854775807\r\n\r\n{{}}");
-    let _ = writeln!(table, "said to be larger than anything\n  {}", told(&server.open(said).answer()));
+    let _ = writeln!(table, "said to be larger than anything\n  {}", told(&server.open(&said).answer()));
     same(&table, include_str!("bad_bodies.txt"), "bad_bodies.txt");
     assert_eq!(server.get("/health").json(), serde_json::json!({ "status": "ok" }));
 }

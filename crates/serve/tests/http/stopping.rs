@@ -10,7 +10,7 @@ use crate::support::Running;
 fn what_comes_while_the_server_stops_is_told_so() {
     let server = Running::start(Limits::default());
     let head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
-    let mut client = server.open(format!("{head}Content-Length: 2\r\nExpect: 100-continue\r\n\r\n"));
+    let mut client = server.open(&format!("{head}Content-Length: 2\r\nExpect: 100-continue\r\n\r\n"));
     // It waits for the body.
     assert_eq!(client.line().as_deref(), Some("HTTP/1.1 100 Continue"));
     server.stop();

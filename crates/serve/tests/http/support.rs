@@ -141,11 +141,16 @@ impl Running {
     }
 
     /// Sends bytes as they are.
-    pub(crate) fn open(&self, bytes: impl AsRef<[u8]>) -> Client {
+    pub(crate) fn open(&self, text: &str) -> Client {
+        self.open_bytes(text.as_bytes())
+    }
+
+    /// The same of any bytes.
+    pub(crate) fn open_bytes(&self, bytes: &[u8]) -> Client {
         let mut stream = TcpStream::connect(self.address).unwrap();
         // A test that waits for what never comes should say so.
         stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
-        stream.write_all(bytes.as_ref()).unwrap();
+        stream.write_all(bytes).unwrap();
         Client(BufReader::new(stream))
     }
 
