@@ -54,7 +54,7 @@ pub use dropout::Dropout;
 pub use grouped::Grouped;
 pub use head::{Head, HeadGradients, IGNORED};
 pub use linear::{Linear, WeightOrder, add, scale};
-pub use listed::{Listed, ListedGradients, ListedMaximum, ListedPart, Listing, Run};
+pub use listed::{Axes, AxesTable, Listed, ListedGradients, ListedMaximum, ListedPart, Listing, Run, Sides};
 pub use norm::{Norm, RowStatistics};
 pub use precision::Precision;
 pub use product::Product;

@@ -101,7 +101,8 @@ impl Listed {
             let table = self.table(part, entry, head);
             part.rows.each(query, |run| {
                 let dp = &mut dp[seen..seen + run.count];
-                products(grad, table.v, table.value.row(run.first), table.value.stride, 1.0, dp);
+                let (at, stride) = table.value.run(run);
+                products(grad, table.v, at, stride, 1.0, dp);
                 seen += run.count;
             });
         }
@@ -116,11 +117,11 @@ impl Listed {
             let of_value = if part.v.len() == part.k.len() { 0 } else { own };
             part.rows.each(query, |run| {
                 let (p, ds) = (&p[seen..seen + run.count], &dp[seen..seen + run.count]);
-                let rows = run.first..run.first + run.count;
-                let dq = &mut columns.q[query][own..own + self.width];
-                add_weighted(ds, table.k, table.key.row(run.first), table.key.stride, dq);
-                spread(ds, q, &mut columns.k[rows.clone()], 0);
-                spread(p, grad, &mut columns.v[rows], of_value);
+                let ((at, stride), dq_at) = (table.key.run(run), own..own + self.width);
+                let dq = &mut columns.q[query][dq_at];
+                add_weighted(ds, table.k, at, stride, dq);
+                spread(ds, q, &mut columns.k, run, 0);
+                spread(p, grad, &mut columns.v, run, of_value);
                 seen += run.count;
             });
         }

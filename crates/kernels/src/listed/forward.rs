@@ -58,7 +58,8 @@ impl Listed {
             let table = self.table(part, entry, head);
             part.rows.each(query, |run| {
                 let weights = &scores[seen..seen + run.count];
-                add_weighted(weights, table.v, table.value.row(run.first), table.value.stride, output);
+                let (at, stride) = table.value.run(run);
+                add_weighted(weights, table.v, at, stride, output);
                 seen += run.count;
             });
         }
@@ -78,7 +79,8 @@ impl Listed {
             let q = &part.q[self.at(entry, query, head)..][..self.width];
             part.rows.each(query, |run| {
                 let scores = &mut scores[seen..seen + run.count];
-                products(q, table.k, table.key.row(run.first), table.key.stride, self.scale, scores);
+                let (at, stride) = table.key.run(run);
+                products(q, table.k, at, stride, self.scale, scores);
                 seen += run.count;
             });
         }

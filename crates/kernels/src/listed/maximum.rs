@@ -1,6 +1,6 @@
 //! Elementwise maxima over listed rows.
 
-use super::Listing;
+use super::{Listing, Run};
 use crate::columns::columns;
 use crate::simd::simd;
 use rayon::prelude::*;
@@ -25,7 +25,7 @@ pub struct ListedMaximum {
     pub sets: usize,
     /// Channels of a row.
     pub channels: usize,
-    /// The rows of each set, at least one.
+    /// The rows of each set. The maximum over nothing is 0.
     pub members: Listing,
 }
 
@@ -55,9 +55,8 @@ impl ListedMaximum {
     /// # Panics
     /// If the set names a row that is not there.
     pub fn set(&self, x: &[f32], set: usize, largest: &mut [f32]) {
-        largest.fill(f32::NEG_INFINITY);
-        let width = self.channels;
-        self.members.each(set, |run| raise(largest, &x[run.first * width..][..run.count * width]));
+        largest.fill(if self.members.count(set) > 0 { f32::NEG_INFINITY } else { 0.0 });
+        self.members.each(set, |run| raise(largest, x, run));
     }
 
     /// Writes the gradient of x from `grad`, that of the maxima: the first row that reaches a maximum gets it.
@@ -78,7 +77,8 @@ impl ListedMaximum {
                 let (largest, left) = (&largest[at..at + width], &mut left[..width]);
                 left.copy_from_slice(&grad[at..at + width]);
                 self.members.each(set, |run| {
-                    for (row, dx) in (run.first..).zip(&mut dx[run.first..run.first + run.count]) {
+                    let of_rows = dx.iter_mut().skip(run.first).step_by(run.stride);
+                    for (row, dx) in run.rows().zip(of_rows) {
                         let at = (entry * rows + row) * self.channels + part * PART;
                         give(&x[at..at + width], largest, left, dx);
                     }
@@ -89,9 +89,10 @@ impl ListedMaximum {
 }
 
 simd! {
-    /// `largest = max(largest, row)` for each row of `x`.
-    fn raise(largest: &mut [f32], x: &[f32]) {
-        for row in x.chunks_exact(largest.len()) {
+    /// `largest = max(largest, row)` for each row of a run.
+    fn raise(largest: &mut [f32], x: &[f32], run: Run) {
+        for row in run.rows() {
+            let row = &x[row * largest.len()..][..largest.len()];
             for (largest, x) in largest.iter_mut().zip(row) {
                 *largest = if *x > *largest { *x } else { *largest };
             }

@@ -1,5 +1,6 @@
 //! Attention of queries to listed rows of one or several tables in one softmax, and maxima over listed rows: the parts of Combiner.
 
+mod axes;
 mod backward;
 mod forward;
 mod listing;
@@ -8,6 +9,7 @@ mod maximum;
 mod reference;
 mod row;
 
+pub use axes::{Axes, AxesTable, Sides};
 pub use backward::ListedGradients;
 pub use listing::{Listing, Run};
 pub use maximum::ListedMaximum;
@@ -135,8 +137,9 @@ struct Place {
 }
 
 impl Place {
-    fn row(self, row: usize) -> usize {
-        self.at + row * self.stride
+    /// Where the rows of a run begin, and how far apart they are.
+    fn run(self, run: Run) -> (usize, usize) {
+        (self.at + run.first * self.stride, run.stride * self.stride)
     }
 }
 

@@ -28,7 +28,7 @@ fn plain(listed: &Listed, lists: &[Listing], parts: &[Tables]) -> Vec<f64> {
             let value_heads = v.len() / (batch * rows * width);
             let value_head = if value_heads == heads { head } else { head / (heads / groups) };
             list.each(query, |run| {
-                for row in run.first..run.first + run.count {
+                for row in run.rows() {
                     let key = ((entry * rows + row) * groups + head / (heads / groups)) * width;
                     let value = ((entry * rows + row) * value_heads + value_head) * width;
                     let score: f64 = (0..width).map(|c| q[at + c] * k[key + c]).sum();
@@ -114,6 +114,30 @@ fn nodes_and_members_too() {
 }
 
 #[test]
+fn crosses_axes_and_their_members_too() {
+    let listed = Listed { batch: 2, queries: 8, heads: 4, groups: 2, width: 3, scale: 0.7 };
+    for (axes, columns, sets) in
+        [(Axes::Vertical, 6, 6), (Axes::Horizontal(Sides::Joined), 0, 6), (Axes::Both(Sides::Apart), 6, 18)]
+    {
+        let cross = Listing::Cross { length: 3, start: 0 };
+        let table = AxesTable { columns_of: 1, sides: columns };
+        check(&listed, &[(cross, 8, false), (Listing::Axes { length: 3, start: 0, axes, table }, sets, true)]);
+    }
+    for (sides, sets) in [(Sides::Joined, 5), (Sides::Apart, 10)] {
+        let members = Listed { queries: sets, ..listed };
+        check(&members, &[(Listing::SideMembers { length: 3, first: 1, sides }, 8, false)]);
+    }
+}
+
+#[test]
+fn columns_and_whole_rows_too() {
+    let listed = Listed { batch: 2, queries: 8, heads: 4, groups: 2, width: 3, scale: 0.7 };
+    let span = Listing::Span { length: 3, start: 0, table: 0 };
+    check(&listed, &[(span, 8, false), (Listing::Column { length: 3, start: 0 }, 6, true)]);
+    check(&Listed { queries: 6, ..listed }, &[(Listing::WholeSpan { length: 3 }, 8, false)]);
+}
+
+#[test]
 fn a_query_that_reads_nothing_gives_zero() {
     let listed = Listed { batch: 1, queries: 2, heads: 1, groups: 1, width: 1, scale: 1.0 };
     let part = ListedPart { q: &[1.0; 2], k: &[2.0], v: &[3.0], rows: Listing::Nodes { start: 0, first: 1, slots: 0 } };
@@ -158,7 +182,7 @@ proptest! {
         let (mut expected, mut gradient) = (Vec::new(), vec![0.0; x.len()]);
         for (entry, set, c) in (0..batch).flat_map(|b| (0..sets).flat_map(move |s| (0..channels).map(move |c| (b, s, c)))) {
             let mut best = None;
-            members.each(set, |run| for row in run.first..run.first + run.count {
+            members.each(set, |run| for row in run.rows() {
                 let at = (entry * rows + row) * channels + c;
                 if best.is_none_or(|best: usize| x[at] > x[best]) {
                     best = Some(at);

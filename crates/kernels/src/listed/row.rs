@@ -1,5 +1,6 @@
 //! What happens to one query.
 
+use super::Run;
 use crate::simd::{Arithmetic, exp, inner_product, simd};
 
 /// Channels that are summed together.
@@ -73,9 +74,9 @@ simd! {
         }
     }
 
-    /// Adds `weights[i] * x` to channels from `at` on of row i.
-    pub(super) fn spread(weights: &[f32], x: &[f32], rows: &mut [&mut [f32]], at: usize) {
-        for (weight, row) in weights.iter().zip(rows) {
+    /// Adds `weights[i] * x` to channels from `at` on of row i of a run.
+    pub(super) fn spread(weights: &[f32], x: &[f32], rows: &mut [&mut [f32]], run: Run, at: usize) {
+        for (weight, row) in weights.iter().zip(rows.iter_mut().skip(run.first).step_by(run.stride)) {
             for (y, x) in row[at..at + x.len()].iter_mut().zip(x) {
                 *y = A::fma(*weight, *x, *y);
             }
