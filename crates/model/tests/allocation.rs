@@ -66,10 +66,11 @@ fn a_token_allocates_nothing() {
         ..plain.clone()
     };
     let combiner = ModelConfig { layers: "combiner-fixed, combiner-logsparse".into(), ..plain.clone() };
+    let grid = ModelConfig { layers: "combiner-axial-mixture, combiner-axial-rowmajor".into(), ..plain.clone() };
     let goose =
         ModelConfig { layers: "rwkv7, llp, rwkv7".into(), feed_forward: ChannelKind::Rwkv7, ..recurrent.clone() };
     let wide = ModelConfig { dim: 512, feed_forward_dim: 1024, ..plain.clone() };
-    for config in [plain, paper, rivals, recurrent, combiner, goose, wide] {
+    for config in [plain, paper, rivals, recurrent, combiner, grid, goose, wide] {
         let model = LanguageModel::new(&config, 3, &Device::default()).expect("a model");
         let model = Arc::new(InferenceModel::new(model));
         let mut row = vec![0.0; VOCAB];

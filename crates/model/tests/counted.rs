@@ -83,6 +83,9 @@ fn operations_and_bytes_are_those_of_the_executed_products() {
     }
     let grouped = ModelConfig { feed_forward: ChannelKind::Grouped, ..models(46)[0].1.clone() };
     check_model("grouped feed-forward", &grouped, 2, 46);
+    let weighted = models(46)[0].1.clone();
+    let weighted = ModelConfig { layers: "combiner-axial-rowmajor(keys=weighted)".into(), kv_heads: 0, ..weighted };
+    check_model("weighted keys", &weighted, 2, 46);
     // A window that is shorter than the context, and a head whose logits are held in several chunks.
     let wide = ModelConfig {
         vocab: 9001,

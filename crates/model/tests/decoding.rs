@@ -14,7 +14,7 @@ use proptest::prelude::*;
 const VOCAB: usize = 70;
 
 /// Schedules all of whose mixers describe their step.
-const SCHEDULES: [&str; 19] = [
+const SCHEDULES: [&str; 27] = [
     "llp",
     "transformer",
     "longlora",
@@ -29,6 +29,14 @@ const SCHEDULES: [&str; 19] = [
     "llp, rwkv4",
     "combiner-fixed",
     "combiner-logsparse",
+    "combiner-axial-vertical(row=3)",
+    "combiner-axial-horizontal, combiner-axial-mixture(row=2)",
+    "combiner-axial-mixture(positions=additive), llp",
+    "combiner-axial-horizontal(sides=joined, row=3), combiner-axial-mixture(sides=joined)",
+    "combiner-axial-rowmajor(row=3)",
+    "combiner-axial-rowmajor(keys=own), combiner-axial-rowmajor(row=2, positions=additive)",
+    "combiner-axial-rowmajor(keys=own, row=3), conv",
+    "combiner-axial-rowmajor(keys=weighted, row=3)",
     "combiner-fixed(span=3, positions=additive), conv",
     "combiner-logsparse(positions=none), combiner-fixed(span=2)",
     "rwkv7",
@@ -45,7 +53,8 @@ fn config(schedule: usize, segment: usize, options: u32) -> ModelConfig {
         dim: 24,
         depth: 3,
         heads: 4,
-        kv_heads: if on(0) { 2 } else { 0 },
+        // Weighted keys want one for every head.
+        kv_heads: if on(0) && !SCHEDULES[schedule].contains("weighted") { 2 } else { 0 },
         context: 5 * segment,
         norm: if on(1) { NormKind::Layer } else { NormKind::Rms },
         feed_forward: match SCHEDULES[schedule].starts_with("group-conv") {
@@ -181,7 +190,11 @@ fn a_stack_is_decoded_where_a_mixer_brings_its_step() {
             "rwkv4",
             "rwkv7",
             "combiner-fixed",
-            "combiner-logsparse"
+            "combiner-logsparse",
+            "combiner-axial-vertical",
+            "combiner-axial-horizontal",
+            "combiner-axial-mixture",
+            "combiner-axial-rowmajor"
         ]
         .into_iter()
         .all(supports)

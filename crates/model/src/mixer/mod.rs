@@ -32,7 +32,10 @@ mod segment;
 mod tost;
 mod transformer;
 
-pub use combiner::{CombinerFixedOptions, CombinerLogsparseOptions, CombinerPositions};
+pub use combiner::{
+    CombinerAxialOptions, CombinerFixedOptions, CombinerLogsparseOptions, CombinerPositions, CombinerRowmajorOptions,
+    CombinerSides, CombinerSidesOptions, CombinerSummaryKeys,
+};
 pub use conv::ConvOptions;
 pub use group_conv::GroupConvOptions;
 pub use history::Latents;
@@ -66,5 +69,9 @@ sublayers! {
     rwkv4: Rwkv4(rwkv4::Rwkv4) = "rwkv4": "RWKV-4's time mix: each channel averages all values so far by their keys, with decay.",
     combiner_fixed: CombinerFixed(combiner::CombinerFixed) = "combiner-fixed": "Combiner: the own span directly, a summary of each span before it.",
     combiner_logsparse: CombinerLogsparse(combiner::CombinerLogsparse) = "combiner-logsparse": "Combiner: everything before a position by log2 t summaries of growing blocks.",
+    combiner_axial_vertical: CombinerAxialVertical(combiner::CombinerVertical) = "combiner-axial-vertical": "Combiner on a grid: the own row and column directly, a summary of each other column.",
+    combiner_axial_horizontal: CombinerAxialHorizontal(combiner::CombinerHorizontal) = "combiner-axial-horizontal": "Combiner on a grid: the own row and column directly, summaries of each earlier row without that column.",
+    combiner_axial_mixture: CombinerAxialMixture(combiner::CombinerMixture) = "combiner-axial-mixture" | "combiner-mixture": "Combiner on a grid: the own row and column directly, summaries of columns and of rows.",
+    combiner_axial_rowmajor: CombinerAxialRowmajor(combiner::CombinerRowmajor) = "combiner-axial-rowmajor": "Combiner on a grid: the own row directly, a summary of each earlier row for the own column.",
     rwkv7: Rwkv7(rwkv7::Rwkv7) = "rwkv7" | "goose": "RWKV-7's time mix: each head keeps a matrix that forgets, removes and writes.",
 }

@@ -10,7 +10,9 @@ pub mod flex;
 mod parity;
 mod precision;
 
-pub use percept_kernels::{AdamW, Dropout, IGNORED, Listing, Pattern, Rotary, RotaryLayout, Routing, Tssa, Visibility};
+pub use percept_kernels::{
+    AdamW, Axes, AxesTable, Dropout, IGNORED, Listing, Pattern, Rotary, RotaryLayout, Routing, Sides, Tssa, Visibility,
+};
 pub use precision::{Precision, in_precision};
 
 use burn::backend::DispatchDevice;

@@ -3,19 +3,14 @@
 //! Cost per token O((s + T / s) d), so O(d sqrt T) at the span s = sqrt T. State: the own span's queries, keys and values, and two rows for each
 //! earlier span: at s = sqrt n, five rows for each of sqrt n, of d elements.
 
-use burn::module::Module;
-use burn::tensor::{Device, Tensor};
-use percept_fault::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::cover::{Cover, span};
-use super::{CombinerPositions, Core, projection, step, validate, windowing};
+use super::CombinerPositions;
+use super::cover::{Cover, Sets, span};
+use super::kind::Kind;
 use crate::config::{LayerSpec, ModelConfig};
-use crate::decoder::BuildStep;
-use crate::layer::{Carry, Facts, LayerContext, LayerState, Options, Rows, Scale, Sublayer, Windowing};
-use crate::layers::Norm;
-use crate::mixer::projection::Projection;
+use crate::layer::{Options, Scale};
 
 /// The keys of `[model.combiner-fixed]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -48,49 +43,21 @@ impl Options for CombinerFixedOptions {
 }
 
 /// Attention to a span, and to summaries of those before it.
-#[derive(Module, Debug)]
-pub struct CombinerFixed {
-    /// Projections.
-    pub projection: Projection,
-    #[module(skip)]
-    core: Core,
-}
+#[derive(Debug, Clone)]
+pub struct Fixed;
 
-fn core(config: &ModelConfig, layer: &LayerSpec) -> Core {
-    let options = &layer.options.combiner_fixed;
-    Core::new(config, layer, Cover::spans(config, span(config, options.span)), options.positions)
-}
-
-impl Sublayer for CombinerFixed {
+impl Kind for Fixed {
     type Options = CombinerFixedOptions;
 
-    fn new(config: &ModelConfig, layer: &LayerSpec, device: &Device) -> Self {
-        Self { projection: projection(config, layer, device), core: core(config, layer) }
+    fn options(layer: &LayerSpec) -> &Self::Options {
+        &layer.options.combiner_fixed
     }
 
-    fn validate(config: &ModelConfig, layer: &LayerSpec) -> Result<()> {
-        validate(config, layer)
+    fn cover(config: &ModelConfig, options: &Self::Options) -> Cover {
+        Cover::spans(config, span(config, options.span), Sets::Spans)
     }
 
-    fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts {
-        core(config, layer).facts(config, rows)
-    }
-
-    fn windowing(config: &ModelConfig, _layer: &LayerSpec) -> Windowing {
-        windowing(config)
-    }
-
-    fn mix(
-        &self,
-        x: Tensor<3>,
-        state: Option<&mut LayerState>,
-        _carry: &mut Carry,
-        context: &LayerContext,
-    ) -> Tensor<3> {
-        self.projection.output.forward(self.core.attend(&self.projection, x, state, context.rows.start))
-    }
-
-    fn step<'a>(&'a self, norm: &'a Norm) -> Option<BuildStep<'a>> {
-        Some(step::build(norm, &self.projection, self.core))
+    fn positions(options: &Self::Options) -> CombinerPositions {
+        options.positions
     }
 }

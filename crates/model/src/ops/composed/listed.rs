@@ -35,7 +35,7 @@ fn gather(listing: Listing, queries: &[usize]) -> Gathered {
     let longest = queries.iter().map(|query| listing.count(*query)).max().unwrap_or(0);
     let (mut rows, mut none) = (Vec::new(), Vec::new());
     for (index, query) in queries.iter().enumerate() {
-        listing.each(*query, |run| rows.extend((run.first..run.first + run.count).map(|row| row as i32)));
+        listing.each(*query, |run| rows.extend(run.rows().map(|row| row as i32)));
         none.resize(rows.len(), false);
         rows.resize((index + 1) * longest, 0);
         none.resize(rows.len(), true);
@@ -86,7 +86,7 @@ pub fn listed(first: ListedPart, second: Option<ListedPart>, scale: f32) -> Tens
         let terms: Vec<_> = parts.iter().filter_map(|part| terms(part, queries, scale)).collect();
         let (scores, values): (Vec<_>, Vec<_>) = terms.into_iter().unzip();
         if scores.is_empty() {
-            return select(&parts[0].q, queries) * 0.0;
+            return Tensor::zeros([batch, queries.len(), heads, width], (&parts[0].q.device(), parts[0].q.dtype()));
         }
         let weights = activation::softmax(Tensor::cat(scores, 2), 2).unsqueeze_dim::<5>(4);
         (weights * Tensor::cat(values, 2)).sum_dim(2).reshape([batch, queries.len(), heads, width])
@@ -99,8 +99,11 @@ pub fn listed_maximum(x: Tensor<4>, members: Listing, sets: usize) -> Tensor<4> 
     let [batch, _, heads, width] = x.dims();
     let groups = by_length(members, sets);
     let largest = |sets: &Vec<usize>| {
-        let rows = gather(members, sets).take(x.clone(), heads);
-        rows.max_dim(2).reshape([batch, sets.len(), heads, width])
+        let rows = gather(members, sets);
+        if rows.longest == 0 {
+            return Tensor::zeros([batch, sets.len(), heads, width], (&x.device(), x.dtype()));
+        }
+        rows.take(x.clone(), heads).max_dim(2).reshape([batch, sets.len(), heads, width])
     };
     in_order(&groups, groups.iter().map(largest).collect())
 }

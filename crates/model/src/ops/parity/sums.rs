@@ -81,7 +81,13 @@ fn listed_rows_of_one_table_and_of_two() {
 
 #[test]
 fn maxima_over_listed_rows() {
-    for (members, sets) in [(Listing::SpanMembers { length: 4 }, 5), (Listing::NodeMembers { first: 1 }, 20)] {
+    let sides = Listing::SideMembers { length: 4, first: 0, sides: Sides::Apart };
+    for (members, sets) in [
+        (Listing::SpanMembers { length: 4 }, 5),
+        (Listing::NodeMembers { first: 1 }, 20),
+        (Listing::Column { length: 4, start: 4 }, 16),
+        (sides, 40),
+    ] {
         let call = |f: fn(Tensor<4>, Listing, usize) -> Tensor<4>| {
             move |t: Vec<Tensor<1>>| f(strided(&t[0], [2, 21, 3, 7]), members, sets)
         };
