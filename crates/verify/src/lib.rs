@@ -142,6 +142,8 @@ pub fn verify(subject: &dyn Subject, effort: Effort, progress: &mut dyn FnMut(&C
 #[cfg(test)]
 mod broken;
 #[cfg(test)]
+mod grid;
+#[cfg(test)]
 mod pooled;
 #[cfg(test)]
 mod recurrent;
