@@ -62,11 +62,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_together_is_refused() {
         let refused = |layers: &str, kv_heads: usize, why: &str| {
-<<<<<<< HEAD
-            let config = ModelConfig { layers: layers.into(), heads: 4, kv_heads, ..ModelConfig::default() };
-=======
             let config = ModelConfig { layers: layers.into(), vocab: 9, heads: 4, kv_heads, ..ModelConfig::default() };
->>>>>>> combiner-rest2
             let fault = config.validate().unwrap_err().to_string();
             assert!(fault.contains(why), "{layers}: {fault}");
         };
@@ -77,10 +73,6 @@ mod tests {
             "`combiner-axial-vertical` does not go with `perceiver-ar`",
         );
         refused("combiner-axial-rowmajor(keys=weighted)", 2, "combiner-axial-rowmajor.keys");
-<<<<<<< HEAD
-        let grouped =
-            ModelConfig { layers: "combiner-axial-rowmajor".into(), heads: 4, kv_heads: 2, ..Default::default() };
-=======
         let grouped = ModelConfig {
             layers: "combiner-axial-rowmajor".into(),
             vocab: 9,
@@ -88,7 +80,6 @@ mod tests {
             kv_heads: 2,
             ..Default::default()
         };
->>>>>>> combiner-rest2
         grouped.validate().unwrap();
     }
 }
