@@ -32,7 +32,7 @@ fn tenths(value: f64) -> f64 {
 fn rate_of_all(texts: &[Text], begun: &[f64]) -> Option<f64> {
     let times = || texts.iter().zip(begun).map(|(text, begun)| text.times.iter().map(move |time| begun + time));
     let from = times().filter_map(|mut times| times.next()).fold(0.0, f64::max);
-    let to = times().filter_map(|times| times.last()).fold(f64::INFINITY, f64::min);
+    let to = times().filter_map(|mut times| times.next_back()).fold(f64::INFINITY, f64::min);
     let tokens = times().flatten().filter(|time| (from..to).contains(time)).count();
     (from < to && to.is_finite()).then(|| tokens as f64 / (to - from))
 }
