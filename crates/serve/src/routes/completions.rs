@@ -4,37 +4,30 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Serialize;
 
-use super::texts::{Asker, Texts};
-use crate::access::Client;
-use crate::app::{App, RequestId};
+use super::asker::Asker;
+use super::texts::Texts;
+use crate::app::App;
 use crate::body::{self, Received};
 use crate::choices::join;
 use crate::error::ApiResult;
 use crate::json::Json;
-use crate::log::{Notes, failed};
+use crate::log::failed;
 use crate::types::{Choice, Completion, CompletionRequest, Logprobs, Usage};
 
-pub(super) async fn completions(
-    State(app): State<Arc<App>>,
-    Extension(client): Extension<Client>,
-    Extension(id): Extension<RequestId>,
-    Extension(notes): Extension<Notes>,
-    request: Request,
-) -> ApiResult<Response> {
+pub(super) async fn completions(State(app): State<Arc<App>>, asker: Asker, request: Request) -> ApiResult<Response> {
     let deadline = Instant::now() + app.config.limits.request;
     let received: Received<CompletionRequest> = body::json(&app, request).await?;
     let request = &received.asked;
     let stream = request.stream == Some(true);
     let usage = request.stream_options.as_ref().and_then(|options| options.include_usage) == Some(true);
     let logprobs = request.logprobs.is_some();
-    let mut texts = Texts::begin(app, Asker { client, id, notes }, received, deadline).await?;
+    let mut texts = Texts::begin(app, asker, received, deadline).await?;
     match stream {
         true => texts.stream(if usage { AtEnd::Usage } else { AtEnd::Nothing }).await,
         false => Ok(Json(texts.whole(logprobs).await?).into_response()),

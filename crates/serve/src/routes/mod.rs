@@ -1,6 +1,7 @@
 //! What is answered where. One table makes the router and the OpenAPI document.
 
 mod around;
+mod asker;
 mod completions;
 mod models;
 mod named;
@@ -51,11 +52,10 @@ fn read(path: &'static str, summary: &'static str, answer: Content, handler: Met
 
 fn write(
     (path, summary): (&'static str, &'static str),
-    request: Make,
+    request: Content,
     answer: Content,
     handler: MethodRouter<Arc<App>>,
 ) -> Route {
-    let request = Content::Json(request);
     Route { operation: Operation { method: "post", path, summary, query: None, request, status: 200, answer }, handler }
 }
 
@@ -75,25 +75,23 @@ impl Route {
 
 fn of_states() -> Vec<Route> {
     let (one, state) = ("/v1/states/{state}", Content::Json(schema::<KeptState>));
-    let mut take =
-        write(("/v1/states/upload", "Take the file of a state"), schema::<KeptState>, state, post(states::take));
-    take.operation.request = Content::File;
+    let take = write(("/v1/states/upload", "Take the file of a state"), Content::File, state, post(states::take));
     let file = read("/v1/states/{state}/file", "The file of a state", Content::File, get(states::file));
     let mut removed = read(one, "Remove a state", Content::Json(schema::<DeletedState>), delete(states::delete));
     removed.operation.method = "delete";
     let made = ("/v1/states", "Read a text and keep the state after it");
     vec![
-        write(made, schema::<MakeState>, state, post(states::make)).makes(),
+        write(made, Content::Json(schema::<MakeState>), state, post(states::make)).makes(),
         read("/v1/states", "The states that are kept", Content::Json(schema::<StateList>), get(states::list))
             .with_query(schema::<ListStates>),
         take.makes().with_query(schema::<UploadState>),
         read(one, "A state", state, get(states::get)),
-        write((one, "Name a state, or pin it"), schema::<NamedState>, state, post(states::change)),
+        write((one, "Name a state, or pin it"), Content::Json(schema::<NamedState>), state, post(states::change)),
         removed,
         file,
         write(
             ("/v1/states/{state}/fork", "A second state with the same content"),
-            schema::<NamedState>,
+            Content::Json(schema::<NamedState>),
             state,
             post(states::fork),
         )
@@ -105,7 +103,7 @@ fn routes() -> Vec<Route> {
     let mut routes = vec![
         write(
             ("/v1/completions", "Go on with texts, or score them"),
-            schema::<CompletionRequest>,
+            Content::Json(schema::<CompletionRequest>),
             Content::JsonOrEvents(schema::<Completion>),
             post(completions::completions),
         ),
@@ -113,13 +111,13 @@ fn routes() -> Vec<Route> {
         read("/v1/models/{model}", "One of them", Content::Json(schema::<ModelCard>), get(models::model)),
         write(
             ("/v1/tokenize", "The tokens of a text"),
-            schema::<TokenizeRequest>,
+            Content::Json(schema::<TokenizeRequest>),
             Content::Json(schema::<Tokenized>),
             post(models::tokenize),
         ),
         write(
             ("/v1/detokenize", "The text of tokens"),
-            schema::<DetokenizeRequest>,
+            Content::Json(schema::<DetokenizeRequest>),
             Content::Json(schema::<Detokenized>),
             post(models::detokenize),
         ),

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::extract::{Request, State};
 
+use super::asker::Asker;
 use super::named::Named;
-use crate::app::{App, RequestId, Served};
+use crate::app::{App, Served};
 use crate::body::{self, Received};
 use crate::error::{ApiError, ApiResult};
 use crate::json::Json;
@@ -35,19 +35,19 @@ fn card(app: &App, served: &Served) -> ModelCard {
 
 pub(super) async fn tokenize(
     State(app): State<Arc<App>>,
-    Extension(id): Extension<RequestId>,
+    asker: Asker,
     request: Request,
 ) -> ApiResult<Json<Tokenized>> {
     let Received { asked: request, room: _room } = body::json::<TokenizeRequest>(&app, request).await?;
     let tokenizer = app.model(request.model.as_deref())?.tokenizer.clone();
     let encode = move |_: &App| tokenizer.encode(request.text.as_bytes()).map_err(|fault| ApiError::of(&fault, "text"));
-    let tokens = app.aside(&id, encode).await?;
+    let tokens = app.aside(&asker.id, encode).await?;
     Ok(Json(Tokenized { count: tokens.len(), tokens }))
 }
 
 pub(super) async fn detokenize(
     State(app): State<Arc<App>>,
-    Extension(id): Extension<RequestId>,
+    asker: Asker,
     request: Request,
 ) -> ApiResult<Json<Detokenized>> {
     let Received { asked: request, room: _room } = body::json::<DetokenizeRequest>(&app, request).await?;
@@ -56,6 +56,6 @@ pub(super) async fn detokenize(
     if let Some(token) = request.tokens.iter().find(|token| **token as usize >= vocab) {
         return Err(ApiError::invalid("tokens", format!("{token} is no token: ids are below {vocab}")));
     }
-    let bytes = app.aside(&id, move |_| Ok(tokenizer.decode(&request.tokens))).await?;
+    let bytes = app.aside(&asker.id, move |_| Ok(tokenizer.decode(&request.tokens))).await?;
     Ok(Json(Detokenized { text: String::from_utf8_lossy(&bytes).into_owned() }))
 }

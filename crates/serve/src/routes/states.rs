@@ -5,7 +5,6 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, Request, State as Shared};
 use axum::http::{StatusCode, Uri, header};
@@ -13,16 +12,15 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::de::DeserializeOwned;
 
+use super::asker::Asker;
 use super::named::Named;
-use super::texts::{Asker, Texts};
+use super::texts::Texts;
 use super::upload;
-use crate::access::Client;
 use crate::app::{App, RequestId};
 use crate::body::{self, Received};
 use crate::clock::now;
 use crate::error::{ApiError, ApiResult};
 use crate::json::Json;
-use crate::log::Notes;
 use crate::states::{
     DeletedState, ListStates, Listing, MakeState, NamedState, NewState, State, StateId, StateList, UploadState,
 };
@@ -37,16 +35,10 @@ const LONGEST_NAME: usize = 200;
 const SENT: usize = 64 << 10;
 
 /// Who asks for what.
-type Asked = (Extension<Client>, Extension<RequestId>, Named);
+type Asked = (Asker, Named);
 
 /// Reads a prompt and keeps the state after it: a completion of no tokens.
-pub(super) async fn make(
-    Shared(app): Shared<Arc<App>>,
-    Extension(client): Extension<Client>,
-    Extension(id): Extension<RequestId>,
-    Extension(notes): Extension<Notes>,
-    request: Request,
-) -> ApiResult<Response> {
+pub(super) async fn make(Shared(app): Shared<Arc<App>>, asker: Asker, request: Request) -> ApiResult<Response> {
     let deadline = Instant::now() + app.config.limits.request;
     let Received { asked: MakeState { model, prompt, name, pinned, state }, room } = body::json(&app, request).await?;
     let NamedState { name, pinned } = checked(NamedState { name, pinned })?;
@@ -58,7 +50,7 @@ pub(super) async fn make(
         keep_state: Some(true),
         ..CompletionRequest::default()
     };
-    let mut texts = Texts::begin(app, Asker { client, id, notes }, Received { asked, room }, deadline).await?;
+    let mut texts = Texts::begin(app, asker, Received { asked, room }, deadline).await?;
     (texts.keep.name, texts.keep.pinned) = (name, pinned == Some(true));
     while let Some(choice) = texts.next().await? {
         if let Some(state) = choice.state {
@@ -71,9 +63,7 @@ pub(super) async fn make(
 /// Takes a file as `percept state save` writes it.
 pub(super) async fn take(
     Shared(app): Shared<Arc<App>>,
-    Extension(client): Extension<Client>,
-    Extension(id): Extension<RequestId>,
-    Extension(notes): Extension<Notes>,
+    Asker { client, id, notes }: Asker,
     request: Request,
 ) -> ApiResult<Response> {
     let UploadState { model, name, pinned } = query(request.uri())?;
@@ -96,8 +86,7 @@ pub(super) async fn take(
 
 pub(super) async fn list(
     Shared(app): Shared<Arc<App>>,
-    Extension(client): Extension<Client>,
-    Extension(id): Extension<RequestId>,
+    Asker { client, id, .. }: Asker,
     uri: Uri,
 ) -> ApiResult<Json<StateList>> {
     let ListStates { model, limit, after } = query(&uri)?;
@@ -176,12 +165,9 @@ fn created(state: State) -> Response {
 }
 
 /// The state that is meant, whose it has to be, and the request.
-fn parsed(
-    app: &App,
-    (Extension(client), Extension(request), Named(id)): Asked,
-) -> ApiResult<(StateId, String, RequestId)> {
+fn parsed(app: &App, (asker, Named(id)): Asked) -> ApiResult<(StateId, String, RequestId)> {
     let id = StateId::parse(&id).ok_or_else(ApiError::unknown_state)?;
-    Ok((id, app.config.access.owner(client), request))
+    Ok((id, app.config.access.owner(asker.client), asker.id))
 }
 
 fn checked(named: NamedState) -> ApiResult<NamedState> {

@@ -7,7 +7,7 @@ use percept_fault::Kind;
 use percept_model::{InferenceModel, Session};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::access::Client;
+use super::asker::Asker;
 use crate::app::{App, RequestId};
 use crate::body::Received;
 use crate::choices::ChoiceBuilder;
@@ -18,14 +18,6 @@ use crate::log::Notes;
 use crate::plan::{Begin, Plan};
 use crate::states::{NewState, State, StateId};
 use crate::types::{Choice, CompletionRequest, Usage};
-
-/// Who asks, and where it is noted.
-#[derive(Debug)]
-pub(super) struct Asker {
-    pub(super) client: Client,
-    pub(super) id: RequestId,
-    pub(super) notes: Notes,
-}
 
 /// What all answers of a request begin with.
 #[derive(Debug)]
