@@ -126,10 +126,12 @@ impl Shared {
             }
             if worked {
                 patience = Patience::new();
-            } else if patience.is_over() && self.at_work.load(Ordering::Acquire) {
+            } else if !patience.is_over() {
+                // The next round is expected at any moment.
+            } else if self.at_work.load(Ordering::Acquire) {
                 // Between two rounds of many rows lies more time than patience has.
                 yield_now();
-            } else if patience.is_over() {
+            } else {
                 self.sleep(calls);
                 calls = self.calls();
                 patience = Patience::new();
