@@ -5,6 +5,7 @@
 //! fixed order, so results depend neither on timing nor on the number of threads or streams.
 
 mod codec;
+mod each_part;
 mod global;
 mod log_softmax;
 mod packed_linear;

@@ -75,14 +75,18 @@ struct Heads {
     removal_scale: f32,
 }
 
-/// A row of all heads: what the maps say of it, and room for a, b and y.
-struct Row<'a> {
+/// What the maps say of a head and stays as it is.
+struct Said<'a> {
     receptance: &'a [f32],
-    key: &'a mut [f32],
     value: &'a [f32],
-    decay: &'a mut [f32],
-    rate: &'a [f32],
     gate: &'a [f32],
+}
+
+/// What the maps say of a head and is changed on the way, and room for a, b and y.
+struct Head<'a> {
+    key: &'a mut [f32],
+    decay: &'a mut [f32],
+    rate: &'a mut [f32],
     removal: &'a mut [f32],
     replacement: &'a mut [f32],
     y: &'a mut [f32],
@@ -174,64 +178,62 @@ impl Step for Rwkv7Step {
             }
             _ => carry.set(VALUE, value),
         }
-        sigmoid(rate);
         for row in 0..count {
             let [shift, state] = streams.buffers_mut(row) else { continue };
             shift.row_mut(0).copy_from_slice(&normalised[rows(row)]);
-            let row = Row {
-                receptance: &receptance[rows(row)],
-                key: &mut key[rows(row)],
-                value: &value[rows(row)],
-                decay: &mut decay[rows(row)],
-                rate: &rate[rows(row)],
-                gate: &gate[rows(row)],
-                removal: &mut mixed[rows(row)],
-                replacement: &mut normalised[rows(row)],
-                y: &mut y[rows(row)],
-            };
-            self.heads.run(row, state.row_mut(0));
+            let said = [&*receptance, &*value, &*gate].map(|said| &said[rows(row)]);
+            let changed = [&mut *key, &mut *decay, &mut *rate, &mut *mixed, &mut *normalised, &mut *y];
+            let [key, decay, rate, removal, replacement, y] = changed.map(|part| &mut part[rows(row)]);
+            let parts = [key, decay, rate, removal, replacement, y, state.row_mut(0)];
+            crew.each_part(dim / self.heads.width, parts, |head, parts| {
+                let [key, decay, rate, removal, replacement, y, state] = parts;
+                let channels = self.heads.channels(head);
+                let [receptance, value, gate] = said.map(|said| &said[channels.clone()]);
+                let head = Head { key, decay, rate, removal, replacement, y };
+                self.heads.run(channels, Said { receptance, value, gate }, head, state);
+            });
         }
         self.output.apply(crew, pages, y, x, Epilogue::Add);
     }
 }
 
 impl Heads {
-    /// From what the maps say of a row to what its output map reads, in place of y.
-    fn run(&self, mut row: Row<'_>, state: &mut [f32]) {
-        sigmoid(row.decay);
+    fn channels(&self, head: usize) -> Range<usize> {
+        head * self.width..(head + 1) * self.width
+    }
+
+    /// From what the maps say of the head of these channels to what the output map reads of it, in place of y.
+    fn run(&self, channels: Range<usize>, said: Said<'_>, mut head: Head<'_>, state: &mut [f32]) {
+        sigmoid(head.decay);
         let most = (-0.5f32).exp();
-        row.decay.iter_mut().for_each(|decay| *decay = (-most * *decay).exp());
-        let width = self.width;
-        for (head, state) in state.chunks_exact_mut(width * width).enumerate() {
-            let channels = head * width..(head + 1) * width;
-            self.removal(&mut row, channels.clone());
-            let [r, decay, k, v, a] =
-                [row.receptance, row.decay, row.key, row.value, row.removal].map(|x| &x[channels.clone()]);
-            let (b, read) = (&mut row.replacement[channels.clone()], &mut row.y[channels.clone()]);
-            wkv7_row([r, decay, k, v, a, b], state, read);
-            // What was put in its place is not needed any more.
-            let (normalised, weights) = (b, (&self.gamma[channels.clone()], Some(&self.beta[channels.clone()])));
-            kernels::Norm::Layer.few_rows(read, weights, HEAD_EPS as f32, normalised);
-            let bonus: f32 =
-                r.iter().zip(k).zip(&self.bonus[channels.clone()]).map(|((r, k), bonus)| r * k * bonus).sum();
-            let outputs = read.iter_mut().zip(normalised).zip(v).zip(&row.gate[channels]);
-            outputs.for_each(|(((y, normalised), value), gate)| *y = (*normalised + bonus * value) * gate);
-        }
+        head.decay.iter_mut().for_each(|decay| *decay = (-most * *decay).exp());
+        sigmoid(head.rate);
+        self.removal(channels.clone(), &mut head);
+        let Said { receptance: r, value: v, gate } = said;
+        let Head { key: k, decay, removal: a, replacement: b, y, .. } = head;
+        wkv7_row([r, decay, k, v, a, b], state, y);
+        // What was put in its place is not needed any more.
+        let (normalised, weights) = (b, (&self.gamma[channels.clone()], Some(&self.beta[channels.clone()])));
+        kernels::Norm::Layer.few_rows(y, weights, HEAD_EPS as f32, normalised);
+        let bonus: f32 = r.iter().zip(&*k).zip(&self.bonus[channels]).map(|((r, k), bonus)| r * k * bonus).sum();
+        let outputs = y.iter_mut().zip(normalised).zip(v).zip(gate);
+        outputs.for_each(|(((y, normalised), value), gate)| *y = (*normalised + bonus * value) * gate);
     }
 
     /// Writes a and b of a head, and what is left of k.
-    fn removal(&self, row: &mut Row<'_>, channels: Range<usize>) {
+    fn removal(&self, channels: Range<usize>, head: &mut Head<'_>) {
+        let (removal_key, rate_key) = (&self.removal_key[channels.clone()], &self.rate_key[channels]);
         let mut squares = 0.0;
-        for i in channels.clone() {
-            row.removal[i] = row.key[i] * self.removal_key[i];
-            squares += row.removal[i] * row.removal[i];
+        for ((removal, key), weight) in head.removal.iter_mut().zip(&*head.key).zip(removal_key) {
+            *removal = key * weight;
+            squares += *removal * *removal;
         }
         let length = squares.sqrt().max(1e-12);
-        for i in channels {
-            let kappa = row.removal[i] / length;
-            row.removal[i] = -kappa;
-            row.replacement[i] = self.removal_scale * kappa * row.rate[i];
-            row.key[i] *= 1.0 + (row.rate[i] - 1.0) * self.rate_key[i];
+        for (i, rate_key) in rate_key.iter().enumerate() {
+            let kappa = head.removal[i] / length;
+            head.removal[i] = -kappa;
+            head.replacement[i] = self.removal_scale * kappa * head.rate[i];
+            head.key[i] *= 1.0 + (head.rate[i] - 1.0) * rate_key;
         }
     }
 }
