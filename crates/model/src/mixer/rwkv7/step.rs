@@ -106,7 +106,7 @@ impl Rwkv7Step {
                 bonus: elements(&mix.bonus),
                 gamma: elements(&mix.head_gamma),
                 beta: elements(&mix.head_beta),
-                removal_scale: mix.removal_scale as f32,
+                removal_scale: mix.removal_scale,
             },
         }
     }
@@ -211,7 +211,7 @@ impl Heads {
             wkv7_row([r, decay, k, v, a, b], state, read);
             // What was put in its place is not needed any more.
             let (normalised, weights) = (b, (&self.gamma[channels.clone()], Some(&self.beta[channels.clone()])));
-            kernels::Norm::Layer.few_rows(read, weights, HEAD_EPS as f32, normalised);
+            kernels::Norm::Layer.few_rows(read, weights, HEAD_EPS, normalised);
             let bonus: f32 =
                 r.iter().zip(k).zip(&self.bonus[channels.clone()]).map(|((r, k), bonus)| r * k * bonus).sum();
             let outputs = read.iter_mut().zip(normalised).zip(v).zip(&row.gate[channels]);
