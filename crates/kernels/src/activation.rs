@@ -1,6 +1,6 @@
-//! GELU, squared ReLU, and the gates of SwiGLU, of GLU and of RWKV, element by element.
+//! GELU, squared ReLU, sigmoid and tanh, and the gates of SwiGLU, of GLU and of RWKV, element by element.
 
-use crate::simd::{erf_exp, exp, simd};
+use crate::simd::{Arithmetic, erf_exp, exp, simd};
 use rayon::prelude::*;
 
 /// Elements per task.
@@ -96,6 +96,85 @@ pub fn relu_squared_backward(x: &[f32], grad: &mut [f32]) {
     x.par_chunks(CHUNK).zip(grad.par_chunks_mut(CHUNK)).for_each(|(x, grad)| relu_squared_backward_part(x, grad));
 }
 
+/// `y = 1 / (1 + exp(-x))`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn sigmoid(x: &[f32], y: &mut [f32]) {
+    assert_eq!(x.len(), y.len());
+    x.par_chunks(CHUNK).zip(y.par_chunks_mut(CHUNK)).for_each(|(x, y)| sigmoid_part(x, y));
+}
+
+/// Turns the gradient of [`sigmoid`]'s output into that of its input `x`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn sigmoid_backward(x: &[f32], grad: &mut [f32]) {
+    assert_eq!(x.len(), grad.len());
+    x.par_chunks(CHUNK).zip(grad.par_chunks_mut(CHUNK)).for_each(|(x, grad)| sigmoid_backward_part(x, grad));
+}
+
+/// `y = tanh(x)`, to about 4e-7 relative.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn tanh(x: &[f32], y: &mut [f32]) {
+    assert_eq!(x.len(), y.len());
+    x.par_chunks(CHUNK).zip(y.par_chunks_mut(CHUNK)).for_each(|(x, y)| tanh_part(x, y));
+}
+
+/// Turns the gradient of [`tanh`]'s output into that of its input `x`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn tanh_backward(x: &[f32], grad: &mut [f32]) {
+    assert_eq!(x.len(), grad.len());
+    x.par_chunks(CHUNK).zip(grad.par_chunks_mut(CHUNK)).for_each(|(x, grad)| tanh_backward_part(x, grad));
+}
+
+/// `y = value + sigmoid(share) (other - value)`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn blend(share: &[f32], value: &[f32], other: &[f32], y: &mut [f32]) {
+    assert_eq!([share.len(), value.len(), other.len()], [y.len(); 3]);
+    let inputs = share.par_chunks(CHUNK).zip(value.par_chunks(CHUNK)).zip(other.par_chunks(CHUNK));
+    inputs.zip(y.par_chunks_mut(CHUNK)).for_each(|(((share, value), other), y)| blend_part(share, value, other, y));
+}
+
+/// Turns `grad`, the gradient of [`blend`]'s output, into that of `value`, and writes those of `share` and `other`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn blend_backward([share, value, other]: [&[f32]; 3], grad: &mut [f32], dshare: &mut [f32], dother: &mut [f32]) {
+    let lengths = [share.len(), value.len(), other.len(), dshare.len(), dother.len()];
+    assert_eq!(lengths, [grad.len(); 5]);
+    let inputs = share.par_chunks(CHUNK).zip(value.par_chunks(CHUNK)).zip(other.par_chunks(CHUNK));
+    let outputs = grad.par_chunks_mut(CHUNK).zip(dshare.par_chunks_mut(CHUNK)).zip(dother.par_chunks_mut(CHUNK));
+    inputs.zip(outputs).for_each(|(((share, value), other), ((grad, dshare), dother))| {
+        blend_backward_part([share, value, other], grad, dshare, dother);
+    });
+}
+
+/// From here on tanh is taken from [`exp`], and below from its series, so that small numbers keep their digits.
+const SMALL: f32 = 0.3;
+
+#[inline(always)]
+fn sigmoid_of<A: Arithmetic>(x: f32) -> f32 {
+    1.0 / (1.0 + exp::<A>(-x))
+}
+
+#[inline(always)]
+fn tanh_of<A: Arithmetic>(x: f32) -> f32 {
+    let (size, square) = (x.abs(), x * x);
+    let large = (1.0 - 2.0 / (1.0 + exp::<A>(2.0 * size))).copysign(x);
+    let mut series = 62.0 / 2835.0;
+    for c in [-17.0 / 315.0, 2.0 / 15.0, -1.0 / 3.0] {
+        series = A::fma(series, square, c);
+    }
+    if size < SMALL { A::fma(series * square, x, x) } else { large }
+}
+
 const DENSITY: f32 = 0.398_942_3; // 1 / sqrt(2 pi)
 
 simd! {
@@ -148,6 +227,49 @@ simd! {
             let silu = gate * sigmoid;
             *dgate = *grad * up * A::fma(sigmoid, 1.0 - silu, silu);
             *grad *= silu;
+        }
+    }
+
+    fn sigmoid_part(x: &[f32], y: &mut [f32]) {
+        for (x, y) in x.iter().zip(y) {
+            *y = sigmoid_of::<A>(*x);
+        }
+    }
+
+    fn sigmoid_backward_part(x: &[f32], grad: &mut [f32]) {
+        for (x, grad) in x.iter().zip(grad) {
+            let y = sigmoid_of::<A>(*x);
+            *grad *= y * (1.0 - y);
+        }
+    }
+
+    fn tanh_part(x: &[f32], y: &mut [f32]) {
+        for (x, y) in x.iter().zip(y) {
+            *y = tanh_of::<A>(*x);
+        }
+    }
+
+    fn tanh_backward_part(x: &[f32], grad: &mut [f32]) {
+        for (x, grad) in x.iter().zip(grad) {
+            let y = tanh_of::<A>(*x);
+            *grad *= A::fma(-y, y, 1.0);
+        }
+    }
+
+    fn blend_part(share: &[f32], value: &[f32], other: &[f32], y: &mut [f32]) {
+        for (((share, value), other), y) in share.iter().zip(value).zip(other).zip(y) {
+            *y = A::fma(sigmoid_of::<A>(*share), other - value, *value);
+        }
+    }
+
+    fn blend_backward_part(of: [&[f32]; 3], grad: &mut [f32], dshare: &mut [f32], dother: &mut [f32]) {
+        let count = grad.len();
+        let ([share, value, other], dshare, dother) = (of.map(|x| &x[..count]), &mut dshare[..count], &mut dother[..count]);
+        for i in 0..count {
+            let rate = sigmoid_of::<A>(share[i]);
+            dother[i] = grad[i] * rate;
+            dshare[i] = dother[i] * (1.0 - rate) * (other[i] - value[i]);
+            grad[i] -= dother[i];
         }
     }
 
@@ -215,6 +337,17 @@ mod tests {
             let mut dx = grad.clone();
             relu_squared_backward(&x, &mut dx);
             close("squared relu gradient", &dx, &apply(&|x, _, g| g * 2.0 * x.max(0.0)), 1e-6);
+            let value = |x: f64| 1.0 / (1.0 + (-x).exp());
+            sigmoid(&x, &mut y);
+            close("sigmoid", &y, &apply(&|x, _, _| value(x)), 1e-6);
+            let mut dx = grad.clone();
+            sigmoid_backward(&x, &mut dx);
+            close("sigmoid's gradient", &dx, &apply(&|x, _, g| g * slope(value, x)), 1e-6);
+            tanh(&x, &mut y);
+            close("tanh", &y, &apply(&|x, _, _| x.tanh()), 1e-6);
+            let mut dx = grad.clone();
+            tanh_backward(&x, &mut dx);
+            close("tanh's gradient", &dx, &apply(&|x, _, g| g * slope(f64::tanh, x)), 1e-6);
             swiglu(&x, &up, &mut y);
             close("swiglu", &y, &apply(&|x, up, _| swiglu_reference(x, up)), 1e-6);
             let (mut dup, mut dgate) = (grad.clone(), vec![f32::NAN; count]);
@@ -228,6 +361,37 @@ mod tests {
             close("glu's gradient", &dx, &apply(&|x, _, g| g / (1.0 + (-x).exp())), 2e-6);
             close("up gradient", &dup, &apply(&|x, up, g| g * slope(|up| swiglu_reference(x, up), up)), 2e-6);
         }
+    }
+
+    #[test]
+    fn small_numbers_keep_their_digits() {
+        let x: Vec<f32> =
+            (-400..400).map(|i| (i as f32 + 0.5) / 400.0).chain([1e-6, -1e-20, 0.0, 30.0, -1e30]).collect();
+        let mut y = vec![f32::NAN; x.len()];
+        tanh(&x, &mut y);
+        for (x, y) in x.iter().zip(y) {
+            let expected = f64::from(*x).tanh();
+            assert!((f64::from(y) - expected).abs() <= 5e-7 * expected.abs(), "tanh({x}) = {y} instead of {expected}");
+        }
+    }
+
+    #[test]
+    fn a_blend_is_between_its_values() {
+        let [share, value, other, grad] = [1, 2, 3, 4].map(|seed| random(40_000, seed));
+        let mut y = vec![f32::NAN; share.len()];
+        let mean = |s: f64, v: f64, o: f64| v + (o - v) / (1.0 + (-s).exp());
+        let apply = |f: &dyn Fn(f64, f64, f64) -> f64| -> Vec<f64> {
+            (0..share.len()).map(|i| f(f64::from(share[i]), f64::from(value[i]), f64::from(other[i]))).collect()
+        };
+        let times_grad =
+            |slopes: Vec<f64>| -> Vec<f64> { slopes.iter().zip(&grad).map(|(s, g)| s * f64::from(*g)).collect() };
+        blend(&share, &value, &other, &mut y);
+        close("blend", &y, &apply(&mean), 1e-6);
+        let (mut dvalue, mut dshare, mut dother) = (grad.clone(), y.clone(), y.clone());
+        blend_backward([&share, &value, &other], &mut dvalue, &mut dshare, &mut dother);
+        close("share", &dshare, &times_grad(apply(&|s, v, o| slope(|s| mean(s, v, o), s))), 1e-6);
+        close("value", &dvalue, &times_grad(apply(&|s, v, o| slope(|v| mean(s, v, o), v))), 1e-6);
+        close("other", &dother, &times_grad(apply(&|s, v, o| slope(|o| mean(s, v, o), o))), 1e-6);
     }
 
     #[test]

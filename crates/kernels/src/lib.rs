@@ -5,8 +5,8 @@
 //! timing. Beside each kernel stands its definition in f64, which the tests compare it with.
 //!
 //! - Whole windows, forward and backward: [`Attention`] (who sees whom: [`Visibility`]), [`Convolution`], [`Grouped`], [`Linear`], [`Listed`], [`ListedMaximum`],
-//!   [`Norm`], [`Rotary`], [`Shift`], [`Tssa`], [`Wkv`], [`Wkv7`],
-//!   [`gelu()`], [`swiglu()`] and [`glu()`], [`Dropout`], [`embedding`], and [`Head`], the output head with its loss
+//!   [`Norm`], [`Rotary`], [`Shift`], [`TimeMix`], [`Tssa`], [`Wkv`],
+//!   [`gelu()`], [`sigmoid()`], [`tanh()`], [`swiglu()`], [`glu()`] and [`blend()`], [`Dropout`], [`embedding`], and [`Head`], the output head with its loss
 //! - The optimizer: [`AdamW`]
 //! - Single tokens: [`decode`], from packed weights
 //! - What products cost, as formulas and as executed: [`Cost`]
@@ -43,8 +43,8 @@ mod wkv;
 mod wkv7;
 
 pub use activation::{
-    gelu, gelu_backward, glu, glu_backward, glu_row, relu_squared, relu_squared_backward, relu_squared_into,
-    sigmoid_gate, swiglu, swiglu_backward,
+    blend, blend_backward, gelu, gelu_backward, glu, glu_backward, glu_row, relu_squared, relu_squared_backward,
+    relu_squared_into, sigmoid, sigmoid_backward, sigmoid_gate, swiglu, swiglu_backward, tanh, tanh_backward,
 };
 pub use adamw::{AdamW, squared_norm};
 pub use attention::{Attention, AttentionSaved, AttentionShape};
@@ -63,4 +63,4 @@ pub use shift::{Shift, shift_row};
 pub use tssa::{Routing, Tssa, TssaGradients, TssaInputs, TssaSaved, TssaSums};
 pub use visibility::{Pattern, Visibility};
 pub use wkv::{Wkv, WkvGradients, WkvInputs, wkv_row};
-pub use wkv7::{Wkv7, Wkv7Gradients, Wkv7Inputs, wkv7_row};
+pub use wkv7::{TimeMix, TimeMixGradients, TimeMixInputs, wkv7_row};

@@ -1,4 +1,4 @@
-//! The recurrence of RWKV-7 (arXiv 2503.14456), head by head, in chunks.
+//! RWKV-7's time mix between its maps (arXiv 2503.14456): the recurrence, head by head, in chunks, and what stands around it.
 //!
 //! Within a chunk everything is products of small matrices. With G_i the sum of the log decays of its rows up to i, r~ = r e^G, a~ = a
 //! e^(G before i), k^ = k e^-G, b^ = b e^-G, and S the state at its start:
@@ -10,34 +10,48 @@
 //! That is the form of fla's `dplr`, with factored decays: a decay is at least 0.545, so that over [`CHUNK`] rows e^-G is below 3e8.
 
 mod chunk;
+mod head;
 mod row;
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use crate::columns::columns;
 use crate::cost::Cost;
+use crate::simd::add;
 use chunk::{Chunk, Gradients};
+use head::{Bonus, Head};
 pub use row::wkv7_row;
 
 /// Rows of a chunk.
 pub(crate) const CHUNK: usize = 32;
+/// Vectors that a time mix reads.
+const VECTORS: usize = 5;
 
-/// For each head, from an empty state S `[width, width]`, row = channel of the value, column = channel of the key:
-/// S_t = S_(t - 1) diag(e^w) + (S_(t - 1) a) b^T + v k^T and y_t = S_t r.
+/// Of rows r, d, k, v, alpha and g and vectors k_k, k_a, r_k, gamma and beta. For each head, with w = -e^-0.5 sigmoid(d), rate =
+/// sigmoid(alpha), kappa = k k_k of length 1, a = -kappa, b = `removal_scale` kappa rate, and written keys c = k (1 + (rate - 1) k_a), from an
+/// empty state S `[width, width]`, row = channel of the value, column = channel of the key:
+///
+/// S_t = S_(t - 1) diag(e^w) + (S_(t - 1) a) b^T + v c^T and y_t = S_t r.
+///
+/// The output is y normalised, times gamma, plus beta, plus (sum r c r_k) v, and all that times g.
 ///
 /// ```
-/// use percept_kernels::{Wkv7, Wkv7Inputs};
-/// let wkv = Wkv7 { batch: 1, rows: 2, heads: 1, width: 1 };
-/// // Half of what is there stays; nothing is removed.
-/// let inputs = Wkv7Inputs {
-///     receptance: &[1.0, 1.0], decay: &[0.5f32.ln(); 2], key: &[1.0, 1.0], value: &[8.0, 1.0], removal: &[0.0; 2], replacement: &[0.0; 2],
-/// };
-/// let (mut state, mut y) = ([0.0], [0.0; 2]);
-/// wkv.forward(&inputs, &mut state, &mut y);
-/// assert_eq!((y, state), ([8.0, 5.0], [5.0]));
+/// use percept_kernels::{TimeMix, TimeMixInputs};
+/// let mix = TimeMix { batch: 1, rows: 2, heads: 1, width: 2, removal_scale: 1.0, eps: 0.0 };
+/// let (zero, one) = ([0.0; 4], [1.0; 4]);
+/// // The first channel is written, without decay (e^w = 1 for d far below 0) and removal (no k_k), and then read.
+/// let (key, value) = ([1.0, 0.0, 0.0, 0.0], [5.0, 3.0, 0.0, 0.0]);
+/// let rows = [&one, &[-99.0; 4], &key, &value, &zero, &one].map(|row| &row[..]);
+/// // k_k, k_a, r_k, gamma, beta: what is read, 5 and 3 in both rows, becomes 1 and -1.
+/// let vectors = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0];
+/// let (mut state, mut y) = ([0.0; 4], [0.0; 4]);
+/// mix.forward(&TimeMixInputs { rows, vectors: &vectors }, &mut state, &mut y);
+/// assert_eq!((y, state), ([1.0, -1.0, 1.0, -1.0], [5.0, 0.0, 3.0, 0.0]));
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wkv7 {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TimeMix {
     /// Sequences.
     pub batch: usize,
     /// Rows per sequence.
@@ -46,49 +60,54 @@ pub struct Wkv7 {
     pub heads: usize,
     /// Channels per head.
     pub width: usize,
+    /// 1 as published, or 2.
+    pub removal_scale: f32,
+    /// What is added to the variance in a head.
+    pub eps: f32,
 }
 
-/// What the recurrence reads, each `[batch, rows, heads, width]`.
+/// What a time mix reads.
 #[derive(Debug, Clone, Copy)]
-pub struct Wkv7Inputs<'a> {
-    /// r.
-    pub receptance: &'a [f32],
-    /// w, the logarithm of the decay, from -0.607 to 0.
-    pub decay: &'a [f32],
-    /// k.
-    pub key: &'a [f32],
-    /// v.
-    pub value: &'a [f32],
-    /// a.
-    pub removal: &'a [f32],
-    /// b.
-    pub replacement: &'a [f32],
+pub struct TimeMixInputs<'a> {
+    /// r, d, k, v, alpha and g, each `[batch, rows, heads, width]`.
+    pub rows: [&'a [f32]; 6],
+    /// k_k, k_a, r_k, gamma and beta, `[5, heads, width]`.
+    pub vectors: &'a [f32],
 }
 
-/// The gradients of [`Wkv7Inputs`], each of its shape.
+/// The gradients of [`TimeMixInputs`], by the same names and of the same shapes.
 #[derive(Debug)]
-pub struct Wkv7Gradients<'a> {
-    /// Of r.
-    pub receptance: &'a mut [f32],
-    /// Of w.
-    pub decay: &'a mut [f32],
-    /// Of k.
-    pub key: &'a mut [f32],
-    /// Of v.
-    pub value: &'a mut [f32],
-    /// Of a.
-    pub removal: &'a mut [f32],
-    /// Of b.
-    pub replacement: &'a mut [f32],
+pub struct TimeMixGradients<'a> {
+    /// Of the rows.
+    pub rows: [&'a mut [f32]; 6],
+    /// Of the vectors.
+    pub vectors: &'a mut [f32],
 }
 
-impl Wkv7Inputs<'_> {
-    fn all(&self) -> [&[f32]; 6] {
-        [self.receptance, self.decay, self.key, self.value, self.removal, self.replacement]
+/// The rows of a chunk of one head.
+struct Piece<'a> {
+    rows: [&'a [f32]; 6],
+    /// Elements before the first row, from one to the next, and of one.
+    first: usize,
+    stride: usize,
+    width: usize,
+    /// How many rows.
+    count: usize,
+}
+
+impl<'a> Piece<'a> {
+    /// r, d, k, v, alpha and g of a row.
+    fn row(&self, row: usize) -> [&'a [f32]; 6] {
+        self.rows.map(|rows| self.of(rows, row))
+    }
+
+    /// The part of `rows` that is this row.
+    fn of<'b>(&self, rows: &'b [f32], row: usize) -> &'b [f32] {
+        &rows[self.first + row * self.stride..][..self.width]
     }
 }
 
-impl Wkv7 {
+impl TimeMix {
     fn channels(&self) -> usize {
         self.heads * self.width
     }
@@ -102,28 +121,36 @@ impl Wkv7 {
         self.batch * self.channels() * self.width
     }
 
-    /// Elements of the states before each chunk and after the last one, which the backward pass reads.
+    /// Elements that the backward pass reads: of each head the states before each chunk and after the last one, and what was read.
     pub fn saved_len(&self) -> usize {
-        self.state_len() * (self.rows.div_ceil(CHUNK) + 1)
+        self.batch * self.heads * self.saved_of_head()
     }
 
-    fn check(&self, inputs: &Wkv7Inputs<'_>, y: &[f32]) {
-        assert_eq!(inputs.all().map(<[f32]>::len), [self.len(); 6], "sizes of the rows");
-        assert_eq!(y.len(), self.len(), "size of the output");
+    fn states_of_head(&self) -> usize {
+        self.width * self.width * (self.rows.div_ceil(CHUNK) + 1)
+    }
+
+    fn saved_of_head(&self) -> usize {
+        self.states_of_head() + self.rows * self.width
+    }
+
+    fn check(&self, inputs: &TimeMixInputs<'_>, out: &[f32]) {
+        assert_eq!((inputs.rows.map(<[f32]>::len), out.len()), ([self.len(); 6], self.len()), "sizes of the rows");
+        assert_eq!(inputs.vectors.len(), VECTORS * self.channels(), "size of the vectors");
     }
 
     /// The rows of the chunks.
-    fn chunks(&self) -> impl DoubleEndedIterator<Item = std::ops::Range<usize>> + ExactSizeIterator + use<> {
+    fn chunks(&self) -> impl DoubleEndedIterator<Item = Range<usize>> + ExactSizeIterator + use<> {
         let rows = self.rows;
         (0..rows.div_ceil(CHUNK)).map(move |chunk| chunk * CHUNK..((chunk + 1) * CHUNK).min(rows))
     }
 
-    /// What the forward pass executes.
+    /// The products of the forward pass.
     pub fn cost(&self) -> Cost {
         self.cost_of(chunk::forward_cost)
     }
 
-    /// What the backward pass executes.
+    /// Those of the backward pass.
     pub fn backward_cost(&self) -> Cost {
         self.cost_of(chunk::backward_cost)
     }
@@ -136,259 +163,198 @@ impl Wkv7 {
         (whole + last) * (self.batch * self.heads) as u64
     }
 
-    /// Writes `y`, from `state` on, which becomes that after the last row.
-    ///
-    /// # Panics
-    /// If the sizes do not fit.
-    pub fn forward(&self, inputs: &Wkv7Inputs<'_>, state: &mut [f32], y: &mut [f32]) {
-        assert_eq!(state.len(), self.state_len(), "size of the state");
-        self.each_head(inputs, state, y, |_, _| ());
-    }
-
-    /// [`Wkv7::forward`] from the empty state, which keeps what [`Wkv7::backward`] reads: [`Wkv7::saved_len`] elements.
-    ///
-    /// # Panics
-    /// If the sizes do not fit.
-    pub fn forward_saving(&self, inputs: &Wkv7Inputs<'_>, saved: &mut [f32], y: &mut [f32]) {
-        assert_eq!(saved.len(), self.saved_len(), "size of the saved states");
-        self.each_head(inputs, saved, y, |states, at| {
-            let size = self.width * self.width;
-            states.copy_within(at * size..(at + 1) * size, (at + 1) * size);
-        });
-    }
-
-    /// Runs the chunks of each head on its part of `states`; `next` gets the part and the index of a chunk before it runs. With
-    /// `states` of one state per head, a chunk changes it; with more, chunk i begins with state i and changes state i + 1.
-    fn each_head(
-        &self,
-        inputs: &Wkv7Inputs<'_>,
-        states: &mut [f32],
-        y: &mut [f32],
-        next: impl Fn(&mut [f32], usize) + Sync,
-    ) {
-        self.check(inputs, y);
-        let (size, heads) = (self.width * self.width, (self.batch * self.heads).max(1));
-        let own = (states.len() / heads).max(1);
-        let saves = own > size;
-        let tasks = states.par_chunks_mut(own).zip(columns(y, (self.rows, self.channels()), self.width)).enumerate();
-        tasks.for_each(|(head, (states, mut y))| {
-            if saves {
-                states[..size].fill(0.0);
-            }
-            let mut chunk = Chunk::new(self.width);
-            for (at, rows) in self.chunks().enumerate() {
-                next(states, at);
-                let state = if saves { &mut states[(at + 1) * size..][..size] } else { &mut *states };
-                chunk.load(inputs, &self.place(head, rows.clone()));
-                chunk.forward(state, &mut y[rows]);
-            }
-        });
-    }
-
-    /// Writes the gradients of the inputs from `grad`, that of the output of [`Wkv7::forward_saving`].
-    ///
-    /// # Panics
-    /// If the sizes do not fit.
-    pub fn backward(&self, inputs: &Wkv7Inputs<'_>, saved: &[f32], grad: &[f32], gradients: Wkv7Gradients<'_>) {
-        self.check(inputs, grad);
-        assert_eq!(saved.len(), self.saved_len(), "size of the saved states");
-        let Wkv7Gradients { receptance, decay, key, value, removal, replacement } = gradients;
-        let all = [receptance, decay, key, value, removal, replacement];
-        assert_eq!(all.each_ref().map(|gradient| gradient.len()), [self.len(); 6], "sizes of the gradients");
-        let cut = all.map(|gradient| columns(gradient, (self.rows, self.channels()), self.width).into_iter());
-        let [mut r, mut w, mut k, mut v, mut a, mut b] = cut;
-        let mut tasks = Vec::with_capacity(self.batch * self.heads);
-        while let (Some(r), Some(w), Some(k), Some(v), Some(a), Some(b)) =
-            (r.next(), w.next(), k.next(), v.next(), a.next(), b.next())
-        {
-            tasks.push([r, w, k, v, a, b]);
-        }
-        let size = self.width * self.width;
-        let own = saved.len() / tasks.len().max(1);
-        tasks.into_par_iter().enumerate().for_each(|(head, mut rows_of)| {
-            let saved = &saved[head * own..][..own];
-            let (mut chunk, mut gradients) = (Chunk::new(self.width), Gradients::new(self.width));
-            for (at, rows) in self.chunks().enumerate().rev() {
-                let place = self.place(head, rows.clone());
-                chunk.load(inputs, &place);
-                let states = saved[at * size..][..2 * size].split_at(size);
-                gradients.run(&mut chunk, states, (grad, &place));
-                gradients.write(&chunk, rows_of.each_mut().map(|all| &mut all[rows.clone()]));
-            }
-        });
-    }
-
-    /// Where the rows of a head begin, by the elements of each row.
-    fn place(&self, head: usize, rows: std::ops::Range<usize>) -> chunk::Place {
+    /// Some rows of a head of a sequence.
+    fn piece<'a>(&self, rows_of: [&'a [f32]; 6], head: usize, rows: Range<usize>) -> Piece<'a> {
         let first = (head / self.heads * self.rows + rows.start) * self.channels() + head % self.heads * self.width;
-        chunk::Place { first, stride: self.channels(), rows: rows.len() }
+        Piece { rows: rows_of, first, stride: self.channels(), width: self.width, count: rows.len() }
+    }
+
+    fn head<'a>(&self, vectors: &'a [f32], head: usize) -> Head<'a> {
+        let of = |which: usize| &vectors[which * self.channels() + head % self.heads * self.width..][..self.width];
+        Head {
+            removal_key: of(0),
+            rate_key: of(1),
+            bonus: of(2),
+            gamma: of(3),
+            beta: of(4),
+            removal_scale: self.removal_scale,
+            eps: self.eps,
+        }
+    }
+
+    /// Writes `out`, from `state` on, which becomes that after the last row.
+    ///
+    /// # Panics
+    /// If the sizes do not fit.
+    pub fn forward(&self, inputs: &TimeMixInputs<'_>, state: &mut [f32], out: &mut [f32]) {
+        self.check(inputs, out);
+        assert_eq!(state.len(), self.state_len(), "size of the state");
+        let states = state.par_chunks_mut((self.width * self.width).max(1));
+        states.zip(self.by_head(out)).enumerate().for_each(|(head, (state, mut out))| {
+            let (mut chunk, mut y) = (Chunk::new(self.width), vec![0.0; CHUNK * self.width]);
+            for rows in self.chunks() {
+                self.forward_chunk(inputs, (head, rows.clone()), &mut chunk, (state, &mut y), &mut out[rows]);
+            }
+        });
+    }
+
+    /// [`TimeMix::forward`] from the empty state, which keeps what [`TimeMix::backward`] reads: [`TimeMix::saved_len`] elements.
+    ///
+    /// # Panics
+    /// If the sizes do not fit.
+    pub fn forward_saving(&self, inputs: &TimeMixInputs<'_>, saved: &mut [f32], out: &mut [f32]) {
+        self.check(inputs, out);
+        assert_eq!(saved.len(), self.saved_len(), "size of what is saved");
+        let (size, saved) = (self.width * self.width, saved.par_chunks_mut(self.saved_of_head().max(1)));
+        saved.zip(self.by_head(out)).enumerate().for_each(|(head, (saved, mut out))| {
+            let (states, read) = saved.split_at_mut(self.states_of_head());
+            let mut chunk = Chunk::new(self.width);
+            states[..size].fill(0.0);
+            for (at, rows) in self.chunks().enumerate() {
+                states.copy_within(at * size..(at + 1) * size, (at + 1) * size);
+                let state = &mut states[(at + 1) * size..][..size];
+                let y = &mut read[rows.start * self.width..];
+                self.forward_chunk(inputs, (head, rows.clone()), &mut chunk, (state, y), &mut out[rows]);
+            }
+        });
+    }
+
+    /// The rows of each head.
+    fn by_head<'a>(&self, rows: &'a mut [f32]) -> Vec<Vec<&'a mut [f32]>> {
+        columns(rows, (self.rows, self.channels()), self.width)
+    }
+
+    /// Some rows of a head, from `state` on, which becomes that after them; `y` becomes what is read.
+    fn forward_chunk(
+        &self,
+        inputs: &TimeMixInputs<'_>,
+        (head, rows): (usize, Range<usize>),
+        chunk: &mut Chunk,
+        (state, y): (&mut [f32], &mut [f32]),
+        out: &mut [&mut [f32]],
+    ) {
+        let (piece, head) = (self.piece(inputs.rows, head, rows), self.head(inputs.vectors, head));
+        chunk.load(&piece, &head);
+        chunk.forward(state, y);
+        let read = y.chunks_exact(self.width).zip(chunk.written.chunks_exact(self.width));
+        for (row, (out, (y, written))) in out.iter_mut().zip(read).enumerate() {
+            let [r, _, _, v, _, gate] = piece.row(row);
+            head::after([r, written, v, gate], &head, y, out);
+        }
+    }
+
+    /// Writes the gradients of the inputs from `grad`, that of the output of [`TimeMix::forward_saving`].
+    ///
+    /// # Panics
+    /// If the sizes do not fit.
+    pub fn backward(&self, inputs: &TimeMixInputs<'_>, saved: &[f32], grad: &[f32], gradients: TimeMixGradients<'_>) {
+        self.check(inputs, grad);
+        assert_eq!(saved.len(), self.saved_len(), "size of what is saved");
+        let TimeMixGradients { rows, vectors } = gradients;
+        let sizes = (rows.each_ref().map(|rows| rows.len()), vectors.len());
+        assert_eq!(sizes, ([self.len(); 6], inputs.vectors.len()), "sizes of the gradients");
+        let mut parts = rows.map(|rows| self.by_head(rows).into_iter());
+        let tasks: Vec<[Vec<&mut [f32]>; 6]> = (0..self.batch * self.heads)
+            .map(|_| parts.each_mut().map(|part| part.next().unwrap_or_default()))
+            .collect();
+        let tasks = tasks.into_par_iter().zip(saved.par_chunks(self.saved_of_head().max(1))).enumerate();
+        let sums: Vec<[Vec<f32>; VECTORS]> =
+            tasks.map(|(head, (rows, saved))| self.backward_head(inputs, head, saved, grad, rows)).collect();
+        vectors.fill(0.0);
+        // Sequences are added in their order.
+        for (head, sums) in sums.iter().enumerate() {
+            for (which, sum) in sums.iter().enumerate() {
+                add(&mut vectors[which * self.channels() + head % self.heads * self.width..][..self.width], sum);
+            }
+        }
+    }
+
+    /// Of one head of one sequence; returns the gradients of its parts of the vectors.
+    fn backward_head(
+        &self,
+        inputs: &TimeMixInputs<'_>,
+        head: usize,
+        saved: &[f32],
+        grad: &[f32],
+        mut out: [Vec<&mut [f32]>; 6],
+    ) -> [Vec<f32>; VECTORS] {
+        let (width, size) = (self.width, self.width * self.width);
+        let (states, read) = saved.split_at(self.states_of_head());
+        let of_head = self.head(inputs.vectors, head);
+        let mut back = Back::new(width);
+        for (at, rows) in self.chunks().enumerate().rev() {
+            let piece = self.piece(inputs.rows, head, rows.clone());
+            let mut out = out.each_mut().map(|out| &mut out[rows.clone()]);
+            back.chunk.load(&piece, &of_head);
+            back.after(&piece, &of_head, (&read[rows.start * width..][..rows.len() * width], grad), out[5]);
+            back.gradients.run(&mut back.chunk, states[at * size..][..2 * size].split_at(size));
+            for row in (0..rows.len()).rev() {
+                back.before(&piece, &of_head, row, out.each_mut().map(|out| &mut *out[row]));
+            }
+        }
+        back.sums
+    }
+}
+
+/// What the way back through a head works with.
+struct Back {
+    width: usize,
+    chunk: Chunk,
+    gradients: Gradients,
+    /// Gradients of what the gate multiplies, `[rows, width]`.
+    inner: Vec<f32>,
+    bonus: [Bonus; CHUNK],
+    /// Gradients of the vectors so far.
+    sums: [Vec<f32>; VECTORS],
+}
+
+impl Back {
+    fn new(width: usize) -> Self {
+        Self {
+            width,
+            chunk: Chunk::new(width),
+            gradients: Gradients::new(width),
+            inner: vec![0.0; CHUNK * width],
+            bonus: [Bonus::default(); CHUNK],
+            sums: std::array::from_fn(|_| vec![0.0; width]),
+        }
+    }
+
+    /// Through what follows the recurrence, from what was read and the gradient of the output.
+    fn after(&mut self, piece: &Piece<'_>, head: &Head<'_>, (read, grad): (&[f32], &[f32]), dgate: &mut [&mut [f32]]) {
+        let output = self.gradients.output();
+        output[..read.len()].copy_from_slice(read);
+        let [_, _, _, dgamma, dbeta] = &mut self.sums;
+        let rows = output.chunks_exact_mut(self.width).zip(self.inner.chunks_exact_mut(self.width));
+        for (row, (dgate, (y, inner))) in dgate.iter_mut().zip(rows).enumerate() {
+            let [r, _, _, v, _, gate] = piece.row(row);
+            let of = [r, &self.chunk.written[row * self.width..][..self.width], v, gate];
+            let dnorm = [&mut dgamma[..], &mut dbeta[..]];
+            self.bonus[row] = head::after_backward(of, head, piece.of(grad, row), y, inner, dgate, dnorm);
+        }
+    }
+
+    /// Through the bonus and what precedes the recurrence, of one row.
+    fn before(&mut self, piece: &Piece<'_>, head: &Head<'_>, row: usize, out: [&mut [f32]; 6]) {
+        let [r, _, k, ..] = piece.row(row);
+        let [dr, dd, dk, dv, dalpha, _] = out;
+        let [dremoval_key, drate_key, dbonus, ..] = &mut self.sums;
+        let of = self.gradients.of_row(&self.chunk, row);
+        let here = row * self.width..(row + 1) * self.width;
+        let inner = &self.inner[here.clone()];
+        let [written, rate, a, decay] = [&self.chunk.written, &self.chunk.rate, &self.chunk.removal, &self.chunk.decay]
+            .map(|rows| &rows[here.clone()]);
+        let (read, bonus) = ([r, written, inner], self.bonus[row]);
+        head::bonus_backward(read, head.bonus, bonus, of.receptance, of.written, of.value, dbonus);
+        dr.copy_from_slice(of.receptance);
+        dv.copy_from_slice(of.value);
+        head::decays_backward(decay, of.decay, dd);
+        let key = [k, rate, a];
+        head::rates_backward(key, head, [&*of.written, &*of.replacement], of.removal, dalpha, drate_key);
+        let inverse = self.chunk.inverse[row];
+        head::removals_backward(key, head, inverse, [&*of.written, &*of.removal], dk, dremoval_key);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{close, random};
-
-    /// r, w, k, v, a, b, one after the other: decays over their whole range, removals of length 1.
-    fn inputs(shape: &Wkv7) -> Vec<f32> {
-        let len = shape.len();
-        let mut all: Vec<f32> = (1..7).flat_map(|seed| random(len, seed)).collect();
-        all[len..2 * len].iter_mut().for_each(|w| *w = -0.303 * (*w + 1.0));
-        for (kappa, rate) in [(4, 0.0), (5, 1.0)] {
-            for row in all[kappa * len..(kappa + 1) * len].chunks_exact_mut(shape.width) {
-                let size = row.iter().map(|x| x * x).sum::<f32>().sqrt() + rate;
-                row.iter_mut().for_each(|x| *x /= size);
-            }
-        }
-        all
-    }
-
-    fn of<'a>(shape: &Wkv7, all: &'a [f32]) -> Wkv7Inputs<'a> {
-        let part = |index: usize| &all[index * shape.len()..][..shape.len()];
-        Wkv7Inputs {
-            receptance: part(0),
-            decay: part(1),
-            key: part(2),
-            value: part(3),
-            removal: part(4),
-            replacement: part(5),
-        }
-    }
-
-    /// The definition of a row of a head, w, k, v, a and b, in f64.
-    fn advance(state: &mut [f64], [w, k, v, a, b]: [&[f64]; 5]) {
-        for (state, v) in state.chunks_exact_mut(w.len()).zip(v) {
-            let removed: f64 = state.iter().zip(a).map(|(s, a)| s * a).sum();
-            for i in 0..w.len() {
-                state[i] = state[i] * w[i].exp() + removed * b[i] + v * k[i];
-            }
-        }
-    }
-
-    /// The definition, row by row in f64; the outputs, and the states after.
-    fn plain(shape: &Wkv7, all: &[f64]) -> (Vec<f64>, Vec<f64>) {
-        let Wkv7 { batch, rows, heads, width } = *shape;
-        let (mut y, mut states) = (vec![0.0; shape.len()], Vec::new());
-        for (sequence, head) in (0..batch).flat_map(|b| (0..heads).map(move |h| (b, h))) {
-            let mut state = vec![0.0; width * width];
-            for t in 0..rows {
-                let at = ((sequence * rows + t) * heads + head) * width;
-                let [r, w, k, v, a, b] = [0, 1, 2, 3, 4, 5].map(|part| &all[part * shape.len() + at..][..width]);
-                advance(&mut state, [w, k, v, a, b]);
-                for (row, state) in state.chunks_exact(width).enumerate() {
-                    y[at + row] = state.iter().zip(r).map(|(s, r)| s * r).sum();
-                }
-            }
-            states.extend(state);
-        }
-        (y, states)
-    }
-
-    fn wide(all: &[f32]) -> Vec<f64> {
-        all.iter().map(|x| f64::from(*x)).collect()
-    }
-
-    fn gradients(shape: &Wkv7, all: &[f32], grad: &[f32]) -> (Vec<f32>, Vec<f32>) {
-        let (mut y, mut saved) = (vec![9.0; shape.len()], vec![9.0; shape.saved_len()]);
-        shape.forward_saving(&of(shape, all), &mut saved, &mut y);
-        let mut parts = [(); 6].map(|()| vec![9.0; shape.len()]);
-        let [receptance, decay, key, value, removal, replacement] = parts.each_mut().map(Vec::as_mut_slice);
-        let out = Wkv7Gradients { receptance, decay, key, value, removal, replacement };
-        shape.backward(&of(shape, all), &saved, grad, out);
-        (y, parts.concat())
-    }
-
-    #[test]
-    fn it_is_its_definition() {
-        for (batch, rows, heads, width) in
-            [(1, 1, 1, 1), (2, 7, 3, 4), (1, CHUNK, 2, 5), (1, CHUNK + 1, 1, 3), (1, 3 * CHUNK - 5, 1, 2)]
-        {
-            let shape = Wkv7 { batch, rows, heads, width };
-            let (all, grad) = (inputs(&shape), random(shape.len(), 9));
-            let (y, found) = gradients(&shape, &all, &grad);
-            let mut moved = wide(&all);
-            close("y", &y, &plain(&shape, &moved).0, 1e-5);
-            let mut slope = |index: usize| {
-                let at = moved[index];
-                let [above, below] = [1e-5, -1e-5].map(|by| {
-                    moved[index] = at + by;
-                    plain(&shape, &moved).0.iter().zip(&grad).map(|(y, g)| y * f64::from(*g)).sum::<f64>()
-                });
-                moved[index] = at;
-                (above - below) / 2e-5
-            };
-            let slopes: Vec<f64> = (0..all.len()).map(&mut slope).collect();
-            close("gradients", &found, &slopes, 1e-5);
-        }
-    }
-
-    #[test]
-    fn the_strongest_decay_stays_in_range() {
-        let shape = Wkv7 { batch: 1, rows: 3 * CHUNK + 5, heads: 1, width: 64 };
-        let mut all = inputs(&shape);
-        let len = shape.len();
-        all[len..2 * len].fill(-0.606_530_66);
-        let (y, found) = gradients(&shape, &all, &random(len, 9));
-        close("y", &y, &plain(&shape, &wide(&all)).0, 1e-5);
-        assert!(found.iter().all(|x| x.is_finite()));
-    }
-
-    #[test]
-    fn a_stream_goes_on_from_its_state() {
-        let whole = Wkv7 { batch: 1, rows: CHUNK + 20, heads: 2, width: 8 };
-        let all = inputs(&whole);
-        let (y, states) = plain(&whole, &wide(&all));
-        let mut state = vec![0.0; whole.state_len()];
-        let mut at = 0;
-        for rows in [1, 5, CHUNK, 14] {
-            let part = Wkv7 { rows, ..whole };
-            let cut: Vec<f32> = (0..6)
-                .flat_map(|input| &all[input * whole.len() + at * whole.channels()..][..part.len()])
-                .copied()
-                .collect();
-            let mut out = vec![0.0; part.len()];
-            part.forward(&of(&part, &cut), &mut state, &mut out);
-            close("y", &out, &y[at * whole.channels()..][..part.len()], 1e-5);
-            at += rows;
-        }
-        close("state", &state, &states, 1e-5);
-    }
-
-    #[test]
-    fn a_million_rows_do_not_drift() {
-        let shape = Wkv7 { batch: 1, rows: 10_000, heads: 1, width: 4 };
-        let mut all = inputs(&shape);
-        let len = shape.len();
-        // Two channels hardly forget, and half of what a key stands for is removed.
-        all[len..2 * len].chunks_exact_mut(4).for_each(|w| w[..2].fill(-1e-4));
-        let (removal, replacement) = all[4 * len..].split_at_mut(len);
-        replacement.iter_mut().zip(removal).for_each(|(b, a)| *b = -0.5 * *a);
-        let exact = wide(&all);
-        let (mut state, mut y, mut expected) = (vec![0.0; shape.state_len()], vec![0.0; len], vec![0.0; 16]);
-        for _ in 0..100 {
-            shape.forward(&of(&shape, &all), &mut state, &mut y);
-            for row in 0..shape.rows {
-                advance(&mut expected, [1, 2, 3, 4, 5].map(|part| &exact[part * len + row * 4..][..4]));
-            }
-        }
-        close("state", &state, &expected, 1e-4);
-    }
-
-    #[test]
-    fn single_rows_are_the_recurrence_too() {
-        for width in [3, 16, 20] {
-            let shape = Wkv7 { batch: 1, rows: 9, heads: 1, width };
-            let all = inputs(&shape);
-            let (expected, states) = plain(&shape, &wide(&all));
-            let (mut state, mut y) = (vec![0.0; width * width], vec![0.0; shape.len()]);
-            for (row, y) in y.chunks_exact_mut(width).enumerate() {
-                let of = |part: usize| &all[part * shape.len() + row * width..][..width];
-                let decay: Vec<f32> = of(1).iter().map(|w| w.exp()).collect();
-                wkv7_row([of(0), &decay, of(2), of(3), of(4), of(5)], &mut state, y);
-            }
-            close("y", &y, &expected, 1e-5);
-            close("state", &state, &states, 1e-5);
-        }
-    }
-}
+mod tests;

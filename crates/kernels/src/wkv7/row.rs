@@ -3,7 +3,7 @@
 use crate::simd::{inner_product, simd};
 
 simd! {
-    /// One row of one head of [`super::Wkv7::forward`] on the calling thread: `inputs` are r, the decay e^w itself, k, v, a and b, of
+    /// One row of the recurrence of [`super::TimeMix`] on the calling thread: `inputs` are r, the decay e^w itself, c, v, a and b, of
     /// `y`'s length `width` each; `state` is `[width, width]`.
     ///
     /// # Panics

@@ -5,8 +5,8 @@
 //! alpha and g (mu weighs the row *before*, unlike in RWKV-4). r, k, v are linear. The log decay is -e^-0.5 sigmoid(d) with d of a
 //! low-rank map through tanh; the rate alpha = sigmoid of one; the gate g = one through a sigmoid. In every layer but the first of its
 //! kind v moves to the first one's v by sigmoid of another ([`Carry`]). With kappa = k k_k of length 1 per head, and then k (1 + (alpha - 1)
-//! k_a) for k: [`percept_kernels::Wkv7`] of r, w, k, v, -kappa and `removal_scale` kappa alpha; normalised per head; plus the bonus
-//! (sum r k r_k) v; times g; through W_o. Layer 0 normalises the embedding before all that, as the authors' `ln0`.
+//! k_a) for k: the recurrence of r, w, k, v, -kappa and `removal_scale` kappa alpha; normalised per head; plus the bonus (sum r k r_k) v;
+//! times g (all that is [`percept_kernels::TimeMix`]); through W_o. Layer 0 normalises the embedding before all that, as the authors' `ln0`.
 //!
 //! Shapes: `[B, T, d] -> [B, T, d]`, any T. Cost per token 4 d^2 + 2 d (sum of ranks), and O(d e) for the recurrence, e = d / heads. State: the
 //! last normalised row, and `[heads, e, e]`. Reach: everything since the start of the stream. It knows no positions.
@@ -16,10 +16,9 @@ mod rules;
 mod step;
 
 use burn::module::{Module, Param};
-use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 use percept_fault::{Fault, Result};
-use percept_kernels::Wkv7;
+use percept_kernels::TimeMix;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -158,7 +157,7 @@ pub struct Rwkv7 {
     /// Of it too, `[d]`.
     pub head_beta: Param<Tensor<1>>,
     #[module(skip)]
-    removal_scale: f64,
+    removal_scale: f32,
 }
 
 /// Name of the state.
@@ -166,17 +165,14 @@ const STATE: &str = "state";
 /// Name of the first layer's values.
 const VALUE: &str = "rwkv7.value";
 /// Of the normalisation per head.
-const HEAD_EPS: f64 = 64e-5;
+const HEAD_EPS: f32 = 64e-5;
 
 impl Rwkv7 {
     /// v of the mixed rows, which in the first layer becomes the others' too.
     fn value(&self, mixed: Tensor<3>, carry: &mut Carry) -> Tensor<3> {
         let value = self.value.forward(mixed.clone());
         match (&self.first_value, carry.get(VALUE)) {
-            (Some(map), Some(first)) => {
-                let change = first.clone() - value.clone();
-                ops::add(ops::glu(map.forward(mixed, |x| x), change), value)
-            }
+            (Some(map), Some(first)) => ops::blend(map.forward(mixed, |x| x), value, first.clone()),
             _ => {
                 carry.set(VALUE, value.clone());
                 value
@@ -184,28 +180,29 @@ impl Rwkv7 {
         }
     }
 
-    /// r, w, k, v, a and b of the recurrence, `[B, T, heads, e]` each, and the gate `[B, T, d]`.
-    fn inputs(&self, x: Tensor<3>, state: Option<&mut LayerState>, carry: &mut Carry) -> ([Tensor<4>; 6], Tensor<3>) {
-        let [batch, rows, dim] = x.dims();
+    /// r, d, k, v, alpha and g, `[B, T, d]` each.
+    fn rows(&self, x: Tensor<3>, state: Option<&mut LayerState>, carry: &mut Carry) -> [Tensor<3>; 6] {
         let x = Shifted::new(x, state);
-        let receptance = self.receptance.forward(x.mixed(&self.mix_receptance));
-        let key = self.key.forward(x.mixed(&self.mix_key));
+        let decay = self.decay.forward(x.mixed(&self.mix_decay), ops::tanh);
+        let rate = self.rate.forward(x.mixed(&self.mix_rate), |x| x);
+        let gate = self.gate.forward(x.mixed(&self.mix_gate), ops::sigmoid);
         let value = self.value(x.mixed(&self.mix_value), carry);
-        let decay = sigmoid(self.decay.forward(x.mixed(&self.mix_decay), Tensor::tanh)) * -(-0.5f64).exp();
-        let rate = sigmoid(self.rate.forward(x.mixed(&self.mix_rate), |x| x));
-        let gate = self.gate.forward(x.mixed(&self.mix_gate), sigmoid);
-        let [heads, width] = self.bonus.val().dims();
-        debug_assert_eq!(heads * width, dim);
-        let by_head = |x: Tensor<3>| x.reshape([batch, rows, heads, width]);
-        let removed = by_head(key.clone() * self.removal_key.val().unsqueeze::<3>());
-        // As 1e-12 below the length, and with a gradient at zero.
-        let length = (removed.clone().powi_scalar(2).sum_dim(3) + 1e-24).sqrt();
-        let kappa = removed / length;
-        let change = (rate.clone() - 1.0) * self.rate_key.val().unsqueeze::<3>() + 1.0;
-        let written = kappa.clone() * by_head(rate) * self.removal_scale;
-        let inputs = [by_head(receptance), by_head(decay), by_head(key * change), by_head(value), -kappa, written];
-        (inputs, gate)
+        let key = self.key.forward(x.mixed(&self.mix_key));
+        [self.receptance.forward(x.mixed(&self.mix_receptance)), decay, key, value, rate, gate]
     }
+
+    /// k_k, k_a, r_k, gamma and beta, `[5, d]`.
+    fn vectors(&self) -> Tensor<2> {
+        let bonus = self.bonus.val().reshape([self.bonus.val().shape().num_elements()]);
+        let [removal_key, rate_key, gamma, beta] =
+            [&self.removal_key, &self.rate_key, &self.head_gamma, &self.head_beta].map(Param::val);
+        Tensor::stack(vec![removal_key, rate_key, bonus, gamma, beta], 0)
+    }
+}
+
+/// What is between the maps of `[batch, rows, d]`, by heads and their width.
+fn time_mix([batch, rows]: [usize; 2], [heads, width]: [usize; 2], removal_scale: f32) -> TimeMix {
+    TimeMix { batch, rows, heads, width, removal_scale, eps: HEAD_EPS }
 }
 
 impl Sublayer for Rwkv7 {
@@ -237,7 +234,7 @@ impl Sublayer for Rwkv7 {
             bonus: Param::from_tensor(Tensor::zeros([heads, dim / heads], device)),
             head_gamma: Param::from_tensor(Tensor::ones([dim], device)),
             head_beta: vector(),
-            removal_scale: layer.options.rwkv7.removal_scale as f64,
+            removal_scale: layer.options.rwkv7.removal_scale as f32,
         }
     }
 
@@ -259,7 +256,8 @@ impl Sublayer for Rwkv7 {
         }
     }
 
-    /// Training keeps about 30 rows: six mixes and what they become, the factors of the recurrence and its output.
+    /// Training keeps 17 rows: what is normalised, and that; six mixes, and what they become; shares and change of the values; and what the
+    /// output map reads.
     fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts {
         let (count, dim, heads) = (rows.len(), config.dim, config.heads);
         let width = dim / heads;
@@ -270,16 +268,16 @@ impl Sublayer for Rwkv7 {
         let low: usize = ranks.iter().sum();
         let call = |input: usize, output: usize| Call::from(LinearCall { rows: count, input, output });
         let of_ranks = ranks.iter().flat_map(|rank| [call(dim, *rank), call(*rank, dim)]);
-        let wkv = Wkv7 { batch: 1, rows: count, heads, width };
+        let mix = time_mix([1, count], [heads, width], layer.options.rwkv7.removal_scale as f32);
         let row = (count * dim) as u64;
         Facts {
             parameters: (vectors * dim + 4 * dim * dim + 2 * dim * low) as u64 + norm,
             work: std::iter::repeat_n(call(dim, dim), 4)
                 .chain(of_ranks)
-                .chain([Call::Other { forward: wkv.cost(), backward: wkv.backward_cost() }])
+                .chain([Call::Other { forward: mix.cost(), backward: mix.backward_cost() }])
                 .collect(),
             activations: Activations {
-                kept: 30 * row + (count * low) as u64 + wkv.saved_len() as u64,
+                kept: 17 * row + (2 * count * low) as u64 + mix.saved_len() as u64,
                 unfused: row * width as u64,
                 flow: 12 * row,
             },
@@ -336,25 +334,20 @@ impl Sublayer for Rwkv7 {
         carry: &mut Carry,
         _context: &LayerContext,
     ) -> Tensor<3> {
-        let dims = x.dims();
-        let (inputs, gate) = self.inputs(x, state.as_deref_mut(), carry);
-        let [r, _, k, v, _, _] = inputs.clone();
-        let [batch, _, heads, width] = r.dims();
-        let (device, dtype) = (r.device(), r.dtype());
+        let [batch, rows, _] = x.dims();
+        let mix = time_mix([batch, rows], self.bonus.val().dims(), self.removal_scale);
+        let (rows, vectors) = (self.rows(x, state.as_deref_mut(), carry), self.vectors());
         let y = match state {
-            None => ops::wkv7(inputs),
+            None => ops::time_mix(rows, vectors, &mix),
             Some(state) => {
-                let empty = || Tensor::zeros([batch, heads, width, width], (&device, dtype));
-                let (y, after) = ops::wkv7_from(inputs, state.get::<4>(STATE).unwrap_or_else(empty));
+                let (device, dtype) = (rows[0].device(), rows[0].dtype());
+                let empty = || Tensor::zeros([batch, mix.heads, mix.width, mix.width], (&device, dtype));
+                let (y, after) = ops::time_mix_from(rows, vectors, &mix, state.get::<4>(STATE).unwrap_or_else(empty));
                 state.set(STATE, after);
                 y
             }
         };
-        let plain = Tensor::ones([width], (&device, dtype));
-        let y = ops::layer_norm(y, plain, None, HEAD_EPS).reshape(dims);
-        let y = y * self.head_gamma.val().unsqueeze::<3>() + self.head_beta.val().unsqueeze::<3>();
-        let bonus = (r * k * self.bonus.val().unsqueeze::<4>()).sum_dim(3) * v;
-        self.output.forward((y + bonus.reshape(dims)) * gate)
+        self.output.forward(y)
     }
 
     fn forward(

@@ -11,7 +11,8 @@ mod parity;
 mod precision;
 
 pub use percept_kernels::{
-    AdamW, Axes, AxesTable, Dropout, IGNORED, Listing, Pattern, Rotary, RotaryLayout, Routing, Sides, Tssa, Visibility,
+    AdamW, Axes, AxesTable, Dropout, IGNORED, Listing, Pattern, Rotary, RotaryLayout, Routing, Sides, TimeMix, Tssa,
+    Visibility,
 };
 pub use precision::{Precision, in_precision};
 
@@ -137,23 +138,27 @@ pub fn wkv_from(rows: [Tensor<3>; 2], channels: [Tensor<1>; 2], state: Tensor<3>
     }
 }
 
-/// RWKV-7's recurrence over rows, head by head ([`percept_kernels::Wkv7`]), from the empty state: r, w (the logarithm of the decay), k,
-/// v, a and b, `[b, t, h, e]` each.
-pub fn wkv7(inputs: [Tensor<4>; 6]) -> Tensor<4> {
-    if has_kernels(&inputs[0]) {
-        return flex::wkv7(inputs);
+/// RWKV-7's time mix between its maps ([`TimeMix`]) from the empty state: r, d, k, v, alpha and g, `[b, t, d]` each, and k_k, k_a, r_k, gamma
+/// and beta, `[5, d]`, with d = heads x width.
+pub fn time_mix(rows: [Tensor<3>; 6], vectors: Tensor<2>, mix: &TimeMix) -> Tensor<3> {
+    if has_kernels(&rows[0]) {
+        return flex::time_mix(rows, vectors, mix);
     }
-    let [batch, _, heads, width] = inputs[0].dims();
-    let empty = Tensor::zeros([batch, heads, width, width], (&inputs[0].device(), inputs[0].dtype()));
-    composed::wkv7(inputs, empty).0
+    let empty = Tensor::zeros([mix.batch, mix.heads, mix.width, mix.width], (&rows[0].device(), rows[0].dtype()));
+    composed::time_mix(rows, vectors, mix, empty).0
 }
 
-/// [`wkv7`] from a state `[b, h, e, e]` on, row = channel of the value; returns y, and the state after the last row. There are no gradients
-/// through kernels.
-pub fn wkv7_from(inputs: [Tensor<4>; 6], state: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
-    match has_kernels(&inputs[0]) {
-        true => flex::wkv7_from(inputs, state),
-        false => composed::wkv7(inputs, state),
+/// [`time_mix`] from a state `[b, h, e, e]` on, row = channel of the value; returns its output, and the state after the last row. There are
+/// no gradients through kernels.
+pub fn time_mix_from(
+    rows: [Tensor<3>; 6],
+    vectors: Tensor<2>,
+    mix: &TimeMix,
+    state: Tensor<4>,
+) -> (Tensor<3>, Tensor<4>) {
+    match has_kernels(&rows[0]) {
+        true => flex::time_mix_from(rows, vectors, mix, state),
+        false => composed::time_mix(rows, vectors, mix, state),
     }
 }
 
@@ -194,6 +199,24 @@ pub fn relu_squared<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 /// `silu(gate) * up`, the gate of SwiGLU (arXiv 2002.05202).
 pub fn swiglu<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
     if has_kernels(&gate) { flex::swiglu(gate, up) } else { composed::swiglu(gate, up) }
+}
+
+/// `1 / (1 + exp(-x))`.
+pub fn sigmoid<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if has_kernels(&x) { flex::sigmoid(x) } else { composed::sigmoid(x) }
+}
+
+/// `tanh(x)`.
+pub fn tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if has_kernels(&x) { flex::tanh(x) } else { composed::tanh(x) }
+}
+
+/// `value + sigmoid(share) (other - value)`, RWKV-7's mix of a layer's values with those of the first one.
+pub fn blend<const D: usize>(share: Tensor<D>, value: Tensor<D>, other: Tensor<D>) -> Tensor<D> {
+    match has_kernels(&share) {
+        true => flex::blend(share, value, other),
+        false => composed::blend(share, value, other),
+    }
 }
 
 /// `sigmoid(gate) * x`, the gate of GLU (arXiv 1612.08083); with `gate = x` it is the SiLU.

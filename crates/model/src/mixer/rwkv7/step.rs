@@ -110,7 +110,7 @@ impl Rwkv7Step {
                 bonus: elements(&mix.bonus),
                 gamma: elements(&mix.head_gamma),
                 beta: elements(&mix.head_beta),
-                removal_scale: mix.removal_scale as f32,
+                removal_scale: mix.removal_scale,
             },
         }
     }
@@ -214,7 +214,7 @@ impl Heads {
         wkv7_row([r, decay, k, v, a, b], state, y);
         // What was put in its place is not needed any more.
         let (normalised, weights) = (b, (&self.gamma[channels.clone()], Some(&self.beta[channels.clone()])));
-        kernels::Norm::Layer.few_rows(y, weights, HEAD_EPS as f32, normalised);
+        kernels::Norm::Layer.few_rows(y, weights, HEAD_EPS, normalised);
         let bonus: f32 = r.iter().zip(&*k).zip(&self.bonus[channels]).map(|((r, k), bonus)| r * k * bonus).sum();
         let outputs = y.iter_mut().zip(normalised).zip(v).zip(gate);
         outputs.for_each(|(((y, normalised), value), gate)| *y = (*normalised + bonus * value) * gate);

@@ -21,6 +21,21 @@ pub fn swiglu<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
     activation::silu(gate) * up
 }
 
+/// `1 / (1 + exp(-x))`.
+pub fn sigmoid<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    activation::sigmoid(x)
+}
+
+/// `tanh(x)`.
+pub fn tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    x.tanh()
+}
+
+/// `value + sigmoid(share) (other - value)`.
+pub fn blend<const D: usize>(share: Tensor<D>, value: Tensor<D>, other: Tensor<D>) -> Tensor<D> {
+    activation::sigmoid(share) * (other - value.clone()) + value
+}
+
 /// `sigmoid(gate) * x` (GLU, arXiv 1612.08083).
 pub fn glu<const D: usize>(gate: Tensor<D>, x: Tensor<D>) -> Tensor<D> {
     activation::sigmoid(gate) * x

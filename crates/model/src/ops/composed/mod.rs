@@ -12,14 +12,16 @@ mod norm;
 mod product;
 mod rotary;
 mod shift;
+mod time_mix;
 mod tssa;
 mod wkv;
-mod wkv7;
 
 pub use adamw::{adamw, squared_norm};
 pub use attention::attention;
 pub use convolution::convolution;
-pub use elementwise::{dropout, embedding, gelu, glu, linear, linear_by_rows, relu_squared, swiglu};
+pub use elementwise::{
+    blend, dropout, embedding, gelu, glu, linear, linear_by_rows, relu_squared, sigmoid, swiglu, tanh,
+};
 pub use feed_forward::feed_forward;
 pub use grouped::grouped;
 pub use head::head_cross_entropy;
@@ -27,9 +29,9 @@ pub use listed::{listed, listed_maximum};
 pub use norm::{layer_norm, rms_norm};
 pub use rotary::rotary;
 pub use shift::shift;
+pub use time_mix::time_mix;
 pub use tssa::{tssa, tssa_extend};
 pub use wkv::wkv;
-pub use wkv7::wkv7;
 
 #[cfg(test)]
 pub(crate) mod check;

@@ -1,4 +1,4 @@
-//! GELU, squared ReLU, and the gates of SwiGLU and GLU.
+//! GELU, squared ReLU, sigmoid and tanh, the gates of SwiGLU and GLU, and blends.
 
 use super::buffer::{contiguous, numbers, owned, slice, slice_mut, tensor};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -15,6 +15,12 @@ pub(super) trait ActivationOps: Backend {
     fn exact_gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
     /// [`crate::ops::relu_squared`].
     fn relu_squared(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// [`crate::ops::sigmoid`].
+    fn plain_sigmoid(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// [`crate::ops::tanh`].
+    fn plain_tanh(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// [`crate::ops::blend`].
+    fn blend(share: FloatTensor<Self>, value: FloatTensor<Self>, other: FloatTensor<Self>) -> FloatTensor<Self>;
     /// [`crate::ops::swiglu`].
     fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
     /// [`crate::ops::glu`].
@@ -29,6 +35,22 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 /// See [`crate::ops::relu_squared`].
 pub fn relu_squared<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     Tensor::from_dispatch(<Dispatch as ActivationOps>::relu_squared(x.into_dispatch()))
+}
+
+/// See [`crate::ops::sigmoid`].
+pub fn sigmoid<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as ActivationOps>::plain_sigmoid(x.into_dispatch()))
+}
+
+/// See [`crate::ops::tanh`].
+pub fn tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as ActivationOps>::plain_tanh(x.into_dispatch()))
+}
+
+/// See [`crate::ops::blend`].
+pub fn blend<const D: usize>(share: Tensor<D>, value: Tensor<D>, other: Tensor<D>) -> Tensor<D> {
+    let (share, value, other) = (share.into_dispatch(), value.into_dispatch(), other.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as ActivationOps>::blend(share, value, other))
 }
 
 /// See [`crate::ops::swiglu`].
@@ -63,6 +85,12 @@ fn gate_forward(gate: &FlexTensor, x: &FlexTensor, kernel: Kernel) -> FlexTensor
     tensor(y, gate.layout().shape().clone())
 }
 
+fn blend_forward([share, value, other]: &[FlexTensor; 3]) -> FlexTensor {
+    let mut y = numbers(slice(share).len());
+    percept_kernels::blend(slice(share), slice(value), slice(other), &mut y);
+    tensor(y, share.layout().shape().clone())
+}
+
 impl ActivationOps for Flex {
     fn exact_gelu(x: FlexTensor) -> FlexTensor {
         plain_forward(&contiguous(x), percept_kernels::gelu)
@@ -70,6 +98,18 @@ impl ActivationOps for Flex {
 
     fn relu_squared(x: FlexTensor) -> FlexTensor {
         plain_forward(&contiguous(x), percept_kernels::relu_squared_into)
+    }
+
+    fn plain_sigmoid(x: FlexTensor) -> FlexTensor {
+        plain_forward(&contiguous(x), percept_kernels::sigmoid)
+    }
+
+    fn plain_tanh(x: FlexTensor) -> FlexTensor {
+        plain_forward(&contiguous(x), percept_kernels::tanh)
+    }
+
+    fn blend(share: FlexTensor, value: FlexTensor, other: FlexTensor) -> FlexTensor {
+        blend_forward(&[share, value, other].map(contiguous))
     }
 
     fn swiglu(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
@@ -117,6 +157,26 @@ impl Backward<Flex, 2> for GateBackward {
     }
 }
 
+#[derive(Debug)]
+struct BlendBackward;
+
+impl Backward<Flex, 3> for BlendBackward {
+    type State = [FlexTensor; 3];
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let mut dvalue = owned(grads.consume::<Flex>(&ops.node));
+        let inputs = ops.state.each_ref().map(slice);
+        let [mut dshare, mut dother] = [(); 2].map(|()| numbers(inputs[0].len()));
+        percept_kernels::blend_backward(inputs, slice_mut(&mut dvalue), &mut dshare, &mut dother);
+        let [dshare, dother] = [dshare, dother].map(|data| tensor(data, ops.state[0].layout().shape().clone()));
+        for (parent, result) in ops.parents.into_iter().zip([dshare, dvalue, dother]) {
+            if let Some(parent) = parent {
+                grads.register::<Flex>(parent.id, result);
+            }
+        }
+    }
+}
+
 fn tracked<C: CheckpointStrategy>(
     x: FloatTensor<Autodiff<Flex, C>>,
     kernel: Plain,
@@ -153,6 +213,25 @@ impl<C: CheckpointStrategy> ActivationOps for Autodiff<Flex, C> {
 
     fn relu_squared(x: FloatTensor<Self>) -> FloatTensor<Self> {
         tracked::<C>(x, percept_kernels::relu_squared_into, percept_kernels::relu_squared_backward)
+    }
+
+    fn plain_sigmoid(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        tracked::<C>(x, percept_kernels::sigmoid, percept_kernels::sigmoid_backward)
+    }
+
+    fn plain_tanh(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        tracked::<C>(x, percept_kernels::tanh, percept_kernels::tanh_backward)
+    }
+
+    fn blend(share: FloatTensor<Self>, value: FloatTensor<Self>, other: FloatTensor<Self>) -> FloatTensor<Self> {
+        let parts = [share, value, other];
+        let inputs = parts.each_ref().map(|part| contiguous(part.primitive().clone()));
+        let nodes = parts.map(|part| part.into_parts().1);
+        let y = blend_forward(&inputs);
+        match BlendBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish(inputs, y),
+            OpsKind::UnTracked(prepared) => prepared.finish(y),
+        }
     }
 
     fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -184,6 +184,58 @@ fn a_shift_reads_the_row_before_and_the_one_given() {
 }
 
 #[test]
+fn sigmoids_tanh_and_blends() {
+    for (fast, plain) in [
+        (sigmoid as fn(Tensor<2>) -> Tensor<2>, composed::sigmoid as fn(Tensor<2>) -> Tensor<2>),
+        (tanh, composed::tanh),
+    ] {
+        agree(&[&[3, 700]], |t| fast(strided(&t[0], [3, 700])), |t| plain(strided(&t[0], [3, 700])));
+    }
+    let run = |f: fn(Tensor<2>, Tensor<2>, Tensor<2>) -> Tensor<2>| {
+        move |t: Vec<Tensor<1>>| {
+            let value = t[1].clone().reshape([3, 700]);
+            f(strided(&t[0], [3, 700]), value.clone(), t[2].clone().reshape([3, 700])) * value
+        }
+    };
+    agree(&[&[3, 700], &[700, 3], &[2100]], run(blend), run(composed::blend));
+}
+
+#[test]
+fn a_time_mix_with_all_gradients() {
+    // More than one chunk, and heads wider than a vector.
+    for (rows, width, removal_scale) in [(70, 4, 1.0), (3, 20, 2.0)] {
+        let mix = TimeMix { batch: 2, rows, heads: 3, width, removal_scale, eps: 64e-5 };
+        let dim = 3 * width;
+        let empty = |like: &Tensor<3>| Tensor::zeros([2, 3, width, width], (&like.device(), like.dtype()));
+        let inputs = |t: &[Tensor<1>]| {
+            let of = |i: usize| t[i].clone().reshape([2, rows, dim]);
+            let rows = [of(0), of(1), of(2), of(3), of(4), strided(&t[5], [2, rows, dim])];
+            (rows, t[6].clone().reshape([5, dim]))
+        };
+        // Tensors of one size differ by how it is written.
+        let shapes: [&[usize]; 7] = [
+            &[2, rows, dim],
+            &[2, rows, dim, 1],
+            &[rows, 2, dim],
+            &[rows, dim, 2],
+            &[dim, rows, 2],
+            &[dim, 2, rows],
+            &[5, dim],
+        ];
+        let fast = |t: Vec<Tensor<1>>| {
+            let (rows, vectors) = inputs(&t);
+            time_mix(rows, vectors, &mix)
+        };
+        let plain = |t: Vec<Tensor<1>>| {
+            let (rows, vectors) = inputs(&t);
+            let state = empty(&rows[0]);
+            composed::time_mix(rows, vectors, &mix, state).0
+        };
+        agree(&shapes, fast, plain);
+    }
+}
+
+#[test]
 fn feed_forward_sublayers_with_all_gradients() {
     for (gated, biased, rate) in [(false, true, 0.0), (false, true, 0.3), (true, false, 0.2), (true, true, 0.0)] {
         let mask = Some(Dropout { rate, seed: 5 });
