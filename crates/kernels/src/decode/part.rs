@@ -12,9 +12,9 @@ use super::pages;
 /// Elements to a multiple of which a part begins: a line of a cache.
 const LINE: usize = 16;
 
-/// Elements that lie in one block with those of other parts: what a stream keeps is read layer after layer, and in one block, which
-/// can lie in huge pages, that takes two thirds of the time. The block lives as long as one of its parts; what is never
-/// touched takes no memory.
+/// Elements that lie in one block with those of other parts, from the beginning of a line of a cache on: what a stream keeps is read
+/// layer after layer, and so no vector lies in two lines, and the block in huge pages, where the system has them. The block lives as
+/// long as one of its parts; what is never touched takes no memory.
 ///
 /// ```
 /// use percept_kernels::decode::Part;
@@ -30,7 +30,8 @@ pub struct Part {
 }
 
 impl Part {
-    /// A block of zeros, cut into parts of these lengths; each begins with a line of a cache. Ends the program as an allocation does where the system has no room.
+    /// A block of zeros, cut into parts of these lengths; each begins with a line of a cache. Ends the program, as an allocation does,
+    /// where the system has no room.
     pub fn zeroed(lengths: &[usize]) -> Vec<Self> {
         let total: usize = lengths.iter().map(|length| length.next_multiple_of(LINE)).sum();
         // Not reserved: rows of a text that ends early are never touched.
@@ -95,6 +96,8 @@ mod tests {
                 scope.spawn(move || part.fill(f32::from(value)));
             }
         });
+        let lines = |part: &Part| part.as_ptr().align_offset(LINE * size_of::<f32>());
+        assert_eq!(parts.iter().map(lines).collect::<Vec<_>>(), [0; 4]);
         let copies = Part::copied(parts.iter());
         parts[2][16] = 9.0;
         let last = parts.pop().unwrap();
