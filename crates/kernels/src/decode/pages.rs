@@ -1,13 +1,34 @@
-//! Memory for packed weights: zeroed, in huge pages where the system has them.
+//! Memory that every token reads: zeroed, in huge pages where the system has them.
 //!
-//! A token reads all of it. With pages of 4 KiB a virtual machine spends more than half of that time on address
-//! translation.
+//! With pages of 4 KiB a virtual machine spends more than half of the time of a token on address translation.
 
-use memmap2::MmapMut;
+use memmap2::{MmapMut, MmapOptions};
 
-/// Words of 32 bits.
+/// Bytes of a huge page on x86-64, and a multiple of every smaller page.
+const HUGE: usize = 2 << 20;
+
+/// `bytes` zeros or a few more. As much as fills huge pages lies in some, where the system has them; what is never touched
+/// takes no memory.
+///
+/// # Errors
+/// The system has no memory, or no room for addresses.
+pub(super) fn map(options: &mut MmapOptions, bytes: usize) -> std::io::Result<MmapMut> {
+    // Linux lets what is made of whole huge pages begin with one.
+    let whole = if bytes < HUGE { bytes.max(1) } else { bytes.next_multiple_of(HUGE) };
+    let map = options.len(whole).map_anon()?;
+    // A wish: without huge pages everything works, slower. The rest stays in small ones, since it may never be touched.
+    // (Miri has none.)
+    #[cfg(all(target_os = "linux", not(miri)))]
+    let _ = map.advise_range(memmap2::Advice::HugePage, 0, bytes / HUGE * HUGE);
+    Ok(map)
+}
+
+/// Words of 32 bits, for packed weights.
 #[derive(Debug)]
-pub struct Pages(MmapMut);
+pub struct Pages {
+    map: MmapMut,
+    words: usize,
+}
 
 impl Pages {
     /// `words` zeros.
@@ -15,22 +36,17 @@ impl Pages {
     /// # Errors
     /// The system has no memory.
     pub fn zeroed(words: usize) -> std::io::Result<Self> {
-        let pages = MmapMut::map_anon((words * size_of::<u32>()).max(1))?;
-        // A wish: without huge pages everything works, slower. (Miri has none.)
-        #[cfg(all(target_os = "linux", not(miri)))]
-        let _ = pages.advise(memmap2::Advice::HugePage);
-        Ok(Self(pages))
+        Ok(Self { map: map(&mut MmapOptions::new(), words * size_of::<u32>())?, words })
     }
 
     /// All words.
     pub fn words(&self) -> &[u32] {
-        bytemuck::cast_slice(&self.0[..self.0.len() / size_of::<u32>() * size_of::<u32>()])
+        bytemuck::cast_slice(&self.map[..self.words * size_of::<u32>()])
     }
 
     /// All words, to be changed.
     pub fn words_mut(&mut self) -> &mut [u32] {
-        let length = self.0.len() / size_of::<u32>() * size_of::<u32>();
-        bytemuck::cast_slice_mut(&mut self.0[..length])
+        bytemuck::cast_slice_mut(&mut self.map[..self.words * size_of::<u32>()])
     }
 }
 
@@ -45,5 +61,14 @@ mod tests {
         pages.words_mut()[4] = 7;
         assert_eq!(pages.words()[4], 7);
         assert!(Pages::zeroed(0).unwrap().words().is_empty());
+    }
+
+    #[test]
+    fn there_are_as_many_words_as_were_asked_for_beyond_a_huge_page_too() {
+        for words in [HUGE / 4 - 1, HUGE / 4, HUGE / 4 + 1] {
+            let mut pages = Pages::zeroed(words).unwrap();
+            pages.words_mut()[words - 1] = 7;
+            assert_eq!((pages.words().len(), pages.words()[words - 1]), (words, 7));
+        }
     }
 }

@@ -24,7 +24,7 @@ pub use stream::{Buffer, Stream};
 use workspace::Workspace;
 pub use workspace::{Angles, RowCarry};
 
-use crate::layer::{BlockFacts, BlockState, LayerState, StateTensor};
+use crate::layer::{BlockFacts, BlockState, StateTensor};
 
 /// A model's weights, packed for decoding.
 #[derive(Debug)]
@@ -52,6 +52,13 @@ struct Slot {
     shift: usize,
 }
 
+impl Slot {
+    /// What it keeps in buffers, unless it keeps tensors.
+    fn buffers(&self) -> Option<&[StateTensor]> {
+        (!self.step.keeps_tensors()).then_some(self.state.as_slice())
+    }
+}
+
 impl Decoder {
     /// Model width d.
     pub fn dim(&self) -> usize {
@@ -70,11 +77,7 @@ impl Decoder {
 
     /// A stream that has seen nothing.
     pub fn stream(&self) -> Stream {
-        let state = |slot: &Slot| match slot.step.keeps_tensors() {
-            true => StepState::Tensors(LayerState::default()),
-            false => StepState::buffers_of(&slot.state),
-        };
-        Stream::new(self.slots.iter().map(state).collect(), self.dim())
+        Stream::new(StepState::all(self.slots.iter().map(Slot::buffers)), self.dim())
     }
 
     /// The stream that goes on at `position` from the states of the layers; `hidden` was the last one.

@@ -1,14 +1,15 @@
 //! What one text has left behind.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use percept_kernels::decode::Part;
 
 use crate::layer::{Extent, LayerState, StateTensor};
 
 /// A declared tensor of a state ([`StateTensor`]) in plain memory: its last rows in a ring, position p in row
 /// `p % capacity`; a fixed tensor is a ring of one row.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Buffer {
-    data: Vec<f32>,
+    data: Part,
     width: usize,
     capacity: usize,
     /// The first position whose row was ever written.
@@ -16,9 +17,13 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    fn new(tensor: &StateTensor) -> Self {
-        let (width, capacity) = (tensor.width(), tensor.capacity());
-        Self { data: vec![0.0; capacity * width], width, capacity, first: 0 }
+    /// Elements that a tensor needs.
+    fn length(tensor: &StateTensor) -> usize {
+        tensor.capacity() * tensor.width()
+    }
+
+    fn new(tensor: &StateTensor, data: Part) -> Self {
+        Self { data, width: tensor.width(), capacity: tensor.capacity(), first: 0 }
     }
 
     /// All rows, `[capacity, width]`.
@@ -64,7 +69,7 @@ impl Buffer {
 }
 
 /// The state of a step.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) enum StepState {
     /// One buffer for each declared tensor.
     Buffers(Vec<Buffer>),
@@ -73,9 +78,18 @@ pub(super) enum StepState {
 }
 
 impl StepState {
-    /// In plain memory, before the first position.
-    pub(super) fn buffers_of(declared: &[StateTensor]) -> Self {
-        Self::Buffers(declared.iter().map(Buffer::new).collect())
+    /// Those of several steps in one block of plain memory, before the first position; as tensors where nothing is declared.
+    pub(super) fn all<'a>(steps: impl Iterator<Item = Option<&'a [StateTensor]>>) -> Vec<Self> {
+        let steps: Vec<Option<&[StateTensor]>> = steps.collect();
+        let lengths: Vec<usize> = steps.iter().flatten().copied().flatten().map(Buffer::length).collect();
+        let mut parts = Part::zeroed(&lengths).into_iter();
+        let state = |declared: Option<&[StateTensor]>| match declared {
+            None => Self::Tensors(LayerState::default()),
+            Some(declared) => {
+                Self::Buffers(declared.iter().zip(&mut parts).map(|(tensor, part)| Buffer::new(tensor, part)).collect())
+            }
+        };
+        steps.into_iter().map(state).collect()
     }
 
     pub(super) fn buffers(&self) -> &[Buffer] {
@@ -128,13 +142,27 @@ impl StepState {
     }
 }
 
-/// One text's state.
-#[derive(Debug, Clone)]
+/// One text's state; a copy lies in a block of its own.
+#[derive(Debug)]
 pub struct Stream {
     position: usize,
     states: Vec<StepState>,
     /// After the last norm, `[d]`.
     hidden: Vec<f32>,
+}
+
+impl Clone for Stream {
+    fn clone(&self) -> Self {
+        let buffers = self.states.iter().flat_map(StepState::buffers);
+        let mut parts = Part::copied(buffers.map(|buffer| &buffer.data)).into_iter();
+        let copy = |state: &StepState| match state {
+            StepState::Tensors(tensors) => StepState::Tensors(tensors.clone()),
+            StepState::Buffers(buffers) => StepState::Buffers(
+                buffers.iter().zip(&mut parts).map(|(buffer, data)| Buffer { data, ..*buffer }).collect(),
+            ),
+        };
+        Self { states: self.states.iter().map(copy).collect(), position: self.position, hidden: self.hidden.clone() }
+    }
 }
 
 impl Stream {
@@ -188,7 +216,7 @@ mod tests {
     fn a_state_of_rows_and_of_a_fixed_tensor_comes_back_from_plain_memory() {
         let device = Device::default();
         let declared = [StateTensor::rows("key", (3, 4), [2]), StateTensor::fixed("sum", [2, 2])];
-        let mut plain = StepState::buffers_of(&declared);
+        let mut plain = StepState::all(std::iter::once(Some(declared.as_slice()))).remove(0);
         plain.load(state(&device), &declared, 6);
         assert_eq!((plain.buffers()[0].first(), plain.buffers()[0].row(5)), (3, [14.0, 15.0].as_slice()));
         assert_eq!(plain.buffers()[1].all(), [50.0, 51.0, 52.0, 53.0]);
