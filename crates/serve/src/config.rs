@@ -97,6 +97,8 @@ pub struct Limits {
     pub state_bytes: usize,
     /// Bytes of the files of all states: those that were not used for longest go first, unless they are pinned.
     pub states_bytes: u64,
+    /// Bytes of the files of the states of one client, in the same way.
+    pub states_bytes_each: Option<u64>,
     /// How long a state is kept that nobody uses.
     pub states_ttl: Option<Duration>,
     /// Bytes of memory for states of the beginnings of prompts, of each model; 0 for none.
@@ -128,6 +130,7 @@ impl Default for Limits {
             piece: 256,
             state_bytes: 256 << 20,
             states_bytes: 4 << 30,
+            states_bytes_each: None,
             states_ttl: None,
             prefix_bytes: 256 << 20,
             logged: 0,

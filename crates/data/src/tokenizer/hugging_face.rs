@@ -149,6 +149,7 @@ mod tests {
         Tokenizer::bytes().export(&folder).unwrap();
         let config: Value = serde_json::from_slice(&std::fs::read(folder.join(CONFIG)).unwrap()).unwrap();
         assert_eq!((&config["bos_token"], &config["split_special_tokens"]), (&json!(DOCUMENT), &json!(true)));
+        assert_eq!(config["clean_up_tokenization_spaces"], json!(false));
         assert!(
             Tokenizer::bytes().export(&folder).unwrap_err().to_string().ends_with("tokenizer.json is there already")
         );

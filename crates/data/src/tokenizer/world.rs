@@ -196,15 +196,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (of_windows, ours) = (folder.path().join("windows.txt"), folder.path().join("tokenizer.json"));
         let vocabulary = world_vocabulary();
-        std::fs::write(&of_windows, vocabulary.replace('\n', "\r\n")).unwrap();
+        // With blanks behind its lines, and an empty one.
+        std::fs::write(&of_windows, vocabulary.replace('\n', " \r\n") + "\r\n").unwrap();
         world().save(&ours).unwrap();
         for path in [of_windows, ours] {
             let again = Tokenizer::from_file(&path).unwrap();
             assert_eq!(again.fingerprint(), world().fingerprint());
             assert_eq!(again.encode(b"then\tthe").unwrap(), world().encode(b"then\tthe").unwrap());
         }
-        let other = Tokenizer::from_vocabulary(vocabulary.replace("261 '", "271 '").as_bytes()).unwrap();
-        assert_ne!(other.fingerprint(), world().fingerprint());
+        let other = |from: &str, to: &str| Tokenizer::from_vocabulary(vocabulary.replace(from, to).as_bytes()).unwrap();
+        assert_ne!(other("261 '", "271 '").fingerprint(), world().fingerprint());
+        // A gap before the last one: the order is the same.
+        let gap = other("265 '", "270 '");
+        assert_ne!(gap.fingerprint(), world().fingerprint());
+        assert_eq!((gap.vocab_size(), gap.decode(&[270, 265, 264, 9999])), (271, "🙂cat".into()));
     }
 
     #[test]
@@ -228,6 +233,12 @@ mod tests {
         }
         assert!(with("0 'abc' 3").contains("stands before each document"));
         assert!(with("99999999 'abc' 3").contains("and there are"));
-        assert_eq!(fault(vocabulary.replace("66 'A' 1\n", "")), "no token stands for the byte 0x41 alone");
+        for (line, byte) in [("66 'A' 1\n", "41"), ("256 b'\\xff' 1\n", "ff")] {
+            let without = vocabulary.replace(line, "");
+            assert_eq!(fault(without), format!("no token stands for the byte 0x{byte} alone"));
+        }
+        let ours = r#"{"percept":"world","version":1,"tokens":[[1,"616"]]}"#;
+        let half = Tokenizer::from_json(ours.as_bytes()).unwrap_err().to_string();
+        assert_eq!(half, "its `tokens` are no pairs of a number and bytes in hexadecimal");
     }
 }

@@ -331,8 +331,13 @@ mod tests {
             for (list, queries) in lists.into_iter().flat_map(|list| (0..40).map(move |queries| (list, queries))) {
                 let one_by_one: usize = (0..queries).map(|query| list.count(query)).sum();
                 assert_eq!(list.terms(queries), one_by_one as u64, "{queries} of {list:?}");
+                if queries % 13 == 0 {
+                    let last = (0..queries).flat_map(|query| rows(list, query)).max();
+                    assert_eq!(list.table_rows(queries), last.map_or(0, |row| row + 1), "{queries} of {list:?}");
+                }
             }
         }
+        assert_eq!(Listing::Spans { length: 1, start: 0 }.terms(usize::MAX), u64::MAX);
     }
 
     /// The members of the sets of the first rows of a grid, in the order of [`AxesTable`].

@@ -147,6 +147,26 @@ fn a_query_that_reads_nothing_gives_zero() {
 }
 
 #[test]
+fn the_largest_of_nothing_is_zero() {
+    // The first row of a grid has nothing above it.
+    let members = Listing::Column { length: 2, start: 0 };
+    let mut largest = [f32::NAN; 4];
+    ListedMaximum { batch: 1, sets: 4, channels: 1, members }.forward(&[-3.0, -4.0], &mut largest);
+    assert_eq!(largest, [0.0, 0.0, -3.0, -4.0]);
+}
+
+#[test]
+fn costs_are_those_of_the_terms() {
+    let listed = Listed { batch: 2, queries: 5, heads: 4, groups: 2, width: 3, scale: 1.0 };
+    // Spans of two: 1 + 2 + 1 + 2 + 1 terms, in each sequence and query head.
+    let [forward, backward] = [Listed::forward_cost, Listed::backward_cost]
+        .map(|cost| cost(&listed, &[Listing::Span { length: 2, start: 0, table: 0 }]));
+    assert_eq!([forward.macs, backward.macs], [2, 5].map(|products| products * 2 * 4 * 7 * 3));
+    // A product reads its queries and a row for each term, and writes the terms.
+    assert_eq!([forward.elements, backward.elements], [2, 5].map(|products| products * 2 * 4 * (5 * 3 + 7 * 4)));
+}
+
+#[test]
 fn a_row_alone_is_that_of_a_window() {
     let listed = Listed { batch: 1, queries: 9, heads: 4, groups: 2, width: 5, scale: 0.7 };
     let [q, k, v] = [(180, 1), (90, 2), (90, 3)].map(|(count, seed)| random(count, seed));

@@ -53,8 +53,6 @@ simd! {
             return 0.0;
         }
         let max = scores.iter().fold(f32::NEG_INFINITY, |max, score| if *score > max { *score } else { max });
-        // All scores -inf or NaN: exp below gives NaN where a score is NaN.
-        let max = if max == f32::NEG_INFINITY { 0.0 } else { max };
         let mut sum = 0.0;
         for score in scores.iter_mut() {
             *score = exp::<A>(*score - max);

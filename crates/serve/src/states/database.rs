@@ -155,23 +155,23 @@ impl Database {
         rows.collect()
     }
 
-    /// The first of those that are not pinned, by their last use.
-    pub(super) fn first_to_go(&self) -> rusqlite::Result<Option<Record>> {
-        let query = "SELECT * FROM states WHERE NOT pinned ORDER BY used, number LIMIT 1";
-        self.0.query_row(query, [], Record::of).optional()
+    /// The first of those of an owner, or of all, that are not pinned, by their last use.
+    pub(super) fn first_to_go(&self, owner: Option<&str>) -> rusqlite::Result<Option<Record>> {
+        let query =
+            "SELECT * FROM states WHERE NOT pinned AND (?1 IS NULL OR owner = ?1) ORDER BY used, number LIMIT 1";
+        self.0.query_row(query, [owner], Record::of).optional()
     }
 
-    /// Number of states, and their bytes.
-    pub(super) fn size(&self) -> rusqlite::Result<(u64, u64)> {
-        self.0.query_row("SELECT count(*), coalesce(sum(bytes), 0) FROM states", [], |row| {
-            Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64))
-        })
+    /// Number of states of an owner, or of all, and their bytes.
+    pub(super) fn size(&self, owner: Option<&str>) -> rusqlite::Result<(u64, u64)> {
+        let query = "SELECT count(*), coalesce(sum(bytes), 0) FROM states WHERE ?1 IS NULL OR owner = ?1";
+        self.0.query_row(query, [owner], |row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64)))
     }
 
-    /// Bytes of those that are pinned.
-    pub(super) fn pinned_bytes(&self) -> rusqlite::Result<u64> {
-        let query = "SELECT coalesce(sum(bytes), 0) FROM states WHERE pinned";
-        self.0.query_row(query, [], |row| Ok(row.get::<_, i64>(0)? as u64))
+    /// Bytes of those of an owner, or of all, that are pinned.
+    pub(super) fn pinned_bytes(&self, owner: Option<&str>) -> rusqlite::Result<u64> {
+        let query = "SELECT coalesce(sum(bytes), 0) FROM states WHERE pinned AND (?1 IS NULL OR owner = ?1)";
+        self.0.query_row(query, [owner], |row| Ok(row.get::<_, i64>(0)? as u64))
     }
 
     /// Sets what can change of a state.

@@ -10,6 +10,7 @@ mod id;
 mod tests;
 mod types;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -78,8 +79,18 @@ pub(crate) struct NewState {
 #[derive(Debug)]
 struct Inner {
     database: Database,
-    /// Bytes of files that are being written.
-    reserved: u64,
+    /// Bytes of files that are being written, by their owners.
+    reserved: BTreeMap<String, u64>,
+}
+
+impl Inner {
+    /// Bytes of files of an owner, or of all, that are being written.
+    fn reserved(&self, owner: Option<&str>) -> u64 {
+        match owner {
+            Some(owner) => self.reserved.get(owner).copied().unwrap_or(0),
+            None => self.reserved.values().sum(),
+        }
+    }
 }
 
 /// The states of a server.
@@ -87,6 +98,7 @@ struct Inner {
 pub(crate) struct States {
     folder: PathBuf,
     most_bytes: u64,
+    most_bytes_each: Option<u64>,
     time_to_live: Option<Duration>,
     /// [`percept_files::write_file`], but in tests of full disks.
     write: fn(&Path, &[u8]) -> percept_fault::Result<()>,
@@ -112,9 +124,10 @@ impl States {
             folder,
             _temporary: temporary,
             most_bytes: limits.states_bytes,
+            most_bytes_each: limits.states_bytes_each,
             time_to_live: limits.states_ttl,
             write: percept_files::write_file,
-            inner: Mutex::new(Inner { database, reserved: 0 }),
+            inner: Mutex::new(Inner { database, reserved: BTreeMap::new() }),
             numbers: StateNumbers::default(),
         };
         states.count(&states.lock()).map_err(|error| match error {
@@ -139,15 +152,18 @@ impl States {
         let id = {
             let mut inner = self.lock();
             self.expire(&inner, now)?;
-            self.make_room(&inner, bytes)?;
+            self.make_room(&inner, &new.owner, bytes)?;
             let id = inner.database.new_id()?;
-            inner.reserved += bytes;
+            *inner.reserved.entry(new.owner.clone()).or_default() += bytes;
             id
         };
         let path = self.path(&id);
         let written = (self.write)(&path, file);
         let mut inner = self.lock();
-        inner.reserved -= bytes;
+        if let Some(reserved) = inner.reserved.get_mut(&new.owner) {
+            *reserved -= bytes;
+        }
+        inner.reserved.retain(|_, bytes| *bytes > 0);
         written?;
         let NewState { owner, fingerprint, model, name, pinned, position, drawn } = new;
         let name = name.filter(|name| !name.is_empty());
@@ -243,7 +259,7 @@ impl States {
     }
 
     fn expire(&self, inner: &Inner, now: Duration) -> Result<()> {
-        while let Some(record) = self.time_to_live.and(inner.database.first_to_go()?)
+        while let Some(record) = self.time_to_live.and(inner.database.first_to_go(None)?)
             && self.expires(&record).is_some_and(|end| end <= now)
         {
             self.remove(inner, &record)?;
@@ -252,19 +268,25 @@ impl States {
         Ok(())
     }
 
-    /// Removes what was not used for longest until there is room for `bytes`; nothing where there can't be.
-    fn make_room(&self, inner: &Inner, bytes: u64) -> Result<()> {
-        let most = self.most_bytes;
-        if inner.database.pinned_bytes()? + inner.reserved + bytes > most {
-            let why =
-                format!("a state of {bytes} bytes does not fit beside those that are pinned: {most} bytes are kept");
-            return Err(StateError::NoRoom(why));
+    /// Removes what was not used for longest, first of the owner's and then of all, until there is room for `bytes`; nothing where there
+    /// can't be.
+    fn make_room(&self, inner: &Inner, owner: &str, bytes: u64) -> Result<()> {
+        let of_all = (None, self.most_bytes, "");
+        let of_owner = self.most_bytes_each.map(|most| (Some(owner), most, " of each client"));
+        let limits = || of_owner.into_iter().chain([of_all]);
+        for (owner, most, whose) in limits() {
+            if inner.database.pinned_bytes(owner)? + inner.reserved(owner) + bytes > most {
+                let beside = format!("a state of {bytes} bytes does not fit beside those that are pinned");
+                return Err(StateError::NoRoom(format!("{beside}: {most} bytes{whose} are kept")));
+            }
         }
-        while inner.database.size()?.1 + inner.reserved + bytes > most
-            && let Some(record) = inner.database.first_to_go()?
-        {
-            self.remove(inner, &record)?;
-            self.numbers.evicted.add(1);
+        for (owner, most, _) in limits() {
+            while inner.database.size(owner)?.1 + inner.reserved(owner) + bytes > most
+                && let Some(record) = inner.database.first_to_go(owner)?
+            {
+                self.remove(inner, &record)?;
+                self.numbers.evicted.add(1);
+            }
         }
         Ok(())
     }
@@ -276,7 +298,7 @@ impl States {
     }
 
     fn count(&self, inner: &Inner) -> Result<()> {
-        let (states, bytes) = inner.database.size()?;
+        let (states, bytes) = inner.database.size(None)?;
         self.numbers.states.set(states);
         self.numbers.bytes.set(bytes);
         Ok(())

@@ -88,6 +88,31 @@ fn what_nobody_uses_goes_in_time_unless_it_is_pinned() {
 }
 
 #[test]
+fn a_client_at_its_limit_makes_place_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { states_bytes_each: Some(25), ..limits(40) };
+    let states = States::open(Some(folder.path()), &limits).unwrap();
+    let keep = |owner: &str, pinned: bool, now: u64| {
+        states.insert(NewState { pinned, ..new(owner) }, &[0; 10], at(now)).map(|record| record.id)
+    };
+    let other = keep("b", false, 1).unwrap();
+    let [first, second, third] = [2, 3, 4].map(|now| keep("a", false, now).unwrap());
+    let is_there = |id, owner| states.get(id, owner, at(5)).is_ok();
+    // There was room for all four: only its own limit is reached.
+    assert_eq!([&first, &second, &third].map(|id| is_there(id, "a")), [false, true, true]);
+    assert!(is_there(&other, "b"));
+    // What it has pinned leaves no room to itself, and all of it to others.
+    for id in [&second, &third] {
+        states.change(id, "a", NamedState { name: None, pinned: Some(true) }, at(6)).unwrap();
+    }
+    let refused = keep("a", false, 7).unwrap_err();
+    let said = "a state of 10 bytes does not fit beside those that are pinned: 25 bytes of each client are kept";
+    assert!(matches!(refused, StateError::NoRoom(why) if why == said));
+    keep("b", false, 8).unwrap();
+    assert!(is_there(&other, "b"));
+}
+
+#[test]
 fn a_list_goes_on_after_its_last_state() {
     let folder = tempfile::tempdir().unwrap();
     let states = States::open(Some(folder.path()), &limits(100)).unwrap();
