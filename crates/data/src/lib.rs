@@ -6,7 +6,7 @@
 //! ([`Dataset::evaluation`]).
 //!
 //! Begin with the example of [`Dataset`], from files to splits, and of [`Windows`], from there to batches. [`Watch`] tells how far long work has got, and
-//! stops it; [`Task`] makes up texts whose answers are known.
+//! stops it; [`Task`] and [`Problem`] make up texts whose answers are known.
 //!
 //! This crate knows nothing of models.
 
@@ -19,9 +19,11 @@ mod dataset;
 mod identity;
 mod mark;
 mod part;
+mod problem;
 mod progress;
 mod source;
 mod stream;
+mod targets;
 #[cfg(test)]
 mod testing;
 mod tokenizer;
@@ -33,8 +35,10 @@ pub use dataset::{Dataset, Split, SplitSize};
 pub use identity::Identity;
 pub use mark::{Made, Marked, holds_others, mark_folder};
 pub use part::Part;
+pub use problem::{Mode, Problem, Worked};
 pub use progress::{Phase, Progress, Watch};
 pub use source::{Answer, Exercise, Group, PassedOver, Remark, SkipReason, Task, keep_streams};
 pub use stream::is_stream;
+pub use targets::Targets;
 pub use tokenizer::{Detokenizer, Tokenizer};
 pub use windows::{IGNORED, SamplerPosition, Share, TokenBatch, WindowOptions, Windows};

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use percept::Result;
-use percept::data::{Corpus, PassedOver, Statistics, Tokenizer};
+use percept::data::{Corpus, PassedOver, Problem, Statistics, Tokenizer};
 use serde::Serialize;
 
 use crate::arguments::Global;
@@ -82,6 +82,31 @@ struct Counted<'a> {
     #[serde(flatten)]
     statistics: &'a Statistics,
     passed_over: &'a PassedOver,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<Guess>,
+}
+
+/// What guessing is worth in a problem of some length.
+#[derive(Debug, Serialize)]
+struct Guess {
+    name: &'static str,
+    mode: &'static str,
+    length: u64,
+    chance: f64,
+}
+
+impl Guess {
+    /// At the shortest and at the longest question of a problem.
+    fn of(problem: Problem) -> impl Iterator<Item = Self> {
+        let (shortest, longest) = problem.lengths();
+        let lengths = [Some(shortest), Some(longest).filter(|&longest| longest > shortest)];
+        lengths.into_iter().flatten().map(move |length| Self {
+            name: problem.name(),
+            mode: problem.mode().name(),
+            length,
+            chance: problem.chance(length),
+        })
+    }
 }
 
 impl Stats {
@@ -114,7 +139,12 @@ impl Stats {
             row("left out", format!("{}, {reason}", human::grouped(group.count)))?;
             group.first.iter().try_for_each(|name| terminal.text(format!("  {name}")))?;
         }
-        terminal.json(&Counted { statistics, passed_over: corpus.passed_over() })
+        let problems: Vec<Guess> =
+            self.texts.paths.iter().filter_map(|path| Problem::of_source(path)).flat_map(Guess::of).collect();
+        for Guess { name, length, chance, .. } in &problems {
+            row("chance", format!("{:.1} % of an answer of {name} at length {length}", 100.0 * chance))?;
+        }
+        terminal.json(&Counted { statistics, passed_over: corpus.passed_over(), problems })
     }
 }
 

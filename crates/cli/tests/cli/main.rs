@@ -18,6 +18,7 @@ mod models;
 mod own_files;
 mod pipeline;
 mod precision;
+mod problems;
 mod quickstart;
 mod report;
 mod resume;

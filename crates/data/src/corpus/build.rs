@@ -17,7 +17,7 @@ use super::{Recipe, Statistics};
 use crate::progress::go_on;
 use crate::source::{Remark, SkipReason, Step};
 use crate::tokenizer::BadText;
-use crate::{OnError, Phase, Progress, Tokenizer, Watch};
+use crate::{OnError, Phase, Progress, Targets, Tokenizer, Watch};
 
 /// Bytes of text that are encoded at a time, on all cores.
 const QUEUE_BYTES: usize = 8 << 20;
@@ -160,7 +160,7 @@ impl Builder<'_> {
                 self.open.bad = Some((reason, cause));
             }
             Work::Piece { .. } | Work::BadPiece { .. } | Work::Other(Step::Piece(_)) => {}
-            Work::Other(Step::End { scored_from }) => self.end(scored_from)?,
+            Work::Other(Step::End { targets }) => self.end(targets)?,
             Work::Other(Step::Broken(cause)) => self.broken(cause)?,
             Work::Other(Step::Remark(remark, text)) => self.remark(remark, &text),
             Work::Other(Step::Bad(reason, cause)) => self.skip(reason, &cause)?,
@@ -177,7 +177,7 @@ impl Builder<'_> {
         }
         let after = self.open.from + self.open.count.bytes;
         self.remark(Remark::CutShort, &format!("after {after} bytes: {cause}"));
-        self.end(0)
+        self.end(Targets::ALL)
     }
 
     fn remark(&mut self, remark: Remark, text: &str) {
@@ -185,12 +185,12 @@ impl Builder<'_> {
         self.statistics.remark(remark, example);
     }
 
-    fn end(&mut self, scored_from: u64) -> Result<()> {
+    fn end(&mut self, targets: Targets) -> Result<()> {
         let Open { input, line, start, count, loss, bad, .. } = std::mem::take(&mut self.open);
         let tokens = self.writer.tokens() - start;
         let unusable = match bad {
             Some(bad) => Some(bad),
-            None if tokens <= scored_from => Some((SkipReason::Empty, "it has no text".into())),
+            None if targets.before(tokens as usize) == 0 => Some((SkipReason::Empty, "it has no text".into())),
             None if count.bytes < self.recipe.min_bytes => Some((
                 SkipReason::TooShort,
                 format!("its {} bytes are fewer than data.min_bytes = {}", count.bytes, self.recipe.min_bytes),
@@ -205,8 +205,8 @@ impl Builder<'_> {
         self.loss = self.loss.take().or(loss);
         let end = self.writer.tokens();
         // Only the text of targets counts. Context comes from synthetic tasks alone, which are ASCII and have no blanks.
-        let (bytes, chars) = (count.bytes - scored_from, count.chars - scored_from);
-        let record = Record { end, scored_from, bytes, words: count.words, chars, input: input as u64, line };
+        let [bytes, chars] = [count.bytes, count.chars].map(|count| targets.before(count as usize) as u64);
+        let record = Record { end, targets, bytes, words: count.words, chars, input: input as u64, line };
         self.statistics.documents += 1;
         self.statistics.bytes += bytes;
         self.statistics.words += count.words;

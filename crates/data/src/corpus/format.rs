@@ -23,6 +23,8 @@ use tempfile::NamedTempFile;
 
 use super::Statistics;
 use super::loss::Loss;
+use crate::Targets;
+
 const MAGIC: &[u8; 8] = b"PERCEPTK";
 /// Raised whenever the format or the meaning of its content changes.
 pub(super) const VERSION: u32 = 1;
@@ -38,7 +40,8 @@ const CHECKED: usize = 512;
 pub(super) struct Record {
     /// Where its tokens end; they start where those of the document before end.
     pub(super) end: u64,
-    pub(super) scored_from: u64,
+    /// In one number: from where in the low half, and what `every` is above 1 in the high one.
+    pub(super) targets: Targets,
     pub(super) bytes: u64,
     pub(super) words: u64,
     pub(super) chars: u64,
@@ -50,11 +53,13 @@ type Row = [u64; 7];
 
 impl Record {
     fn row(&self) -> Row {
-        [self.end, self.scored_from, self.bytes, self.words, self.chars, self.input, self.line]
+        let targets = self.targets.from as u64 | (self.targets.every as u64 - 1) << 32;
+        [self.end, targets, self.bytes, self.words, self.chars, self.input, self.line]
     }
 
-    fn of([end, scored_from, bytes, words, chars, input, line]: Row) -> Self {
-        Self { end, scored_from, bytes, words, chars, input, line }
+    fn of([end, targets, bytes, words, chars, input, line]: Row) -> Self {
+        let targets = Targets { from: targets as u32 as usize, every: (targets >> 32) as usize + 1 };
+        Self { end, targets, bytes, words, chars, input, line }
     }
 }
 

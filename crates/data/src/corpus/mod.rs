@@ -24,7 +24,7 @@ pub use statistics::Statistics;
 use crate::progress::go_on;
 use crate::source::{self, Filter, Input, InputKind, Names, PassedOver, Pieces, Reading};
 use crate::tokenizer::sha256_hex;
-use crate::{Binary, DataConfig, OnError, Progress, Tokenizer, Watch};
+use crate::{Binary, DataConfig, OnError, Progress, Targets, Tokenizer, Watch};
 
 /// Everything the tokens of a corpus depend on, and where its cache is.
 #[derive(Clone, Copy)]
@@ -202,13 +202,13 @@ impl Corpus {
     /// Tokens of document `index`; none past the end.
     pub fn tokens(&self, index: usize) -> DocumentTokens<'_> {
         let start = index.checked_sub(1).map_or(0, |before| self.cache.record(before).end);
-        let Record { end, scored_from, .. } = self.cache.record(index);
+        let Record { end, targets, .. } = self.cache.record(index);
         let bytes = self.cache.tokens(start, end);
         let tokens = match self.cache.meta.width {
             2 => Slice::U16(bytemuck::cast_slice(bytes)),
             _ => Slice::U32(bytemuck::cast_slice(bytes)),
         };
-        DocumentTokens { tokens, scored_from: scored_from as usize }
+        DocumentTokens { tokens, marked: targets }
     }
 
     /// What it measures, and what was left out.
@@ -292,7 +292,7 @@ pub struct Document<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct DocumentTokens<'a> {
     tokens: Slice<'a>,
-    scored_from: usize,
+    marked: Targets,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -315,14 +315,19 @@ impl DocumentTokens<'_> {
         self.len() == 0
     }
 
-    /// Index of the first token that is a target: those before it are context. 0 except in synthetic tasks.
+    /// Index of the first token that is no mere context. 0 except in synthetic tasks.
     pub fn scored_from(&self) -> usize {
-        self.scored_from
+        self.marked.from
+    }
+
+    /// Which of its tokens are targets.
+    pub fn marked(&self) -> Targets {
+        self.marked
     }
 
     /// Tokens that are targets.
     pub fn targets(&self) -> usize {
-        self.len().saturating_sub(self.scored_from)
+        self.marked.before(self.len())
     }
 
     /// Tokens of a range, which is cut at the end of the document.

@@ -11,8 +11,8 @@ use percept_fault::Result;
 
 use super::decompress::Unpacked;
 use super::{Compression, Input, InputKind, LINE_BITS, Remark, SkipReason, Synthetic};
-use crate::Binary;
 use crate::tokenizer::cut;
+use crate::{Binary, Targets};
 
 /// What a document stream consists of: `Begin (Piece | Remark)* (End | Broken | Bad)`, over and over, with remarks between.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub(crate) enum Step {
     Begin { input: usize, line: u64, from: u64 },
     /// The next bytes of the document.
     Piece(Vec<u8>),
-    /// The document is complete; its first `scored_from` bytes are context only.
-    End { scored_from: u64 },
+    /// The document is complete, and which of its bytes are targets.
+    End { targets: Targets },
     /// The document breaks off here, and why: what follows cannot be read.
     Broken(String),
     /// The document cannot be used, and why.
@@ -170,7 +170,7 @@ impl Documents<'_, '_> {
         }
         send!(self, self.begin(line, range.start));
         match text() {
-            Ok(text) => self.whole(part(text.as_ref(), &range), 0),
+            Ok(text) => self.whole(part(text.as_ref(), &range), Targets::ALL),
             Err(cause) => self.send(Step::Bad(SkipReason::BrokenRecord, cause)),
         }
     }
@@ -195,8 +195,8 @@ impl Documents<'_, '_> {
                 continue;
             }
             send!(self, self.begin(index + 1, 0));
-            let document = task.document(index);
-            if self.whole(&document.text, document.scored_from as u64)?.is_break() {
+            let (text, targets) = task.document(index);
+            if self.whole(&text, targets)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -204,13 +204,13 @@ impl Documents<'_, '_> {
     }
 
     /// The rest of a document that is in memory.
-    fn whole(&mut self, mut text: &[u8], scored_from: u64) -> Flow {
+    fn whole(&mut self, mut text: &[u8], targets: Targets) -> Flow {
         while !text.is_empty() {
             let (piece, rest) = text.split_at(self.reading.piece_length(text));
             send!(self, Step::Piece(piece.to_vec()));
             text = rest;
         }
-        self.send(Step::End { scored_from })
+        self.send(Step::End { targets })
     }
 }
 

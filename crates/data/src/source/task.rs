@@ -10,9 +10,9 @@
 
 use percept_random::Permutation;
 
-/// The symbols to copy, in the order in which a smaller alphabet takes them.
-const SYMBOLS: &[u8; 62] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-/// The first of them are keys of recall, the others its values.
+use crate::problem::SYMBOLS;
+
+/// The first symbols are keys of recall, the others its values.
 const KEYS: usize = 52;
 /// Between what is to be remembered and where it is asked for.
 const SEPARATOR: u8 = b'|';

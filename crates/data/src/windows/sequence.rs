@@ -91,7 +91,8 @@ impl Layout {
 
 fn document_grid(part: &Part, at: usize, window: u64, seed: u64) -> Grid {
     let document = part.documents[at];
-    Grid::new(part.corpus.tokens(document).targets() as u64, window, &[seed, document as u64])
+    let tokens = part.corpus.tokens(document);
+    Grid::new(tokens.len().saturating_sub(tokens.scored_from()) as u64, window, &[seed, document as u64])
 }
 
 /// The tokens of a sequence that a window of target span `span` holds: target `t` is token `t + 1`, its input token `t`.
@@ -108,7 +109,7 @@ fn read(part: &Part, document: usize, range: Range<u64>) -> Vec<Scored> {
     }
     let start = range.start.saturating_sub(1) as usize;
     let text = tokens.range(start..range.end.saturating_sub(1) as usize);
-    sequence.extend(text.into_iter().zip(start..).map(|(token, at)| (token, at >= tokens.scored_from())));
+    sequence.extend(text.into_iter().zip(start..).map(|(token, at)| (token, tokens.marked().contains(at))));
     sequence
 }
 

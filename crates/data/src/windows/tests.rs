@@ -224,6 +224,26 @@ fn only_the_marked_targets_of_synthetic_tasks_count() {
 }
 
 #[test]
+fn of_mqar_the_values_alone_count() {
+    let folder = Folder::new();
+    let source = "synthetic:mqar?shortest=5&length=5&documents=10";
+    let config = DataConfig { sources: vec![source.into()], ..folder.config() };
+    let part = Part::whole("mqar", Arc::new(corpus(&config, &Tokenizer::bytes()).unwrap().0));
+    // Five pairs, the separator, five keys each with its value.
+    let values = |tokens: Vec<u32>| (12..21).step_by(2).map(|at| tokens[at]).collect::<Vec<_>>();
+    for (window, packing) in [(32, Packing::Document), (3, Packing::Document), (32, Packing::Concatenate)] {
+        let mut windows = Windows::new(std::slice::from_ref(&part), options(window, 1, packing)).unwrap();
+        assert_eq!(windows.targets_per_epoch(), 50);
+        let expected = counts(part.iter().flat_map(|document| values(document.tokens.to_vec())));
+        let mut seen = Vec::new();
+        while seen.len() < 50 {
+            seen.extend(scored(&windows.next_batch().unwrap()).concat());
+        }
+        assert_eq!(counts(seen), expected, "window {window}, {packing:?}");
+    }
+}
+
+#[test]
 fn another_sampler_is_refused() {
     let folder = Folder::new();
     let part = part(&folder, &[100, 50]);

@@ -23,6 +23,7 @@ mod windows;
 use std::ops::Range;
 use std::time::Instant;
 
+use percept_data::Targets;
 use percept_fault::{Fault, Result};
 use percept_model::{Batch, IGNORED};
 use serde::Serialize;
@@ -280,7 +281,8 @@ pub fn score_each(
         if targets.is_empty() {
             continue;
         }
-        let pass = Pass { scorer, document_token: texts.document_token(), tokens: &document.tokens };
+        let marked = document.targets;
+        let pass = Pass { scorer, document_token: texts.document_token(), tokens: &document.tokens, marked };
         let mut tally = Tally::default();
         pass.run(protocol, targets.clone(), &mut |targets, nll| {
             tally += Tally { nll: nll.iter().sum(), targets: nll.len() as u64 };
@@ -292,9 +294,12 @@ pub fn score_each(
         })?;
         let text = |targets: Range<usize>| {
             let before = document.tokens.range(targets.start.saturating_sub(CONTEXT)..targets.start);
-            texts.decode(&before, &document.tokens.range(targets))
+            let tokens = document.tokens.range(targets.clone());
+            let marked: Vec<u32> =
+                targets.zip(tokens).filter(|(at, _)| marked.contains(*at)).map(|(_, token)| token).collect();
+            texts.decode(&before, &marked)
         };
-        let units = document.units.map(|all| match targets == (document.scored_from..document.tokens.len()) {
+        let units = document.units.map(|all| match targets == (marked.from..document.tokens.len()) {
             true => all,
             false => Units::of(&text(targets.clone())),
         });
@@ -307,12 +312,15 @@ pub fn score_each(
     total.report(scorer.name(), format!("{protocol}{limits}"), begin.elapsed().as_secs_f64())
 }
 
-/// The targets of a document that are scored, where `left` may still be.
+/// The targets of a document that are scored, and what stands between them, where `left` may still be.
 fn targets(document: &Document<'_>, limits: &Limits, left: usize) -> Range<usize> {
     let length = document.tokens.len();
-    let start = document.scored_from.max(limits.context_only).min(length);
-    let most = limits.tokens_per_document.unwrap_or(usize::MAX).min(left);
-    start..start.saturating_add(most).min(length)
+    let start = document.targets.from.max(limits.context_only).min(length);
+    let (before, all) = (document.targets.before(start), document.targets.before(length));
+    match limits.tokens_per_document.unwrap_or(usize::MAX).min(left).min(all - before) {
+        0 => start..start,
+        count => start..document.targets.nth(before + count - 1) + 1,
+    }
 }
 
 /// The sums over the documents so far.
@@ -384,10 +392,19 @@ struct Pass<'a> {
     scorer: &'a dyn Scorer,
     document_token: u32,
     tokens: &'a Tokens<'a>,
+    marked: Targets,
 }
 
 impl Pass<'_> {
     fn run(&self, protocol: Protocol, targets: Range<usize>, visit: &mut Visit<'_>) -> Result<()> {
+        let visit: &mut Visit<'_> = match self.marked.every {
+            1 => visit,
+            _ => &mut |range, nll| {
+                for (at, nll) in range.zip(nll).filter(|(at, _)| self.marked.contains(*at)) {
+                    visit(at..at + 1, std::slice::from_ref(nll));
+                }
+            },
+        };
         match protocol {
             Protocol::Stream => self.stream(targets, visit),
             Protocol::SlidingWindow { window, stride } => self.slide(targets, window, stride, visit),

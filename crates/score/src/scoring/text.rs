@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use percept_data::{Corpus, DocumentTokens, Part, Tokenizer};
+use percept_data::{Corpus, DocumentTokens, Part, Targets, Tokenizer};
 use percept_fault::Result;
 
 use super::Units;
@@ -46,8 +46,8 @@ pub struct Document<'a> {
     pub name: String,
     /// Its tokens, without the document token.
     pub tokens: Tokens<'a>,
-    /// Index of the first token that is a target; those before it are context only.
-    pub scored_from: usize,
+    /// Which of them are targets; the others are context only.
+    pub targets: Targets,
     /// Sizes of the text of all targets; `None` where the tokenizer does not keep every byte of it.
     pub units: Option<Units>,
 }
@@ -131,7 +131,7 @@ impl Texts for CorpusTexts<'_> {
         let units = Units { bytes: document.bytes, characters: document.chars, words: document.words };
         Ok(Document {
             name: document.name,
-            scored_from: document.tokens.scored_from(),
+            targets: document.tokens.marked(),
             tokens: Tokens::Corpus(document.tokens),
             units: corpus.is_lossless().then_some(units),
         })
@@ -172,7 +172,7 @@ impl Texts for MemoryTexts {
             name: format!("document {}", index + 1),
             units: (self.tokenizer.decode(&tokens) == *text).then(|| Units::of(text)),
             tokens: Tokens::Memory(tokens),
-            scored_from: 0,
+            targets: Targets::ALL,
         })
     }
 

@@ -3,6 +3,7 @@
 //! A target with c tokens of context is predicted from exactly the c tokens before it, as a fresh stream or window would
 //! be; with none, from the document token. What falls from one c to the next is what those further tokens are worth.
 
+use percept_data::Targets;
 use percept_fault::Fault;
 use percept_model::{Batch, IGNORED};
 use percept_random::Permutation;
@@ -83,10 +84,15 @@ fn contexts(longest: usize) -> Vec<usize> {
     std::iter::once(0).chain(doubled.take_while(|&context| context < longest)).chain([longest]).collect()
 }
 
+/// Targets of a document with at least `context` tokens before them.
+fn targets_from((length, targets): (usize, Targets), context: usize) -> usize {
+    targets.before(length).saturating_sub(targets.before(context))
+}
+
 /// What the documents of a text measure.
 struct Lengths {
-    /// Tokens, and the index of the first target, of each document.
-    documents: Vec<(usize, usize)>,
+    /// Tokens of each document, and which of them are targets.
+    documents: Vec<(usize, Targets)>,
     longest: usize,
     bytes_per_token: Option<f64>,
 }
@@ -96,20 +102,19 @@ impl Lengths {
         let (mut documents, mut bytes) = (Vec::with_capacity(texts.len()), Some(0));
         for index in 0..texts.len() {
             let document = texts.document(index)?;
-            documents.push((document.tokens.len(), document.scored_from));
+            documents.push((document.tokens.len(), document.targets));
             bytes = bytes.zip(document.units).map(|(bytes, units)| bytes + units.bytes);
         }
         let longest = documents.iter().map(|(length, _)| *length).max().unwrap_or(0);
-        let targets: usize = documents.iter().map(|(length, scored_from)| length - scored_from).sum();
+        let targets: usize = documents.iter().map(|&document| targets_from(document, 0)).sum();
         let bytes_per_token = bytes.filter(|_| targets > 0).map(|bytes| bytes as f64 / targets as f64);
         Ok(Self { documents, longest, bytes_per_token })
     }
 
     /// The longest context, of `most` at most, that enough targets have: `samples`, or half of all where there are few.
     fn longest_context(&self, most: usize, samples: usize) -> usize {
-        let targets = |context: usize| -> usize {
-            self.documents.iter().map(|&(length, scored_from)| length.saturating_sub(scored_from.max(context))).sum()
-        };
+        let targets =
+            |context: usize| -> usize { self.documents.iter().map(|&document| targets_from(document, context)).sum() };
         let enough = samples.min(targets(1).div_ceil(2));
         let (mut least, mut most) = (0, most.min(self.longest.saturating_sub(1)));
         while least < most {
@@ -121,12 +126,11 @@ impl Lengths {
 
     /// At most `count` different targets, as document and index, with `context` tokens before them; in order.
     fn draw(&self, context: usize, count: usize, seed: u64) -> Vec<(usize, usize)> {
-        let first = |scored_from: usize| scored_from.max(context);
         let ends: Vec<usize> = self
             .documents
             .iter()
-            .scan(0, |end, (length, scored_from)| {
-                *end += length.saturating_sub(first(*scored_from));
+            .scan(0, |end, &document| {
+                *end += targets_from(document, context);
                 Some(*end)
             })
             .collect();
@@ -137,7 +141,8 @@ impl Lengths {
                 let at = order.apply(index as u64) as usize;
                 let document = ends.partition_point(|&end| end <= at);
                 let before = document.checked_sub(1).map_or(0, |before| ends[before]);
-                (document, first(self.documents[document].1) + at - before)
+                let marked = self.documents[document].1;
+                (document, marked.nth(marked.before(context) + at - before))
             })
             .collect();
         drawn.sort_unstable();
@@ -192,11 +197,12 @@ mod tests {
 
     #[test]
     fn a_short_text_has_shorter_contexts() {
-        let lengths = Lengths { longest: 60, bytes_per_token: None, documents: vec![(60, 0), (10, 0)] };
+        let lengths =
+            Lengths { longest: 60, bytes_per_token: None, documents: vec![(60, Targets::ALL), (10, Targets::ALL)] };
         assert_eq!(lengths.longest_context(30, 20), 30);
         assert_eq!(lengths.longest_context(512, 20), 40);
         assert_eq!(lengths.longest_context(512, 1000), 26);
-        assert_eq!(Lengths { longest: 1, documents: vec![(1, 0)], ..lengths }.longest_context(512, 20), 0);
+        assert_eq!(Lengths { longest: 1, documents: vec![(1, Targets::ALL)], ..lengths }.longest_context(512, 20), 0);
     }
 
     #[test]
@@ -210,17 +216,17 @@ mod tests {
     proptest! {
         #[test]
         fn targets_are_different_and_have_their_context(
-            documents in proptest::collection::vec((0_usize..60, 0_usize..20), 1..6), context in 1_usize..40, count in 1_usize..50,
+            documents in proptest::collection::vec((0_usize..60, 0_usize..20, 1_usize..4), 1..6), context in 1_usize..40, count in 1_usize..50,
         ) {
-            let documents: Vec<_> = documents.into_iter().map(|(length, from)| (length, from.min(length))).collect();
+            let documents: Vec<_> = documents.into_iter().map(|(length, from, every)| (length, Targets { from, every })).collect();
             let eligible: usize =
-                documents.iter().map(|&(length, from)| (from.max(context)..length).len()).sum();
+                documents.iter().map(|&(length, targets)| (context..length).filter(|&at| targets.contains(at)).count()).sum();
             let lengths = Lengths { longest: 0, bytes_per_token: None, documents };
             let mut drawn = lengths.draw(context, count, 3);
             prop_assert_eq!(drawn.len(), count.min(eligible));
             for &(document, at) in &drawn {
-                let (length, scored_from) = lengths.documents[document];
-                prop_assert!(at >= context && at >= scored_from && at < length);
+                let (length, targets) = lengths.documents[document];
+                prop_assert!(at >= context && at < length && targets.contains(at));
             }
             drawn.dedup();
             prop_assert_eq!(drawn.len(), count.min(eligible));

@@ -2,7 +2,7 @@
 
 use percept_data::{Dataset, Split};
 use percept_fault::Result;
-use percept_model::{Batch, Loss};
+use percept_model::{Batch, IGNORED, Loss};
 use percept_score::{Cut, LastWindow, ScoringWindow, Tokens};
 
 use crate::config::TrainConfig;
@@ -85,9 +85,10 @@ fn batch(places: &[Place], dataset: &Dataset) -> Batch {
     let mut batch = Batch { tokens: Vec::new(), targets: Vec::new(), rows: 0, length };
     for Place { part, document, window } in places {
         let tokens = dataset.parts(Split::Validation)[*part].corpus.document(*document).tokens;
-        let first = tokens.scored_from().clamp(window.targets.start, window.targets.end);
-        let window = ScoringWindow { targets: first..window.targets.end, ..window.clone() };
+        let marked = tokens.marked();
         window.append_to(&mut batch, &Tokens::Corpus(tokens), dataset.tokenizer().document_token());
+        let targets = batch.targets.iter_mut().rev().zip(window.inputs.clone().rev());
+        targets.filter(|(_, at)| !marked.contains(*at)).for_each(|(target, _)| *target = IGNORED);
     }
     batch
 }
@@ -97,7 +98,7 @@ pub(crate) fn bytes_per_token(dataset: &Dataset, split: Split) -> Option<f64> {
     let (mut bytes, mut tokens) = (0u64, 0u64);
     for document in dataset.evaluation(split) {
         bytes += document.bytes;
-        tokens += (document.tokens.len() - document.tokens.scored_from()) as u64;
+        tokens += document.tokens.targets() as u64;
     }
     (dataset.is_lossless() && tokens > 0).then(|| bytes as f64 / tokens as f64)
 }
@@ -112,6 +113,24 @@ mod tests {
             Place { part: 0, document: 0, window: ScoringWindow { inputs: range.clone(), targets: range } }
         };
         (0..).zip(lengths).map(place).collect()
+    }
+
+    #[test]
+    fn targets_are_those_that_are_marked() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = percept_data::DataConfig::from_paths(["synthetic:mqar?shortest=4&length=4&documents=20"]);
+        (config.cache, config.split.validation) = (Some(folder.path().into()), 0.5);
+        let dataset = Dataset::open(&config, None, &mut |_| {}).unwrap();
+        let validation = Validation::new(&dataset, 6, &TrainConfig::default());
+        let (documents, targets) = (dataset.parts(Split::Validation)[0].documents.len(), std::cell::Cell::new(0));
+        let count = |batch: &Batch| {
+            targets.set(targets.get() + batch.targets.iter().filter(|&&target| target != IGNORED).count());
+            Ok(Loss::default())
+        };
+        validation.score(&dataset, count).unwrap();
+        assert!(documents > 5);
+        assert_eq!(targets.get(), 4 * documents);
+        assert_eq!(validation.bytes_per_token(), Some(1.0));
     }
 
     #[test]

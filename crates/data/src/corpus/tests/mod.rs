@@ -339,6 +339,12 @@ fn synthetic_documents_mark_their_targets() {
     assert_eq!((corpus.documents(), document.tokens.len(), document.tokens.scored_from()), (20, 13, 7));
     assert_eq!((document.bytes, document.words, document.chars, document.tokens.targets()), (6, 1, 6, 6));
     assert!(document.name.ends_with(":4"));
+    let config_of = |source: &str| DataConfig { sources: vec![source.into()], ..folder.config() };
+    let (mqar, _) =
+        crate::testing::corpus(&config_of("synthetic:mqar?shortest=4&length=4"), &Tokenizer::bytes()).unwrap();
+    let document = mqar.document(3);
+    assert_eq!((document.tokens.len(), document.tokens.marked()), (17, crate::Targets { from: 9, every: 2 }));
+    assert_eq!((document.bytes, document.chars, document.tokens.targets()), (4, 4, 4));
     let fault = crate::testing::corpus(&config, &bpe()).unwrap_err();
     assert!(fault.to_string().contains("needs data.tokenizer = \"bytes\""), "{fault}");
 }

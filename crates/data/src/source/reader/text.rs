@@ -7,8 +7,8 @@ use super::super::binary;
 use super::super::decompress::Unpacked;
 use super::super::read::{Documents, Flow, Pieces, Step, send};
 use super::super::{Remark, SkipReason};
-use crate::Binary;
 use crate::tokenizer::{LOOKAHEAD, is_continuation};
+use crate::{Binary, Targets};
 
 /// Bytes read at a time.
 const BUFFER: usize = 1 << 20;
@@ -69,7 +69,7 @@ pub(super) fn read<'r>(
     if garbage.is_there() && documents.garbage()?.is_break() {
         return Ok(ControlFlow::Break(()));
     }
-    documents.send(Step::End { scored_from: 0 })
+    documents.send(Step::End { targets: Targets::ALL })
 }
 
 /// Bytes of `text` without a character at its end of which bytes are missing.

@@ -8,7 +8,7 @@ use percept_fault::Fault;
 
 use super::*;
 use crate::testing::{Folder, words};
-use crate::{DataConfig, Format, SourceConfig};
+use crate::{DataConfig, Format, SourceConfig, Targets};
 
 fn list_of(config: &DataConfig) -> Result<(Vec<Input>, PassedOver)> {
     let mut passed_over = PassedOver::default();
@@ -127,7 +127,7 @@ fn ranges_take_the_same_bytes_of_plain_and_compressed_files() {
             match step {
                 Step::Begin { from, .. } => texts.push((from, Vec::new())),
                 Step::Piece(piece) => texts.last_mut().unwrap().1.extend(piece),
-                other => assert_eq!(other, Step::End { scored_from: 0 }),
+                other => assert_eq!(other, Step::End { targets: Targets::ALL }),
             }
             Ok(ControlFlow::Continue(()))
         })
