@@ -83,7 +83,8 @@ fn plain(mix: &TimeMix, all: &[f64]) -> Vec<f64> {
 
 /// The output, and the gradients of all inputs.
 fn gradients(mix: &TimeMix, all: &[f32], grad: &[f32]) -> (Vec<f32>, Vec<f32>) {
-    let (mut out, mut saved) = (vec![9.0; mix.len()], vec![9.0; mix.saved_len()]);
+    // No constants: a state whose rows are equal is normalised away.
+    let (mut out, mut saved) = (vec![9.0; mix.len()], random(mix.saved_len(), 7));
     mix.forward_saving(&inputs(mix, all), &mut saved, &mut out);
     let (mut rows, mut vectors) = ([(); 6].map(|()| vec![9.0; mix.len()]), vec![9.0; VECTORS * mix.channels()]);
     let gradients = TimeMixGradients { rows: rows.each_mut().map(Vec::as_mut_slice), vectors: &mut vectors };
