@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use percept_model::tensor_file::{Elements, Entry, TensorFile, write};
-use percept_model::weights::{self, Names};
+use percept_model::weights::{self, Names, WeightFile};
 use percept_model::{InferenceModel, LanguageModel, ModelConfig, Rows};
 use safetensors::SafeTensors;
 
@@ -64,8 +64,9 @@ fn off(model: &LanguageModel, fixture: &Path) -> f64 {
 
 /// A file without a word about its model.
 fn read(path: &Path) -> percept_fault::Result<LanguageModel> {
-    let config = weights::carried_config(path)?.expect("shapes that tell the model");
-    let imported = weights::import(path, &config, &Device::default())?;
+    let file = WeightFile::read(path)?;
+    let config = file.config()?.expect("shapes that tell the model");
+    let imported = file.into_model(&config, &Device::default())?;
     assert!(imported.ignored.iter().all(|name| name.contains("blocks.0.att.v")), "{:?}", imported.ignored);
     Ok(imported.model)
 }
@@ -87,19 +88,33 @@ fn checkpoints_give_the_logits_of_the_authors() {
             let error = off(&model, &fixture);
             eprintln!("{checkpoint}: logits off by {error:.2e}");
             assert!(error <= 1e-5, "{checkpoint}: logits are off by {error:.2e}");
-            written_back(&model, &path);
+            written_back(&model, &path, &fixture);
         }
     }
 }
 
-fn written_back(model: &LanguageModel, path: &Path) {
+fn written_back(model: &LanguageModel, path: &Path, fixture: &Path) {
     let folder = tempfile::tempdir().expect("a folder");
     let again = folder.path().join("again.safetensors");
     let print = |model: LanguageModel| InferenceModel::from(model).fingerprint().to_string();
     for names in [Names::Rwkv, Names::HuggingFace] {
         weights::export(model, &again, names).expect("an export");
+        if names == Names::Rwkv {
+            same_shapes(&again, fixture);
+        }
         let model = model.clone();
         assert_eq!(print(read(&again).expect("an import")), print(model), "{}: {names:?}", path.display());
+    }
+}
+
+/// The tensors of a file have the shapes of the authors' parameters, as far as a fixture holds those.
+fn same_shapes(file: &Path, fixture: &Path) {
+    let [ours, theirs] = [file, fixture].map(|path| std::fs::read(path).expect("a readable file"));
+    let theirs = TensorFile::parse(&theirs).expect("a safetensors file");
+    for (name, stored) in TensorFile::parse(&ours).expect("a safetensors file").all() {
+        if let Some(parameter) = theirs.get(&format!("param.{name}")) {
+            assert_eq!(stored.shape(), parameter.shape(), "{name}");
+        }
     }
 }
 
@@ -158,9 +173,7 @@ fn refusal(change: impl Fn(&mut Vec<(String, Vec<usize>)>)) -> String {
         Entry::new(name, shape, Elements::Floats(vec![0.5; size]))
     };
     write(&path, &tensors.into_iter().map(entry).collect::<Vec<_>>(), None).expect("a file");
-    let fault = weights::carried_config(&path)
-        .and_then(|config| weights::import(&path, &config.expect("a model"), &Device::default()))
-        .expect_err("a refusal");
+    let fault = read(&path).expect_err("a refusal");
     assert!(fault.is_usage() && fault.hint_text().is_some());
     fault.to_string().replace(&format!("{}: ", path.display()), "")
 }
@@ -184,6 +197,34 @@ fn what_does_not_match_is_named_all_of_it() {
 }
 
 #[test]
+fn what_is_outside_the_blocks_is_ignored_and_listed() {
+    let (folder, model) = (tempfile::tempdir().expect("a folder"), small());
+    let path = folder.path().join("a.safetensors");
+    weights::export(&model, &path, Names::Rwkv).expect("an export");
+    let bytes = std::fs::read(&path).expect("a file");
+    let file = TensorFile::parse(&bytes).expect("a safetensors file");
+    let entry = |name: String, shape: &[usize], values| Entry::new(name, shape, Elements::Floats(values));
+    let tensors = file.all().into_iter().map(|(name, stored)| {
+        let values = stored.floats().expect("numbers");
+        entry(name, stored.shape(), values)
+    });
+    let other = entry("other".into(), &[1], vec![0.5]);
+    write(&path, &tensors.chain([other]).collect::<Vec<_>>(), None).expect("a file");
+    assert_eq!(weights::import(&path, model.config(), &Device::default()).expect("an import").ignored, ["other"]);
+}
+
+#[test]
+fn two_kinds_of_rwkv_in_one_model_have_no_names() {
+    let config = ModelConfig { layers: "rwkv4, rwkv7".into(), dim: 8, depth: 2, heads: 2, ..small().config().clone() };
+    let model = LanguageModel::new(&config, 3, &Device::default()).expect("a model");
+    let path = tempfile::tempdir().expect("a folder").path().join("a.safetensors");
+    for names in [Names::Rwkv, Names::HuggingFace] {
+        let fault = weights::export(&model, &path, names).expect_err("a refusal");
+        assert!(fault.hint_text().is_some_and(|hint| hint.contains("all rwkv4 or all rwkv7")), "{fault}");
+    }
+}
+
+#[test]
 fn variants_are_refused_by_name() {
     for name in [
         "blocks.0.ffnPre.key.weight",
@@ -191,8 +232,12 @@ fn variants_are_refused_by_name() {
         "head_q.weight",
         "head_k.weight",
         "blocks.1.att.qq.weight",
+        "blocks.1.att.kk.weight",
+        "blocks.1.att.vv.weight",
+        "blocks.1.att.oo.weight",
         "pos_emb",
         "blocks.0.att.gate.weight",
+        "blocks.0.att.time_faaaa",
         "blocks.0.att.time_maa_x",
     ] {
         let said = refusal(|tensors| tensors.push((name.into(), vec![6, 6])));

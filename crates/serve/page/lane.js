@@ -175,7 +175,7 @@ export class Lane {
 
   /** Tokens that were read: the token that begins a document is one, where the text begins anew. */
   #position() {
-    return (this.start.state?.position ?? 1) + this.ids.length;
+    return (this.start.state?.position ?? 1) + this.start.ids.length + this.written.tokens.length;
   }
 
   async #copy() {

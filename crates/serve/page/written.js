@@ -5,6 +5,8 @@ import { parts, textOf, units } from './tokens.js';
 
 /** Bits of surprise at which the colour is full. */
 const FULL = 8;
+/** Units after which the next line begins a new part of the text: the browser lays out a part anew for each unit that it gets. */
+const PART = 200;
 
 /** A text of tokens in an element. `shown` is told which unit is pointed at or focused, `opened` which one is chosen. */
 export class Written {
@@ -25,25 +27,46 @@ export class Written {
     /** Of each unit: its element and its tokens. */
     this.units = [];
     this.element.replaceChildren();
+    this.part = undefined;
+    /** The element that Tab reaches: the one that was focused last. */
+    this.reached = undefined;
   }
 
   /** Appends tokens. */
   add(tokens) {
-    this.tokens.push(...tokens);
+    for (const token of tokens) this.tokens.push(token);
     // The last unit may grow: it is made anew.
     const last = this.units.at(-1);
     const grows = last && textOf(last.tokens.flatMap((token) => token.bytes)) === undefined;
     const begin = grows ? last.begin : this.tokens.length - tokens.length;
-    if (grows) this.units.pop().element.remove();
+    if (grows) this.#removeLast();
     let at = begin;
     for (const unit of units(this.tokens.slice(begin))) {
       const element = unitElement(unit);
-      element.tabIndex = this.units.length === 0 ? 0 : -1;
+      element.tabIndex = this.reached ? -1 : 0;
+      this.reached ??= element;
       element.dataset.unit = this.units.length;
       this.units.push({ element, tokens: unit, begin: at });
-      this.element.append(element);
+      this.#append(element);
       at += unit.length;
     }
+  }
+
+  /** Puts a unit at the end. */
+  #append(element) {
+    if (!this.part) {
+      this.part = document.createElement('span');
+      this.part.className = 'part';
+      this.element.append(this.part);
+    }
+    this.part.append(element);
+    if (this.part.childElementCount >= PART && element.textContent.endsWith('\n')) this.part = undefined;
+  }
+
+  #removeLast() {
+    const { element } = this.units.pop();
+    element.remove();
+    if (this.reached === element) this.reached = undefined;
   }
 
   /** As a program would read it, with U+FFFD where it is no text. */
@@ -61,12 +84,12 @@ export class Written {
     if (unit) this.handlers[what](unit);
   }
 
-  /** One unit is reached with Tab: the one that was focused last. */
   #focus(event) {
     const unit = this.#unitOf(event);
     if (!unit) return;
-    this.units.forEach((other) => { if (other.element.tabIndex === 0) other.element.tabIndex = -1; });
-    unit.element.tabIndex = 0;
+    this.reached.tabIndex = -1;
+    this.reached = unit.element;
+    this.reached.tabIndex = 0;
     unit.element.setAttribute('aria-label', spoken(unit.tokens));
     this.handlers.shown(unit);
   }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use percept::data::Tokenizer;
 use percept::files::json;
-use percept::model::weights;
+use percept::model::weights::{Names, WeightFile};
 use percept::train::{DeviceChoice, RunConfig, is_padded, resolve_model};
 use percept::{Fault, Result};
 use serde::Serialize;
@@ -53,11 +53,12 @@ impl Import {
     pub(crate) fn run(&self, global: &Global) -> Result<()> {
         let terminal = global.terminal();
         let tokenizer = Tokenizer::open(self.tokenizer_name())?;
-        let config = self.configuration(&tokenizer)?;
+        let (config, file) = self.configuration(&tokenizer)?;
         self.check_vocabulary(&terminal, config.model.vocab, tokenizer.vocab_size())?;
         let (device, _) = "cpu".parse::<DeviceChoice>()?.open()?;
-        let imported = weights::import(&self.file, &config.model, &device)?;
-        write_folder(&self.out, &imported.model, weights::Names::Percept, &config, &tokenizer)?;
+        let file = file.map_or_else(|| WeightFile::read(&self.file), Ok)?;
+        let imported = file.into_model(&config.model, &device)?;
+        write_folder(&self.out, &imported.model, Names::Percept, &config, &tokenizer)?;
         let report =
             Imported { run: &self.out, parameters: imported.model.parameter_count(), ignored: &imported.ignored };
         terminal.text(format!("{}: {} parameters", self.out.display(), human::grouped(report.parameters as u64)))?;
@@ -67,16 +68,20 @@ impl Import {
         terminal.json(&report)
     }
 
-    fn configuration(&self, tokenizer: &Tokenizer) -> Result<RunConfig> {
-        let mut config = match self.config.as_deref() {
-            Some(name) => resolve_named(Some(name), &self.set, Vec::new())?,
-            None => self.carried_configuration()?,
+    /// The configuration, and the weights where it comes from them.
+    fn configuration(&self, tokenizer: &Tokenizer) -> Result<(RunConfig, Option<WeightFile>)> {
+        let (mut config, file) = match self.config.as_deref() {
+            Some(name) => (resolve_named(Some(name), &self.set, Vec::new())?, None),
+            None => {
+                let file = WeightFile::read(&self.file)?;
+                (self.carried_configuration(&file)?, Some(file))
+            }
         };
         config.data.tokenizer = self.tokenizer_name().to_string();
         if config.model.vocab == 0 {
             config.model.vocab = tokenizer.vocab_size();
         }
-        Ok(config)
+        Ok((config, file))
     }
 
     fn tokenizer_name(&self) -> &str {
@@ -84,9 +89,9 @@ impl Import {
     }
 
     /// The configuration that the weights carry, with `--set` on top.
-    fn carried_configuration(&self) -> Result<RunConfig> {
+    fn carried_configuration(&self, weights: &WeightFile) -> Result<RunConfig> {
         let file = self.file.display();
-        let Some(model) = weights::carried_config(&self.file)? else {
+        let Some(model) = weights.config()? else {
             let hint = match self.set.is_empty() {
                 true => "--config PRESET or FILE describes it; heads and segments are in no weight file",
                 false => "--set changes single keys: --config PRESET or FILE describes the model",

@@ -64,6 +64,9 @@ struct StateArgs {
     /// Bytes of all states; those that were not used for longest go first, but none that is pinned
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().states_bytes)]
     states_limit: u64,
+    /// Bytes of the states of one client, by its token: its own go first; without it there is no such limit
+    #[arg(long, value_name = "BYTES")]
+    states_limit_each: Option<u64>,
     /// Seconds after which a state goes that nobody uses; without it none goes for its age
     #[arg(long, value_name = "SECONDS")]
     states_ttl: Option<u64>,
@@ -143,6 +146,7 @@ impl Serve {
             grace: Duration::from_secs(self.limits.grace),
             state_bytes: self.states.max_state,
             states_bytes: self.states.states_limit,
+            states_bytes_each: self.states.states_limit_each,
             states_ttl: self.states.states_ttl.map(Duration::from_secs),
             prefix_bytes: self.states.prefix_cache,
             ..Limits::default()

@@ -151,6 +151,19 @@ fn weights_in_several_files_are_read_by_their_index() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_file_is_read_once() {
+    let work = exported(&[]);
+    let (weights, pipe) = (std::fs::read(work.path(WEIGHTS)).unwrap(), work.path("pipe.safetensors"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // What came out of a pipe does not come a second time.
+    let writer = std::thread::spawn(move || std::fs::write(pipe, weights));
+    work.run(&["import", "pipe.safetensors", "--out", "again"]).succeeds();
+    writer.join().unwrap().unwrap();
+    assert_eq!(bits(&work, "again"), bits(&work, "out"));
+}
+
+#[test]
 fn a_damaged_file_is_named_before_a_configuration_is_asked_for() {
     let work = exported(&[]);
     let whole = std::fs::read(work.path(WEIGHTS)).unwrap();

@@ -83,6 +83,19 @@ fn a_text_comes_to_its_end_after_the_server_was_asked_to_stop() {
 }
 
 #[test]
+fn without_grace_a_text_is_cut() {
+    let work = Work::trained(1);
+    let (mut server, address) = start(&work, &["run", "--grace", "0"]);
+    let mut client = TcpStream::connect(&address).unwrap();
+    client.write_all(post(r#"{"prompt":"a","max_tokens":8000,"stream":true,"logprobs":20}"#).as_bytes()).unwrap();
+    let mut lines = BufReader::new(client).lines().map_while(Result::ok).filter(|line| line.starts_with("data: "));
+    assert!(lines.next().is_some());
+    signal(&server, libc::SIGTERM);
+    assert_ne!(lines.last().as_deref(), Some("data: [DONE]"));
+    assert!(server.0.wait().unwrap().success());
+}
+
+#[test]
 fn an_address_that_is_taken_or_is_none_is_named() {
     let work = Work::trained(1);
     let (_server, address) = start(&work, &["run"]);

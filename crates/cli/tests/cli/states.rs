@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::serve::{Server, start, started};
+use crate::serve::{Server, send, start, started};
 use crate::support::Work;
 
 /// Clients that make states at once.
@@ -129,6 +129,34 @@ fn a_full_disk_is_answered_507_and_the_server_goes_on() {
         assert_eq!(ask(&address, "POST", "/v1/completions", plain).unwrap().0, 200);
     }
     assert!(ids(&address).is_empty() && partial(&work).is_empty());
+}
+
+#[test]
+fn limits_of_states_are_those_of_the_flags() {
+    let work = Work::trained(1);
+    let made = |flags: &[&str], path: &str| {
+        let (_server, address) = start(&work, &[&["run"], flags].concat());
+        let prompt = format!(r#"{{"prompt":"{}"}}"#, "The quick ".repeat(60));
+        // The second time it is found, where beginnings of prompts are kept.
+        for _ in 0..2 {
+            ask(&address, "POST", "/v1/completions", &prompt).unwrap();
+        }
+        let state = ask(&address, "POST", "/v1/states", &prompt).unwrap();
+        (state, send(&address, &format!("GET {path} HTTP/1.0\r\n\r\n")))
+    };
+    for (flags, status, said) in [
+        (["--states-limit", "1"], 507, ": 1 bytes are kept"),
+        (["--states-limit-each", "1"], 507, ": 1 bytes of each client are kept"),
+        (["--max-state", "1"], 413, " bytes: 1 are allowed"),
+    ] {
+        let ((code, answer), _) = made(&flags, "/health");
+        let message = answer["error"]["message"].as_str().unwrap_or_default();
+        assert!(code == status && message.ends_with(said), "{flags:?}: {code} {answer}");
+    }
+    let ((code, state), metrics) = made(&["--states-ttl", "1000", "--prefix-cache", "0"], "/metrics");
+    let [created, expires] = ["created", "expires"].map(|key| state[key].as_u64().unwrap());
+    assert!(code == 201 && (1000..1100).contains(&(expires - created)), "{state}");
+    assert!(metrics.contains("percept_prefix_lookups_total{model=\"run\"} 0\n"), "{metrics}");
 }
 
 #[test]

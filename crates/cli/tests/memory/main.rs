@@ -38,7 +38,7 @@ const SIZES: [&str; 17] = [
 ];
 
 /// Every kind of model, and the options that keep most.
-const MODELS: [&[&str]; 13] = [
+const MODELS: [&[&str]; 21] = [
     &["model.layers=llp"],
     &["model.layers=transformer"],
     &["model.layers=perceiver-ar"],
@@ -47,6 +47,14 @@ const MODELS: [&[&str]; 13] = [
     &["model.layers=perceiver-v3"],
     &["model.layers=longlora"],
     &["model.layers=llp*3, transformer"],
+    &["model.layers=conv"],
+    &["model.layers=group-conv", "model.feed_forward=grouped"],
+    &["model.layers=rwkv4", "model.feed_forward=rwkv4-channel"],
+    &["model.layers=rwkv7", "model.feed_forward=rwkv7-channel"],
+    &["model.layers=tost"],
+    &["model.layers=combiner-fixed"],
+    &["model.layers=combiner-logsparse"],
+    &["model.layers=combiner-axial-mixture"],
     // Many more rows in the first layer than after it.
     &["model.layers=perceiver-ar", "model.context=4096", "model.latents=128", "model.compressed=128", "train.batch=8"],
     &["model.layers=perceiver-v3", "model.context=4096", "model.latents=128", "model.compressed=128", "train.batch=8"],

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use percept_fault::{Fault, IoContext, Result};
-use pytorch_reader::PytorchReader;
+use pytorch_reader::{DType, PytorchReader};
 
+use super::native;
 use crate::tensor_file::{TensorFile, elements};
 
 /// How a file keeps its tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+enum Kind {
     Pytorch,
     Safetensors,
     /// A JSON file that says in which of several files beside it each tensor is.
@@ -26,12 +27,21 @@ pub(super) struct Foreign {
 
 pub(super) type Tensors = BTreeMap<String, Foreign>;
 
+/// What a file holds.
+#[derive(Default)]
+pub(super) struct Contents {
+    /// Its tensors under their bare names.
+    pub(super) tensors: Tensors,
+    /// The configuration that it carries where it is one of ours, as text.
+    pub(super) config: Option<String>,
+}
+
 impl Kind {
     /// By the ending of the name.
     ///
     /// # Errors
     /// There is no such file, or its ending is another.
-    pub(super) fn of(path: &Path) -> Result<Self> {
+    fn of(path: &Path) -> Result<Self> {
         if std::fs::metadata(path).at("read", path)?.is_dir() {
             return Err(Fault::usage(format!("{} is a folder", path.display())).hint("name the weight file in it"));
         }
@@ -46,8 +56,8 @@ impl Kind {
     }
 }
 
-/// All tensors of a file under their bare names.
-pub(super) fn read(path: &Path) -> Result<Tensors> {
+/// Reads a file, or the files of an index.
+pub(super) fn read(path: &Path) -> Result<Contents> {
     match Kind::of(path)? {
         Kind::Pytorch => read_pytorch(path),
         Kind::Safetensors => read_safetensors(path),
@@ -55,33 +65,37 @@ pub(super) fn read(path: &Path) -> Result<Tensors> {
     }
 }
 
-fn read_safetensors(path: &Path) -> Result<Tensors> {
+fn read_safetensors(path: &Path) -> Result<Contents> {
     let bytes = std::fs::read(path).at("read", path)?;
     let file = TensorFile::parse(&bytes).map_err(|error| damaged(path).because(error))?;
     let tensors = file.all().into_iter().map(|(name, stored)| {
         let values = stored.floats().ok_or_else(|| format!("{:?}", stored.dtype()));
         (bare(&name), Foreign { shape: stored.shape().to_vec(), values })
     });
-    Ok(tensors.collect())
+    Ok(Contents { tensors: tensors.collect(), config: file.metadata().get(native::CONFIG).cloned() })
 }
 
-fn read_pytorch(path: &Path) -> Result<Tensors> {
-    use pytorch_reader::DType;
+fn read_pytorch(path: &Path) -> Result<Contents> {
     let reader = PytorchReader::with_top_level_key(path, "state_dict").or_else(|_| PytorchReader::new(path));
     let reader = reader.map_err(|error| damaged(path).because(error.to_string()))?;
     let mut tensors = Tensors::new();
     for (name, tensor) in reader.into_tensors() {
         let bytes = tensor.read().map_err(|error| damaged(path).because(error))?;
-        let values = match tensor.dtype() {
-            DType::F32 => Ok(elements(&bytes, f32::from_le_bytes)),
-            DType::F64 => Ok(elements(&bytes, |bytes| f64::from_le_bytes(bytes) as f32)),
-            DType::F16 => Ok(elements(&bytes, |bytes| half::f16::from_le_bytes(bytes).to_f32())),
-            DType::BF16 => Ok(elements(&bytes, |bytes| half::bf16::from_le_bytes(bytes).to_f32())),
-            other => Err(format!("{other:?}")),
-        };
+        let values = pytorch_floats(tensor.dtype(), &bytes);
         tensors.insert(bare(&name), Foreign { shape: tensor.shape().to_vec(), values });
     }
-    Ok(tensors)
+    Ok(Contents { tensors, config: None })
+}
+
+/// The values, or the name of a type that is none of weights.
+fn pytorch_floats(dtype: DType, bytes: &[u8]) -> std::result::Result<Vec<f32>, String> {
+    match dtype {
+        DType::F32 => Ok(elements(bytes, f32::from_le_bytes)),
+        DType::F64 => Ok(elements(bytes, |bytes| f64::from_le_bytes(bytes) as f32)),
+        DType::F16 => Ok(elements(bytes, |bytes| half::f16::from_le_bytes(bytes).to_f32())),
+        DType::BF16 => Ok(elements(bytes, |bytes| half::bf16::from_le_bytes(bytes).to_f32())),
+        other => Err(format!("{other:?}")),
+    }
 }
 
 /// The part of an index that is used: the file of each tensor.
@@ -91,26 +105,29 @@ struct Index {
 }
 
 /// The files that an index names, each once.
-pub(super) fn parts(path: &Path) -> Result<Vec<PathBuf>> {
+fn parts(path: &Path) -> Result<Vec<PathBuf>> {
     let text = std::fs::read(path).at("read", path)?;
     let index: Index = serde_json::from_slice(&text).map_err(|error| damaged(path).because(error))?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
     Ok(names.into_iter().map(|name| path.with_file_name(name)).collect())
 }
 
-fn read_index(path: &Path) -> Result<Tensors> {
-    let mut tensors = Tensors::new();
+/// Of several configurations the first counts.
+fn read_index(path: &Path) -> Result<Contents> {
+    let mut whole = Contents::default();
     for part in parts(path)? {
-        tensors.extend(match Kind::of(&part)? {
+        let Contents { tensors, config } = match Kind::of(&part)? {
             Kind::Pytorch => read_pytorch(&part)?,
             Kind::Safetensors => read_safetensors(&part)?,
             Kind::Index => {
                 let what = format!("it names {}, which is an index too", part.display());
                 return Err(damaged(path).because(what));
             }
-        });
+        };
+        whole.tensors.extend(tensors);
+        whole.config = whole.config.or(config);
     }
-    Ok(tensors)
+    Ok(whole)
 }
 
 /// Without what wrappers put before the names of a model's tensors.
@@ -155,17 +172,21 @@ mod tests {
         let brains = [0x3fc0u16, 0xbe80].map(u16::to_le_bytes).concat();
         let doubles = [1.5f64, -0.25].map(f64::to_le_bytes).concat();
         let singles = [1.5f32, -0.25].map(f32::to_le_bytes).concat();
-        write(
-            &path,
-            &[
-                ("model.half", Dtype::F16, halves),
-                ("brain", Dtype::BF16, brains),
-                ("double", Dtype::F64, doubles),
-                ("param.single", Dtype::F32, singles),
-                ("ids", Dtype::I64, vec![0; 16]),
-            ],
-        );
-        let tensors = read(&path).unwrap();
+        for (dtype, bytes) in
+            [(DType::F16, &halves), (DType::BF16, &brains), (DType::F64, &doubles), (DType::F32, &singles)]
+        {
+            assert_eq!(pytorch_floats(dtype, bytes), Ok(vec![1.5, -0.25]), "{dtype:?}");
+        }
+        assert_eq!(pytorch_floats(DType::I64, &[0; 16]), Err("I64".into()));
+        let file = [
+            ("model.half", Dtype::F16, halves),
+            ("brain", Dtype::BF16, brains),
+            ("double", Dtype::F64, doubles),
+            ("param.single", Dtype::F32, singles),
+            ("ids", Dtype::I64, vec![0; 16]),
+        ];
+        write(&path, &file);
+        let tensors = read(&path).unwrap().tensors;
         for name in ["half", "brain", "double", "single"] {
             assert_eq!((&tensors[name].values, &tensors[name].shape), (&Ok(vec![1.5, -0.25]), &vec![2]), "{name}");
         }
@@ -182,7 +203,10 @@ mod tests {
         let index =
             r#"{"metadata": {}, "weight_map": {"a": "model-1-of-2.safetensors", "b": "model-2-of-2.safetensors"}}"#;
         std::fs::write(at("model.safetensors.index.json"), index).unwrap();
-        assert_eq!(read(&at("model.safetensors.index.json")).unwrap().into_keys().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(
+            read(&at("model.safetensors.index.json")).unwrap().tensors.into_keys().collect::<Vec<_>>(),
+            ["a", "b"]
+        );
         std::fs::remove_file(at("model-2-of-2.safetensors")).unwrap();
         let fault = read(&at("model.safetensors.index.json")).err().unwrap();
         assert!(fault.is_environment() && fault.to_string().contains("model-2-of-2.safetensors"), "{fault}");

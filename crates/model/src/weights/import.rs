@@ -1,12 +1,12 @@
 //! Weights from elsewhere: the authors' `.pt` checkpoints, and safetensors under their names or ours.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use percept_fault::{Fault, Result};
 
-use super::foreign::{self, Foreign, Kind, Tensors};
+use super::foreign::{self, Contents, Foreign, Tensors};
 use super::native;
 use super::paper::{self, Layout};
 use super::rwkv;
@@ -38,26 +38,83 @@ pub enum Names {
     HuggingFace,
 }
 
-/// The configuration that a weight file carries, or one of the files of an index; or that the shapes of an RWKV tell, as published or as
-/// Hugging Face names it; `None` for other whole files that are not ours.
+/// A weight file from elsewhere in memory, so that it is read once: for its configuration, then for the weights.
 ///
-/// # Errors
-/// There is no such file, or it is damaged, or a variant of RWKV that Percept does not have.
-pub fn carried_config(path: &Path) -> Result<Option<ModelConfig>> {
-    let parts = match Kind::of(path)? {
-        Kind::Index => foreign::parts(path)?,
-        Kind::Pytorch | Kind::Safetensors => vec![path.to_owned()],
-    };
-    for part in parts {
-        if Kind::of(&part)? == Kind::Safetensors
-            && let Some(config) = native::carried_config(&part)?
-        {
-            return Ok(Some(config));
+/// ```
+/// use percept_model::weights::{self, Names, WeightFile};
+/// use percept_model::{LanguageModel, ModelConfig};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let config = ModelConfig { vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() }.with("segment", 8)?;
+/// let (path, device) = (folder.path().join("paper.safetensors"), Default::default());
+/// let model = LanguageModel::new(&config.with_paper_options(), 7, &device)?;
+/// weights::export(&model, &path, Names::Paper)?;
+/// let file = WeightFile::read(&path)?;
+/// // Under the authors' names it says nothing of its model.
+/// assert_eq!(file.config()?, None);
+/// assert_eq!(file.into_model(model.config(), &device)?.ignored, [""; 0]);
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
+pub struct WeightFile {
+    path: PathBuf,
+    tensors: Tensors,
+    /// That of our files, as text.
+    config: Option<String>,
+}
+
+impl WeightFile {
+    /// Reads a `.pt`, `.pth`, `.ckpt` or `.bin` file of PyTorch (top-level `state_dict`, if there is one), a safetensors file, or the
+    /// `.index.json` of several files. F64, F16 and BF16 become f32.
+    ///
+    /// # Errors
+    /// There is no such file, or it is damaged or of another kind.
+    pub fn read(path: &Path) -> Result<Self> {
+        let Contents { tensors, config } = foreign::read(path)?;
+        Ok(Self { path: path.to_owned(), tensors: rwkv::hugging_face::rename(tensors), config })
+    }
+
+    /// The configuration that the file carries, or one of the files of an index; or that the shapes of an RWKV tell, as published or as
+    /// Hugging Face names it; `None` for other files that are not ours.
+    ///
+    /// # Errors
+    /// The configuration can't be read, or it is a variant of RWKV that Percept does not have.
+    pub fn config(&self) -> Result<Option<ModelConfig>> {
+        match &self.config {
+            Some(config) => native::parse_config(config, &self.path).map(Some),
+            None => rwkv::shapes::config(&shapes(&self.tensors)).map_err(|fault| at(&self.path, fault)),
         }
     }
-    // What is wrong with a file is said before what it does not say.
-    let tensors = rwkv::hugging_face::rename(foreign::read(path)?);
-    rwkv::shapes::config(&shapes(&tensors)).map_err(|fault| at(path, fault))
+
+    /// The model of this configuration with the weights of the file.
+    ///
+    /// Names may carry the prefix `model.`, `rwkv.` or `param.`; they are the authors', Hugging Face's of an RWKV, or ours. Heads and segments
+    /// are not in such files: they come from `config`. Unknown names are ignored and listed, but in the blocks of an RWKV.
+    ///
+    /// # Errors
+    /// A missing name, a shape that differs, or a type that is none of weights; of an RWKV also a name that the model has no place for.
+    pub fn into_model(self, config: &ModelConfig, device: &Device) -> Result<Imported> {
+        let Self { path, mut tensors, .. } = self;
+        let (layers, zeros) = (config.layer_specs()?, LanguageModel::zeros(config, device)?);
+        let theirs = match tensors.contains_key(rwkv::MARK) {
+            true => {
+                let shapes = shapes(&tensors);
+                let checked =
+                    rwkv::shapes::supported(&shapes).and_then(|()| rwkv::mismatch::check(&zeros, &layers, &shapes));
+                checked.map_err(|fault| at(&path, fault))?;
+                |ours: &str, layers: &[LayerSpec]| rwkv::name(ours, layers).map(|(name, layout)| (vec![name], layout))
+            }
+            false => paper::names,
+        };
+        let model = native::fill(zeros, |ours, shape| {
+            let (mut names, mut layout) = (vec![ours.to_string()], Layout::Same);
+            if !tensors.contains_key(ours)
+                && let Some(theirs) = theirs(ours, &layers)
+            {
+                (names, layout) = theirs;
+            }
+            take(&mut tensors, &names, (layout, shape), &path)
+        })?;
+        Ok(Imported { model, ignored: tensors.into_keys().collect() })
+    }
 }
 
 fn shapes(tensors: &Tensors) -> Shapes<'_> {
@@ -68,62 +125,37 @@ fn at(path: &Path, fault: Fault) -> Fault {
     fault.at(&format!("{}: ", path.display()))
 }
 
-/// Reads weights for `config` from a `.pt`, `.pth`, `.ckpt` or `.bin` file of PyTorch (top-level `state_dict`, if there is
-/// one), a safetensors file, or the `.index.json` of several files. F64, F16 and BF16 become f32.
-///
-/// Names may carry the prefix `model.`, `rwkv.` or `param.`; they are the authors', Hugging Face's of an RWKV, or ours. Heads and segments
-/// are not in such files: they come from `config`. Unknown names are ignored and listed, but in the blocks of an RWKV.
+/// Reads weights for `config` from a file: [`WeightFile::read`], then [`WeightFile::into_model`].
 ///
 /// # Errors
-/// A damaged file, a missing name, a shape that differs, or a type that is none of weights; of an RWKV also a name that the model
-/// has no place for.
+/// As those.
 pub fn import(path: &Path, config: &ModelConfig, device: &Device) -> Result<Imported> {
-    from_tensors(foreign::read(path)?, config, device, path)
+    WeightFile::read(path)?.into_model(config, device)
 }
 
-fn from_tensors(tensors: Tensors, config: &ModelConfig, device: &Device, path: &Path) -> Result<Imported> {
-    let (layers, zeros) = (config.layer_specs()?, LanguageModel::zeros(config, device)?);
-    let mut tensors = rwkv::hugging_face::rename(tensors);
-    let theirs = match tensors.contains_key(rwkv::MARK) {
-        true => {
-            let shapes = shapes(&tensors);
-            let checked =
-                rwkv::shapes::supported(&shapes).and_then(|()| rwkv::mismatch::check(&zeros, &layers, &shapes));
-            checked.map_err(|fault| at(path, fault))?;
-            |ours: &str, layers: &[LayerSpec]| rwkv::name(ours, layers).map(|(name, layout)| (vec![name], layout))
-        }
-        false => paper::names,
+/// The values of the first of some names that there is, in our layout: `shape` is that of our parameter.
+fn take(tensors: &mut Tensors, names: &[String], (layout, shape): (Layout, &[usize]), path: &Path) -> Result<Vec<f32>> {
+    let found = names.iter().find_map(|name| tensors.remove_entry(name));
+    let Some((name, Foreign { shape: found_shape, values })) = found else {
+        let what = format!("{}: there is no tensor `{}`", path.display(), names.join("` or `"));
+        return Err(Fault::usage(what).hint(hint_where_missing(path)));
     };
-    let model = native::fill(zeros, |ours, shape| {
-        let (mut names, mut layout) = (vec![ours.to_string()], Layout::Same);
-        if !tensors.contains_key(ours)
-            && let Some(theirs) = theirs(ours, &layers)
-        {
-            (names, layout) = theirs;
-        }
-        let found = names.iter().find_map(|name| tensors.remove_entry(name));
-        let Some((name, Foreign { shape: found_shape, values })) = found else {
-            let what = format!("{}: there is no tensor `{}`", path.display(), names.join("` or `"));
-            return Err(Fault::usage(what).hint(hint_where_missing(path)));
-        };
-        let stored = layout.shape(shape);
-        if rwkv::without_ones(&found_shape) != rwkv::without_ones(&stored) {
-            return Err(Fault::usage(format!(
-                "{}: tensor `{name}` has shape {found_shape:?}; the configuration needs {stored:?}",
-                path.display()
-            ))
-            .hint("check --tokenizer, and vocab, dim, heads and the lengths in the mixer's table in --config"));
-        }
-        let values = values.map_err(|dtype| {
-            Fault::usage(format!("{}: tensor `{name}` is {dtype}", path.display()))
-                .hint("weights are F32, F16, BF16 or F64: convert the file")
-        })?;
-        match (layout, shape) {
-            (Layout::Transposed, [inputs, outputs]) => Ok(paper::transpose(&values, *outputs, *inputs)),
-            _ => Ok(values),
-        }
+    let stored = layout.shape(shape);
+    if rwkv::without_ones(&found_shape) != rwkv::without_ones(&stored) {
+        return Err(Fault::usage(format!(
+            "{}: tensor `{name}` has shape {found_shape:?}; the configuration needs {stored:?}",
+            path.display()
+        ))
+        .hint("check --tokenizer, and vocab, dim, heads and the lengths in the mixer's table in --config"));
+    }
+    let values = values.map_err(|dtype| {
+        Fault::usage(format!("{}: tensor `{name}` is {dtype}", path.display()))
+            .hint("weights are F32, F16, BF16 or F64: convert the file")
     })?;
-    Ok(Imported { model, ignored: tensors.into_keys().collect() })
+    match (layout, shape) {
+        (Layout::Transposed, [inputs, outputs]) => Ok(paper::transpose(&values, *outputs, *inputs)),
+        _ => Ok(values),
+    }
 }
 
 fn hint_where_missing(path: &Path) -> &'static str {
@@ -168,8 +200,8 @@ pub fn export(model: &LanguageModel, path: &Path, names: Names) -> Result<()> {
     tensor_file::write(path, &entries, None)
 }
 
-/// Which models have RWKV's names.
 /// The name of one of our parameters in a file, and how it lies there.
 type Naming<'a> = &'a dyn Fn(&str) -> Option<(String, Layout)>;
 
+/// Which models have RWKV's names.
 const RWKV: &str = "models whose layers are all rwkv4 or all rwkv7, with LayerNorm and no biases,";

@@ -6,5 +6,5 @@ mod native;
 pub mod paper;
 pub mod rwkv;
 
-pub use import::{Imported, Names, carried_config, export, import};
+pub use import::{Imported, Names, WeightFile, export, import};
 pub use native::{load, save};

@@ -8,13 +8,13 @@ use burn::tensor::{Device, Tensor, TensorData};
 use memmap2::Mmap;
 use percept_fault::{Fault, IoContext, Result};
 
-use super::foreign;
 use crate::config::ModelConfig;
 use crate::parameters::{self, NamedTensor};
 use crate::tensor_file::{self, Elements, Entry, TensorFile};
 use crate::trainable::Trainable;
 
-const CONFIG: &str = "percept.config";
+/// Where a file of ours has its configuration.
+pub(super) const CONFIG: &str = "percept.config";
 
 /// Writes every weight under its path (f32), with the configuration as metadata. The file is
 /// replaced as a whole, or stays as it is.
@@ -42,12 +42,9 @@ pub fn save(model: &impl Trainable, path: &Path, mut metadata: HashMap<String, S
     tensor_file::write(path, &entries, Some(metadata))
 }
 
-/// The model configuration that a safetensors file carries, if it does.
-pub(super) fn carried_config(path: &Path) -> Result<Option<ModelConfig>> {
-    let bytes = map(path)?;
-    let file = TensorFile::parse(&bytes).map_err(|error| foreign::damaged(path).because(error))?;
-    let carried = file.metadata().get(CONFIG);
-    carried.map(|config| serde_json::from_str(config)).transpose().map_err(|error| {
+/// The model configuration that a file carries as this text.
+pub(super) fn parse_config(config: &str, path: &Path) -> Result<ModelConfig> {
+    serde_json::from_str(config).map_err(|error| {
         Fault::usage(format!("{} carries a configuration that can't be read", path.display()))
             .because(error)
             .hint("--config PRESET or FILE describes the model in its place")

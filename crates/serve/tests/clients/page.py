@@ -13,6 +13,7 @@ import page_around
 import page_states
 import page_tab
 import page_texts
+import page_words
 from server import Server
 
 expect.set_options(timeout=1000 * page_tab.PATIENCE)
@@ -35,11 +36,11 @@ def main(percept, run, folder=None):
         looks = Looks(browser, folder)
         with Server(percept, f"one={run}", f"two={run}") as server:
             for check in (
-                page_texts.streams_and_forks, page_texts.two_and_a_stop, page_texts.bytes_that_are_no_text, page_around.keys_alone,
-                page_around.phone, page_around.light_and_dark, page_around.nobody_else,
+                page_texts.streams_and_forks, page_texts.two_and_a_stop, page_texts.bytes_that_are_no_text, page_texts.long_texts,
+                page_around.keys_alone, page_around.phone, page_around.light_and_dark, page_around.nobody_else,
             ):
                 check(looks, server)
-        for check in (page_states.states, page_around.access, page_around.failures):
+        for check in (page_states.states, page_words.blanks_between_words, page_around.access, page_around.failures):
             check(looks, percept, run)
         print("the page works in Chromium", browser.version, "with", len(list(folder.glob("*.png"))), "pictures")
         browser.close()

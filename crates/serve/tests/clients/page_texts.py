@@ -192,3 +192,35 @@ def bytes_that_are_no_text(looks, server):
         tab.lanes[0].units.nth(2).hover()
         expect(tab.inspector.locator(".choice.written")).to_have_attribute("data-token", "195")
         tab.shoot("bytes")
+
+
+def long_texts(looks, server):
+    """A long text lies in parts, so that a token at its end does not lay out all of it anew; it looks and copies as if it were one."""
+    with Tab(looks, server.url) as tab:
+        tab.loaded()
+        found = tab.page.evaluate("""async () => {
+            const { Written } = await import('./page/written.js');
+            const place = document.createElement('article');
+            place.className = 'lane';
+            place.innerHTML = '<div class="text"><span class="before">Before it. </span><span class="whole"></span></div>';
+            place.firstChild.style.cssText = 'width: 30rem; max-height: none';
+            document.querySelector('main').append(place);
+            const element = place.querySelector('.whole');
+            const words = ['the', ' cat', ' sat', ' on', ' a', ' mat', '.', ' é'];
+            const all = Array.from({ length: 3000 }, (_, at) => (at % 41 === 40 ? '\\n' : words[at % 8]));
+            const written = new Written(element, { shown() {}, left() {}, opened() {} });
+            const token = (text) => ({ id: 0, bytes: [...new TextEncoder().encode(text)], logprob: -1, alternatives: [] });
+            for (let at = 0; at < all.length; at += 7) written.add(all.slice(at, at + 7).map(token));
+            const tops = () => written.units.map((unit) => Math.round(unit.element.getBoundingClientRect().top - place.getBoundingClientRect().top));
+            getSelection().selectAllChildren(element);
+            const parts = [...element.children];
+            const result = { text: all.join(''), shown: element.textContent, copied: getSelection().toString(), sizes: parts.map((part) => part.childElementCount), tops: tops() };
+            parts.forEach((part) => part.replaceWith(...part.childNodes));
+            place.remove();
+            document.querySelector('main').append(place);
+            return { ...result, tops_as_one: tops() };
+        }""")
+        assert found["shown"] == found["copied"] == found["text"]
+        # A part ends with the first line that makes it large enough.
+        assert len(found["sizes"]) > 10 and max(found["sizes"]) <= 241 and sum(found["sizes"]) == 3000, found["sizes"]
+        assert found["tops"] == found["tops_as_one"]

@@ -41,12 +41,16 @@ pub(super) fn run(subject: &dyn Subject, effort: Effort) -> Result<Vec<Check>> {
     Ok(vec![worst.at_most(name, LIMIT, "difference between f32 and f64")])
 }
 
-/// Fed in pieces that end where there is something to compare with.
+/// At once, over more rows than a window has and than a kernel takes together; and fed in pieces that end where there is something to compare with.
 fn streamed(subject: &dyn Subject, single: &dyn Subject, effort: Effort, worst: &mut Worst) -> Result<()> {
     let length = stream_length(subject, effort);
     let tokens = tokens(subject, length, effort.seed);
     let positions = positions(subject, length, effort);
-    let expected = subject.stream_reference(&tokens, &positions)?;
+    let [expected, rows] = [subject, single].map(|one| one.stream_reference(&tokens, &positions));
+    let (expected, rows) = (expected?, rows?);
+    for ((position, expected), row) in positions.iter().zip(&expected).zip(&rows) {
+        worst.see(difference(expected, row), || format!("in row {position} of {length}"));
+    }
     let mut stream = single.stream()?;
     let mut fed = 0;
     for (position, expected) in positions.into_iter().zip(expected) {

@@ -178,31 +178,78 @@ fn apart(name: &str, Foreign { shape, values }: Foreign) -> Vec<(String, Foreign
 mod tests {
     use super::*;
 
-    /// As the two converters print them.
-    const NAMES: [(&str, &str, &str); 12] = [
-        (RWKV4, "emb.weight", "rwkv.embeddings.weight"),
-        (RWKV4, "head.weight", "head.weight"),
-        (RWKV4, "blocks.0.ln0.bias", "rwkv.blocks.0.pre_ln.bias"),
-        (RWKV4, "blocks.11.att.time_mix_r", "rwkv.blocks.11.attention.time_mix_receptance"),
-        (RWKV4, "blocks.3.ffn.key.weight", "rwkv.blocks.3.feed_forward.key.weight"),
-        (RWKV7, "ln_out.bias", "model.norm.bias"),
-        (RWKV7, "head.weight", "lm_head.weight"),
-        (RWKV7, "blocks.0.ln0.weight", "model.layers.0.pre_norm.weight"),
-        (RWKV7, "blocks.10.att.w1", "model.layers.10.attn.w_lora.lora.0.weight"),
-        (RWKV7, "blocks.1.att.v0", "model.layers.1.attn.v_lora.lora.2.bias"),
-        (RWKV7, "blocks.1.att.ln_x.weight", "model.layers.1.attn.g_norm.weight"),
-        (RWKV7, "blocks.1.ffn.key.weight", "model.layers.1.ffn.key.weight"),
+    /// As the two converters print them: the authors' names, and those there.
+    const OF_4: [(&str, &str); 17] = [
+        ("emb.weight", "rwkv.embeddings.weight"),
+        ("blocks.0.ln0.bias", "rwkv.blocks.0.pre_ln.bias"),
+        ("blocks.3.ln1.weight", "rwkv.blocks.3.ln1.weight"),
+        ("blocks.3.ln2.bias", "rwkv.blocks.3.ln2.bias"),
+        ("blocks.11.att.time_decay", "rwkv.blocks.11.attention.time_decay"),
+        ("blocks.11.att.time_first", "rwkv.blocks.11.attention.time_first"),
+        ("blocks.11.att.time_mix_k", "rwkv.blocks.11.attention.time_mix_key"),
+        ("blocks.11.att.time_mix_v", "rwkv.blocks.11.attention.time_mix_value"),
+        ("blocks.11.att.time_mix_r", "rwkv.blocks.11.attention.time_mix_receptance"),
+        ("blocks.11.att.receptance.weight", "rwkv.blocks.11.attention.receptance.weight"),
+        ("blocks.11.att.output.weight", "rwkv.blocks.11.attention.output.weight"),
+        ("blocks.3.ffn.time_mix_k", "rwkv.blocks.3.feed_forward.time_mix_key"),
+        ("blocks.3.ffn.time_mix_r", "rwkv.blocks.3.feed_forward.time_mix_receptance"),
+        ("blocks.3.ffn.key.weight", "rwkv.blocks.3.feed_forward.key.weight"),
+        ("blocks.3.ffn.value.weight", "rwkv.blocks.3.feed_forward.value.weight"),
+        ("ln_out.weight", "rwkv.ln_out.weight"),
+        ("head.weight", "head.weight"),
+    ];
+    const OF_7: [(&str, &str); 28] = [
+        ("emb.weight", "model.embeddings.weight"),
+        ("blocks.0.ln0.weight", "model.layers.0.pre_norm.weight"),
+        ("blocks.1.ln1.weight", "model.layers.1.attn_norm.weight"),
+        ("blocks.1.ln2.bias", "model.layers.1.ffn_norm.bias"),
+        ("blocks.10.att.x_r", "model.layers.10.attn.x_r"),
+        ("blocks.10.att.r_k", "model.layers.10.attn.r_k"),
+        ("blocks.10.att.k_k", "model.layers.10.attn.k_k"),
+        ("blocks.10.att.k_a", "model.layers.10.attn.k_a"),
+        ("blocks.10.att.receptance.weight", "model.layers.10.attn.r_proj.weight"),
+        ("blocks.10.att.key.weight", "model.layers.10.attn.k_proj.weight"),
+        ("blocks.10.att.value.weight", "model.layers.10.attn.v_proj.weight"),
+        ("blocks.10.att.output.weight", "model.layers.10.attn.o_proj.weight"),
+        ("blocks.10.att.ln_x.weight", "model.layers.10.attn.g_norm.weight"),
+        ("blocks.10.att.w0", "model.layers.10.attn.w_lora.lora.2.bias"),
+        ("blocks.10.att.w1", "model.layers.10.attn.w_lora.lora.0.weight"),
+        ("blocks.10.att.w2", "model.layers.10.attn.w_lora.lora.2.weight"),
+        ("blocks.10.att.a0", "model.layers.10.attn.a_lora.lora.2.bias"),
+        ("blocks.10.att.a1", "model.layers.10.attn.a_lora.lora.0.weight"),
+        ("blocks.10.att.a2", "model.layers.10.attn.a_lora.lora.2.weight"),
+        ("blocks.10.att.v0", "model.layers.10.attn.v_lora.lora.2.bias"),
+        ("blocks.10.att.v1", "model.layers.10.attn.v_lora.lora.0.weight"),
+        ("blocks.10.att.v2", "model.layers.10.attn.v_lora.lora.2.weight"),
+        ("blocks.10.att.g1", "model.layers.10.attn.g_lora.lora.0.weight"),
+        ("blocks.10.att.g2", "model.layers.10.attn.g_lora.lora.2.weight"),
+        ("blocks.1.ffn.x_k", "model.layers.1.ffn.x_k"),
+        ("blocks.1.ffn.key.weight", "model.layers.1.ffn.key.weight"),
+        ("ln_out.bias", "model.norm.bias"),
+        ("head.weight", "lm_head.weight"),
     ];
 
     #[test]
     fn names_are_those_of_the_converters_both_ways() {
-        for (mark, authors, theirs) in NAMES {
+        let marked = |mark| move |(authors, theirs)| (mark, authors, theirs);
+        let all = OF_4.into_iter().map(marked(RWKV4)).chain(OF_7.into_iter().map(marked(RWKV7)));
+        for (mark, authors, theirs) in all {
             assert_eq!(name(authors, Layout::Same, mark).unwrap().0, theirs);
             let naming = Naming::of(mark).unwrap();
             let bare = theirs.strip_prefix(naming.prefix).unwrap_or(theirs);
             assert_eq!(naming.translate(bare, Towards::Authors).as_deref(), Some(authors), "{theirs}");
         }
         assert_eq!(OF_RWKV7.translate("layers.0.mlp.key.weight", Towards::Authors), None);
+        assert_eq!(OF_RWKV7.translate("normal.weight", Towards::Authors), None);
+    }
+
+    #[test]
+    fn of_rwkv7_only_mixes_are_rows() {
+        let layout = |authors, mark| name(authors, Layout::Row, mark).unwrap().1;
+        assert_eq!(layout("blocks.1.att.k_k", RWKV7), Layout::Same);
+        assert_eq!(layout("blocks.1.att.x_k", RWKV7), Layout::Row);
+        assert_eq!(layout("blocks.1.att.time_mix_k", RWKV4), Layout::Row);
+        assert_eq!(name("blocks.1.att.g2", Layout::Same, RWKV7).unwrap().1, Layout::Transposed);
     }
 
     #[test]
@@ -220,8 +267,10 @@ mod tests {
         let ours = rename(there.map(|(name, tensor)| (name.to_owned(), tensor)).into_iter().collect());
         let of = |name: &str| (ours[name].shape.clone(), ours[name].values.clone().unwrap());
         assert_eq!(of("blocks.0.att.a1"), (vec![2, 3], vec![0.0, 2.0, 4.0, 1.0, 3.0, 5.0]));
-        assert_eq!(of("blocks.0.att.x_w"), (vec![2], vec![2.0, 3.0]));
-        assert_eq!(of("blocks.0.att.x_g"), (vec![2], vec![10.0, 11.0]));
+        for (mix, first) in ["x_r", "x_w", "x_k", "x_v", "x_a", "x_g"].into_iter().zip([0.0, 2.0, 4.0, 6.0, 8.0, 10.0])
+        {
+            assert_eq!(of(&format!("blocks.0.att.{mix}")), (vec![2], vec![first, first + 1.0]));
+        }
         assert!(ours.contains_key("layers.0.mlp.x") && ours.len() == 9);
     }
 }
