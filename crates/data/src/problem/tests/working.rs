@@ -14,6 +14,38 @@ pub(super) fn is_right(name: &str, question: &str, working: &str) -> bool {
             let letters = answer(name, question);
             working == (1..=letters.len()).map(|end| &letters[..end]).collect::<Vec<_>>().join(",")
         }
+        "stack-manipulation" => {
+            let first = question.find(['a', 'b', '-']).unwrap_or(question.len());
+            let states = (first + 1..=question.len()).map(|end| stack(&question[..end]));
+            working == states.collect::<Vec<_>>().join(",")
+        }
+        "duplicate" => working == question,
+        "missing-duplicate" => {
+            let (first, second) = question.split_at(question.len() / 2);
+            working == (0..first.len()).map(|at| first[at..=at].to_owned() + &second[at..=at]).collect::<String>()
+        }
+        "odds-first" => {
+            let marked = question.char_indices().map(|(at, symbol)| format!("{}{symbol}", at % 2 + 1));
+            working == marked.collect::<String>()
+        }
+        "bucket-sort" => {
+            let counted = question
+                .char_indices()
+                .map(|(at, symbol)| format!("{symbol}{}", question[..=at].matches(symbol).count()));
+            working == counted.collect::<Vec<_>>().join(",")
+        }
+        "fuzzy-recall" => {
+            let key = question.split_once('?').unwrap().1;
+            working == format!("{key}{}", answer(name, question).trim_end_matches('.'))
+        }
+        "induction-heads" => working == format!("*{}", answer(name, question)),
+        other => arithmetic(other, question, working),
+    }
+}
+
+/// The same for numbers.
+fn arithmetic(name: &str, question: &str, working: &str) -> bool {
+    match name {
         "modular-arithmetic" => {
             let prefixes = (1..=question.len()).step_by(2).map(|end| &question[..end]);
             let states = working.as_bytes().chunks(2);
@@ -41,20 +73,6 @@ pub(super) fn is_right(name: &str, question: &str, working: &str) -> bool {
                     })
                 })
         }
-        "stack-manipulation" => {
-            let first = question.find(['a', 'b', '-']).unwrap_or(question.len());
-            let states = (first + 1..=question.len()).map(|end| stack(&question[..end]));
-            working == states.collect::<Vec<_>>().join(",")
-        }
-        "duplicate" => working == question,
-        "missing-duplicate" => {
-            let (first, second) = question.split_at(question.len() / 2);
-            working == (0..first.len()).map(|at| first[at..=at].to_owned() + &second[at..=at]).collect::<String>()
-        }
-        "odds-first" => {
-            let marked = question.char_indices().map(|(at, symbol)| format!("{}{symbol}", at % 2 + 1));
-            working == marked.collect::<String>()
-        }
         "binary-addition" => {
             let (first, second) = question.split_once('+').unwrap();
             let low = |digits: &str, places: usize| low_first(&digits[..places.min(digits.len())]);
@@ -78,17 +96,6 @@ pub(super) fn is_right(name: &str, question: &str, working: &str) -> bool {
             });
             working == states.collect::<Vec<_>>().join(",")
         }
-        "bucket-sort" => {
-            let counted = question
-                .char_indices()
-                .map(|(at, symbol)| format!("{symbol}{}", question[..=at].matches(symbol).count()));
-            working == counted.collect::<Vec<_>>().join(",")
-        }
-        "fuzzy-recall" => {
-            let key = question.split_once('?').unwrap().1;
-            working == format!("{key}{}", answer(name, question).trim_end_matches('.'))
-        }
-        "induction-heads" => working == format!("*{}", answer(name, question)),
         other => panic!("no check for {other}"),
     }
 }
