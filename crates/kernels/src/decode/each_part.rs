@@ -32,9 +32,8 @@ impl Crew<'_> {
         });
         self.each(tiles, |tile| {
             // SAFETY: each tile has its own part of each slice, and all of them lie inside.
-            let part = |(size, slice): (usize, Shared)| unsafe {
-                std::slice::from_raw_parts_mut(slice.at(tile * size), size)
-            };
+            let part =
+                |(size, slice): (usize, Shared)| unsafe { std::slice::from_raw_parts_mut(slice.at(tile * size), size) };
             work(tile, slices.map(part));
         });
     }
