@@ -31,8 +31,9 @@ def trained(percept, folder):
     (folder / "text.txt").write_text("the cats sat. " * 400)
     sizes = ["dim=16", "depth=1", "heads=2", "context=64", "segment=16"]
     sets = [f"model.{size}" for size in sizes] + ["train.batch=2", "train.learning_rate=0.01", "train.validate_every=0", "train.sample_every=0", "sample.tokens=0"]
-    command = [percept, "train", "llp-tiny", "--data", "text.txt", "--run", "run", "--steps", "60", "--tokenizer", "words.json"]
-    subprocess.run(command + [part for one in sets for part in ("--set", one)], cwd=folder, check=True, capture_output=True)
+    command = [percept, "train", "llp-tiny", "--data", folder / "text.txt", "--run", folder / "run", "--steps", "60"]
+    command += ["--tokenizer", folder / "words.json"]
+    subprocess.run(command + [part for one in sets for part in ("--set", one)], check=True, capture_output=True)
     return folder / "run"
 
 
