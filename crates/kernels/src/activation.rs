@@ -6,13 +6,18 @@ use rayon::prelude::*;
 /// Elements per task.
 const CHUNK: usize = 16_384;
 
+/// Runs `part` on pieces of both, which must be of one length, on all threads.
+fn by_chunks(x: &[f32], y: &mut [f32], part: impl Fn(&[f32], &mut [f32]) + Sync) {
+    assert_eq!(x.len(), y.len());
+    x.par_chunks(CHUNK).zip(y.par_chunks_mut(CHUNK)).for_each(|(x, y)| part(x, y));
+}
+
 /// `y = x * (1 + erf(x / sqrt 2)) / 2`, exact GELU.
 ///
 /// # Panics
 /// If the lengths differ.
 pub fn gelu(x: &[f32], y: &mut [f32]) {
-    assert_eq!(x.len(), y.len());
-    x.par_chunks(CHUNK).zip(y.par_chunks_mut(CHUNK)).for_each(|(x, y)| gelu_part(x, y));
+    by_chunks(x, y, gelu_part);
 }
 
 /// Turns the gradient of GELU's output into that of its input `x`.
@@ -20,8 +25,7 @@ pub fn gelu(x: &[f32], y: &mut [f32]) {
 /// # Panics
 /// If the lengths differ.
 pub fn gelu_backward(x: &[f32], grad: &mut [f32]) {
-    assert_eq!(x.len(), grad.len());
-    x.par_chunks(CHUNK).zip(grad.par_chunks_mut(CHUNK)).for_each(|(x, grad)| gelu_backward_part(x, grad));
+    by_chunks(x, grad, gelu_backward_part);
 }
 
 /// `y = silu(gate) * up` (arXiv 2002.05202).
@@ -80,8 +84,7 @@ pub fn glu_backward(gate: &[f32], x: &[f32], grad: &mut [f32], dgate: &mut [f32]
 /// # Panics
 /// If the lengths differ.
 pub fn relu_squared_into(x: &[f32], y: &mut [f32]) {
-    assert_eq!(x.len(), y.len());
-    x.par_chunks(CHUNK).zip(y.par_chunks_mut(CHUNK)).for_each(|(x, y)| {
+    by_chunks(x, y, |x, y| {
         y.copy_from_slice(x);
         relu_squared(y);
     });
@@ -92,8 +95,7 @@ pub fn relu_squared_into(x: &[f32], y: &mut [f32]) {
 /// # Panics
 /// If the lengths differ.
 pub fn relu_squared_backward(x: &[f32], grad: &mut [f32]) {
-    assert_eq!(x.len(), grad.len());
-    x.par_chunks(CHUNK).zip(grad.par_chunks_mut(CHUNK)).for_each(|(x, grad)| relu_squared_backward_part(x, grad));
+    by_chunks(x, grad, relu_squared_backward_part);
 }
 
 /// `y = 1 / (1 + exp(-x))`.
@@ -101,8 +103,7 @@ pub fn relu_squared_backward(x: &[f32], grad: &mut [f32]) {
 /// # Panics
 /// If the lengths differ.
 pub fn sigmoid(x: &[f32], y: &mut [f32]) {
-    assert_eq!(x.len(), y.len());
-    x.par_chunks(CHUNK).zip(y.par_chunks_mut(CHUNK)).for_each(|(x, y)| sigmoid_part(x, y));
+    by_chunks(x, y, sigmoid_part);
 }
 
 /// Turns the gradient of [`sigmoid`]'s output into that of its input `x`.
@@ -110,8 +111,7 @@ pub fn sigmoid(x: &[f32], y: &mut [f32]) {
 /// # Panics
 /// If the lengths differ.
 pub fn sigmoid_backward(x: &[f32], grad: &mut [f32]) {
-    assert_eq!(x.len(), grad.len());
-    x.par_chunks(CHUNK).zip(grad.par_chunks_mut(CHUNK)).for_each(|(x, grad)| sigmoid_backward_part(x, grad));
+    by_chunks(x, grad, sigmoid_backward_part);
 }
 
 /// `y = tanh(x)`, to about 4e-7 relative.
@@ -119,8 +119,7 @@ pub fn sigmoid_backward(x: &[f32], grad: &mut [f32]) {
 /// # Panics
 /// If the lengths differ.
 pub fn tanh(x: &[f32], y: &mut [f32]) {
-    assert_eq!(x.len(), y.len());
-    x.par_chunks(CHUNK).zip(y.par_chunks_mut(CHUNK)).for_each(|(x, y)| tanh_part(x, y));
+    by_chunks(x, y, tanh_part);
 }
 
 /// Turns the gradient of [`tanh`]'s output into that of its input `x`.
@@ -128,8 +127,7 @@ pub fn tanh(x: &[f32], y: &mut [f32]) {
 /// # Panics
 /// If the lengths differ.
 pub fn tanh_backward(x: &[f32], grad: &mut [f32]) {
-    assert_eq!(x.len(), grad.len());
-    x.par_chunks(CHUNK).zip(grad.par_chunks_mut(CHUNK)).for_each(|(x, grad)| tanh_backward_part(x, grad));
+    by_chunks(x, grad, tanh_backward_part);
 }
 
 /// `y = value + sigmoid(share) (other - value)`.

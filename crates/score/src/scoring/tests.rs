@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use percept_data::Tokenizer;
 use proptest::prelude::*;
 
+use percept_model::{Batch, IGNORED};
+
 use super::*;
 
 /// Predicts nothing, charges `token + 1` nats for each target and keeps (context, target) pairs.
