@@ -26,6 +26,8 @@ mod runs;
 #[cfg(unix)]
 mod serve;
 #[cfg(unix)]
+mod served_runs;
+#[cfg(unix)]
 mod serving;
 mod states;
 mod streams;
