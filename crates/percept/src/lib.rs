@@ -11,6 +11,7 @@
 //! - [`verify`]: whether a model keeps its promises: causality, streaming, state, reach
 //! - [`plan`]: operations, memory and time of a configuration, before anything runs
 //! - [`compare`]: several models on one text under equal conditions, and the report of it
+//! - [`tune`]: search of hyperparameters, and how well the methods do it
 //! - [`chart`]: charts as SVG
 //! - [`files`] and [`random`]: files that are complete or absent, and seeded numbers
 //! - [`Fault`]: the one error type, with a hint and an exit code
@@ -70,6 +71,7 @@ pub use percept_plan as plan;
 pub use percept_random as random;
 pub use percept_score as score;
 pub use percept_train as train;
+pub use percept_tune as tune;
 pub use percept_verify as verify;
 
 /// The README's example, compiled and run with the documentation tests.
