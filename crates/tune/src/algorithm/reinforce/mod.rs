@@ -278,6 +278,26 @@ mod tests {
         assert!(orders.iter().all(|order| (0..3).all(|rank| order.contains(&rank))));
     }
 
+    /// As AdamW's first steps are, with moments corrected for their beginning at zero.
+    #[test]
+    fn a_trial_moves_the_weights_by_the_learning_rate_at_most() {
+        let space = space();
+        let mut reinforce = Reinforce::new(&small(), &space, 1).unwrap();
+        let weights = |reinforce: &Reinforce| {
+            let weights = parameters::collect(&reinforce.policy);
+            numbers(weights.iter().map(|(path, weight)| (path, &weight.data)))
+                .into_values()
+                .flatten()
+                .collect::<Vec<_>>()
+        };
+        for number in 0..2 {
+            let before = weights(&reinforce);
+            reinforce.tell(&space, number, &[1, 2, 3], Outcome::Finished(1.0));
+            let moved = before.iter().zip(weights(&reinforce)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!((0.0028..0.0031).contains(&moved), "{number}: {moved}");
+        }
+    }
+
     #[test]
     fn at_first_all_values_are_about_as_likely() {
         let space = space();
