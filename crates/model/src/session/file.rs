@@ -33,6 +33,8 @@ pub struct StateSummary {
     pub state_bytes: usize,
     /// Names and shapes of the tensors.
     pub tensors: Vec<(String, Vec<usize>)>,
+    /// The format of each, as safetensors names it: keys and values may be in BF16.
+    pub formats: Vec<String>,
 }
 
 impl Session {
@@ -84,6 +86,7 @@ impl Session {
             position: number(metadata, POSITION)?,
             state_bytes: tensors.iter().filter(|(name, _)| *name != LAST).map(|(_, stored)| stored.bytes()).sum(),
             tensors: tensors.iter().map(|(name, stored)| (name.clone(), stored.shape().to_vec())).collect(),
+            formats: tensors.values().map(|stored| stored.dtype().to_string()).collect(),
         })
     }
 
@@ -203,11 +206,13 @@ pub(super) fn check_format(metadata: &Metadata) -> Result<()> {
 /// The elements of a tensor, in order and in their type.
 fn tensor(stored: &Stored<'_>, device: &Device) -> Result<Tensor<1>> {
     let size = stored.shape().iter().product::<usize>();
-    match (stored.f32s(), stored.f64s()) {
-        (Some(values), _) => Ok(Tensor::from_data(TensorData::new(values, [size]), (device, DType::F32))),
-        (_, Some(values)) => Ok(Tensor::from_data(TensorData::new(values, [size]), (device, DType::F64))),
-        _ => Err(damaged()),
-    }
+    let (data, kind) = match (stored.f32s(), stored.f64s(), stored.bf16s()) {
+        (Some(values), ..) => (TensorData::new(values, [size]), DType::F32),
+        (_, Some(values), _) => (TensorData::new(values, [size]), DType::F64),
+        (.., Some(values)) => (TensorData::new(values, [size]), DType::BF16),
+        _ => return Err(damaged()),
+    };
+    Ok(Tensor::from_data(data, (device, kind)))
 }
 
 pub(super) fn field<'a>(metadata: &'a Metadata, key: &str) -> Result<&'a str> {
