@@ -177,6 +177,20 @@ pub(crate) fn erf_exp<A: Arithmetic>(z: f32) -> (f32, f32) {
     ((1.0 - p * t * e).copysign(z), e)
 }
 
+/// The largest element; what is no number counts for nothing.
+#[inline(always)]
+pub(crate) fn largest(x: &[f32]) -> f32 {
+    let larger = |most: f32, x: f32| if x > most { x } else { most };
+    let (chunks, mut lanes) = (x.chunks_exact(LANES), [f32::NEG_INFINITY; LANES]);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (most, x) in lanes.iter_mut().zip(chunk) {
+            *most = larger(*most, *x);
+        }
+    }
+    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger)
+}
+
 /// Sum of products, inside a loop that is compiled for a level.
 #[inline(always)]
 pub(crate) fn inner_product<A: Arithmetic>(a: &[f32], b: &[f32]) -> f32 {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Crew;
 use super::halves::Element;
 use crate::matmul::Shared;
-use crate::simd::{Arithmetic, exp, inner_product_of, simd};
+use crate::simd::{Arithmetic, exp, inner_product_of, largest, simd};
 
 /// Channels of the values that are summed together.
 const PART: usize = 64;
@@ -227,11 +227,10 @@ fn attend_to<A: Arithmetic, E: Element>(
     let mut sums = [0.0; SPAN];
     for ((seen, sum), scores) in seen.iter().zip(&mut sums).zip(scores.chunks_exact_mut(room)) {
         let scores = &mut scores[..seen.visible.len()];
-        let max = scores.iter().fold(f32::NEG_INFINITY, |max, &score| if score > max { score } else { max });
-        for score in scores {
-            *score = exp::<A>(*score - max);
-            *sum += *score;
-        }
+        let max = largest(scores);
+        scores.iter_mut().for_each(|score| *score = exp::<A>(*score - max));
+        // One after the other, so apart from what whole vectors do.
+        scores.iter().for_each(|score| *sum += score);
     }
     output.fill(0.0);
     for (run, row) in ring.runs(seen, E::TURN) {
