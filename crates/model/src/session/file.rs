@@ -283,6 +283,27 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_stream_that_is_restored_before_its_window_is_run_again_keeps_its_rows() {
+        let config = ModelConfig { vocab: 40, dim: 8, depth: 2, heads: 2, context: 10, ..Default::default() };
+        // Keys that are values too are rotated: they know the positions of a window only.
+        let config = ModelConfig { key_value: crate::config::KeyValue::Shared, ..config };
+        let config = ModelConfig { layers: "llp(segment=2), transformer".into(), ..config };
+        let model = Arc::new(InferenceModel::new(LanguageModel::new(&config, 7, &Default::default()).unwrap()));
+        assert!(crate::WindowSchedule::of(model.config(), model.layers()).is_some());
+        let mut session = Session::new(model.clone());
+        for token in 0..30 {
+            session.feed(&[token]).unwrap();
+            let restored = Session::restore(&session.to_bytes().unwrap(), model.clone()).unwrap();
+            let [restored, session] = [&restored, &session].map(|one| one.to_bytes().unwrap());
+            let [restored, session] = [&restored, &session].map(|bytes| parse(bytes).unwrap());
+            for (name, stored) in session.all() {
+                let again = restored.get(&name).unwrap();
+                assert_eq!((again.floats(), again.shape()), (stored.floats(), stored.shape()), "{name} after {token}");
+            }
+        }
+    }
+
     /// A file with other metadata and tensors.
     fn forged(
         bytes: &[u8],
