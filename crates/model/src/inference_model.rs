@@ -136,7 +136,9 @@ impl InferenceModel {
     /// The packed weights, made at the first call; `None` where the model is not supported ([`Decoder::supports`]) or
     /// memory is too short for them.
     pub fn decoder(&self) -> Option<&Arc<Decoder>> {
-        self.decoder.get_or_init(|| Decoder::new(&self.model, self.precision, self.key_values).ok().flatten().map(Arc::new)).as_ref()
+        self.decoder
+            .get_or_init(|| Decoder::new(&self.model, self.precision, self.key_values).ok().flatten().map(Arc::new))
+            .as_ref()
     }
 }
 

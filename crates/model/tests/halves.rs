@@ -201,7 +201,10 @@ fn a_state_of_the_other_precision_is_refused_by_its_head() {
         let fault = StateHead::check(&file[8..][..length], other).expect_err("another precision");
         assert!(fault.is_usage());
         let says = format!("this state keeps keys and values in {there}, and here they are kept in {here}");
-        assert_eq!((fault.to_string(), fault.hint_text()), (says, Some(&*format!("go on from it with --keys-values {there}"))));
+        assert_eq!(
+            (fault.to_string(), fault.hint_text()),
+            (says, Some(&*format!("go on from it with --keys-values {there}")))
+        );
         assert!(Session::from_bytes(&file, other.clone()).is_err() && Session::restore(&file, other.clone()).is_err());
         // Before the first token there are none.
         let fresh = Session::new(model.clone()).to_bytes().expect("bytes");

@@ -16,9 +16,9 @@ mod speed;
 
 use percept_data::Tokenizer;
 use percept_fault::Result;
-use percept_model::{KeyValuePrecision, ModelConfig};
 use percept_model::cost::Cost;
 use percept_model::properties::Properties;
+use percept_model::{KeyValuePrecision, ModelConfig};
 use percept_train::{DeviceChoice, DeviceKind, RunConfig, TrainConfig};
 use serde::Serialize;
 

@@ -13,8 +13,8 @@ use percept::model::{InferenceModel, Session};
 use percept::train::{LoadedRun, Memory};
 use serde::Serialize;
 
-use crate::arguments::{Global, KeysValuesArgs, Weights, keys_values};
 use crate::arguments::run::{PromptArgs, RunArgs};
+use crate::arguments::{Global, KeysValuesArgs, Weights, keys_values};
 use crate::human;
 use crate::terminal::{Format, Terminal, write_stdout};
 

@@ -9,8 +9,8 @@ use percept::files::json;
 use percept::model::{InferenceModel, Session};
 use serde::Serialize;
 
-use crate::arguments::{Global, KeysValuesArgs};
 use crate::arguments::run::{PromptArgs, RunArgs};
+use crate::arguments::{Global, KeysValuesArgs};
 use crate::human;
 use crate::terminal::Style;
 

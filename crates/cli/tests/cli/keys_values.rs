@@ -86,10 +86,17 @@ fn said(work: &Work, run: &str) -> String {
 fn a_server_says_what_of_a_state_stays_in_f32() {
     let work = Work::trained(1);
     assert!(said(&work, "run").trim_end().ends_with(" of state per text, keys and values in bf16"));
-    work.train(&["--steps", "1", "--run", "mixed", "--layers", "llp, rwkv7"]).succeeds();
+    work.train(&["--steps", "1", "--run", "mixed", "--set", "model.layers=llp, rwkv7"]).succeeds();
     let mixed = said(&work, "mixed");
-    assert!(mixed.contains(" of state per text, keys and values in bf16, at most ") && mixed.trim_end().ends_with(" of it in f32"), "{mixed}");
-    work.train(&["--steps", "1", "--run", "recurrent", "--layers", "rwkv7"]).succeeds();
+    assert!(
+        mixed.contains(" of state per text, keys and values in bf16, at most ")
+            && mixed.trim_end().ends_with(" of it in f32"),
+        "{mixed}"
+    );
+    work.train(&["--steps", "1", "--run", "recurrent", "--set", "model.layers=rwkv7"]).succeeds();
     let recurrent = said(&work, "recurrent");
-    assert!(recurrent.trim_end().ends_with(" of state per text, without keys and values: all of it in f32"), "{recurrent}");
+    assert!(
+        recurrent.trim_end().ends_with(" of state per text, without keys and values: all of it in f32"),
+        "{recurrent}"
+    );
 }

@@ -72,7 +72,8 @@ mod tests {
             assert_eq!(bf16_bits(x), if x.is_nan() { bits | 0x40 } else { bits }, "{bits:#06x}");
         }
         let patterns = (0..1u32 << 20).map(|i| f32::from_bits(i.wrapping_mul(0x9e37_79b9)));
-        let x: Vec<f32> = patterns.chain([f32::MAX, f32::from_bits(0x7f80_0001), f32::from_bits(0xffff_ffff)]).collect();
+        let x: Vec<f32> =
+            patterns.chain([f32::MAX, f32::from_bits(0x7f80_0001), f32::from_bits(0xffff_ffff)]).collect();
         let mut halves = vec![0; x.len()];
         to_bf16(&x, &mut halves);
         for (x, half) in x.iter().zip(halves) {

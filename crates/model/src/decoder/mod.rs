@@ -19,8 +19,8 @@ use percept_kernels::decode::{Epilogue, PackedLinear, Pages, Team, WeightPrecisi
 
 pub use packer::{Packer, RowNorm, elements};
 pub use step::{BuildStep, Pass, Step, Streams, parts};
-use stream::{Declared, StepState};
 pub use stream::{Buffer, Stream};
+use stream::{Declared, StepState};
 use workspace::Workspace;
 pub use workspace::{Angles, RowCarry};
 

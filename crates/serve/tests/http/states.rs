@@ -234,10 +234,9 @@ fn states_that_keep_keys_and_values_in_another_precision_are_refused_and_stay() 
     let expected = complete(&server, &request);
     drop(server);
     let server = start(halves("llp(segment=8)").unwrap());
-    let why = "this state keeps keys and values in f32, and here they are kept in bf16: go on from it with --keys-values f32";
-    for answer in
-        [server.post("/v1/completions", &request.to_string()), server.upload("/v1/states/upload", &file)]
-    {
+    let why =
+        "this state keeps keys and values in f32, and here they are kept in bf16: go on from it with --keys-values f32";
+    for answer in [server.post("/v1/completions", &request.to_string()), server.upload("/v1/states/upload", &file)] {
         assert_eq!((answer.status, &answer.json()["error"]["message"]), (400, &json!(why)));
     }
     let smaller = create(&server, &json!({ "prompt": TEXT }));

@@ -13,9 +13,9 @@ use percept::{Fault, Result};
 use serde::Serialize;
 
 use self::suites::{LeftOut, SuiteArgs, Suites};
-use crate::arguments::{Global, KeysValuesArgs, Weights};
 use crate::arguments::config::DataArgs;
 use crate::arguments::run::RunArgs;
+use crate::arguments::{Global, KeysValuesArgs, Weights};
 use crate::human;
 use crate::meter::Meter;
 use crate::terminal::{Style, Terminal};
