@@ -223,7 +223,7 @@ impl LayerState {
     }
 
     fn is_half(&self, name: &str) -> bool {
-        self.halves.iter().any(|half| *half == name)
+        self.halves.contains(&name)
     }
 
     /// Takes the elements of the tensor of that name out, in order and as they are kept.
