@@ -3,6 +3,8 @@
 use std::hint::black_box;
 use std::sync::OnceLock;
 
+use crate::decode::Element;
+
 /// Lanes that the loops keep apart, so that the compiler can use whole vectors and sums have a fixed order.
 pub(crate) const LANES: usize = 16;
 
@@ -175,15 +177,35 @@ pub(crate) fn erf_exp<A: Arithmetic>(z: f32) -> (f32, f32) {
     ((1.0 - p * t * e).copysign(z), e)
 }
 
+/// The largest element; what is no number counts for nothing.
+#[inline(always)]
+pub(crate) fn largest(x: &[f32]) -> f32 {
+    let larger = |most: f32, x: f32| if x > most { x } else { most };
+    let (chunks, mut lanes) = (x.chunks_exact(LANES), [f32::NEG_INFINITY; LANES]);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (most, x) in lanes.iter_mut().zip(chunk) {
+            *most = larger(*most, *x);
+        }
+    }
+    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger)
+}
+
 /// Sum of products, inside a loop that is compiled for a level.
 #[inline(always)]
 pub(crate) fn inner_product<A: Arithmetic>(a: &[f32], b: &[f32]) -> f32 {
+    inner_product_of::<A, f32>(a, b)
+}
+
+/// The same with elements that are widened first.
+#[inline(always)]
+pub(crate) fn inner_product_of<A: Arithmetic, E: Element>(a: &[f32], b: &[E]) -> f32 {
     let mut lanes = [0f32; LANES];
     let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest = a.remainder().iter().zip(b.remainder()).fold(0.0, |sum, (x, y)| A::fma(*x, *y, sum));
+    let rest = a.remainder().iter().zip(b.remainder()).fold(0.0, |sum, (x, y)| A::fma(*x, y.widened(), sum));
     for (x, y) in a.zip(b) {
         for i in 0..LANES {
-            lanes[i] = A::fma(x[i], y[i], lanes[i]);
+            lanes[i] = A::fma(x[i], y[i].widened(), lanes[i]);
         }
     }
     // Opaque to LLVM, which otherwise cuts the lanes in pairs to suit the sum, and multiplies two at a time.

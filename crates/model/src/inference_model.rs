@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::decoder::{Decoder, HEAD_ORDER, is_exact};
 use crate::language_model::LanguageModel;
+use crate::layer::KeyValuePrecision;
 use crate::ops::elements;
 use crate::parameters;
 
@@ -30,6 +31,7 @@ use crate::parameters;
 pub struct InferenceModel {
     model: LanguageModel,
     precision: WeightPrecision,
+    key_values: KeyValuePrecision,
     fingerprint: OnceLock<String>,
     decoder: OnceLock<Option<Arc<Decoder>>>,
 }
@@ -42,7 +44,8 @@ impl InferenceModel {
     }
 
     fn with_precision(model: LanguageModel, precision: WeightPrecision) -> Self {
-        Self { model, precision, fingerprint: OnceLock::new(), decoder: OnceLock::new() }
+        let key_values = KeyValuePrecision::F32;
+        Self { model, precision, key_values, fingerprint: OnceLock::new(), decoder: OnceLock::new() }
     }
 
     /// SHA-256 over configuration and weights; two models with the same one compute the same.
@@ -88,13 +91,54 @@ impl InferenceModel {
             (_, [inputs, _]) => round(tensor, precision, *inputs, WeightOrder::InputOutput),
             _ => tensor,
         });
-        Ok(Self::with_precision(model, precision))
+        Ok(Self { key_values: self.key_values, ..Self::with_precision(model, precision) })
+    }
+
+    /// How keys and values of its streams are kept.
+    pub fn key_value_precision(&self) -> KeyValuePrecision {
+        self.key_values
+    }
+
+    /// The same model, whose streams keep keys and values in this precision. The weights, and so the fingerprint, stay; a state that
+    /// was kept in the other one is refused, since its stream would not go on as it was ([`crate::Session::load`]).
+    ///
+    /// A row is rounded once its run of tokens is over: a longer text that is fed at once sees its own rows as they were computed.
+    ///
+    /// # Errors
+    /// A usage fault where the model has no packed decoder ([`Decoder::supports`]).
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use percept_model::{InferenceModel, KeyValuePrecision, LanguageModel, ModelConfig, Session};
+    /// # let layers = "llp(segment=8)".into();
+    /// # let config = ModelConfig { layers, vocab: 257, dim: 16, depth: 1, heads: 2, context: 32, ..Default::default() };
+    /// let exact = InferenceModel::new(LanguageModel::new(&config, 7, &Default::default())?);
+    /// let halves = exact.clone().with_key_value_precision(KeyValuePrecision::Bf16)?;
+    /// let [mut exact, mut halves] = [exact, halves].map(|model| Session::new(Arc::new(model)));
+    /// exact.feed(&[256, 72, 105])?;
+    /// halves.feed(&[256, 72, 105])?;
+    /// assert_eq!(exact.state_bytes(), 2 * halves.state_bytes());
+    /// # Ok::<(), percept_fault::Fault>(())
+    /// ```
+    pub fn with_key_value_precision(self, precision: KeyValuePrecision) -> Result<Self> {
+        if precision == self.key_values {
+            return Ok(self);
+        }
+        if !Decoder::supports(&self) {
+            return Err(Fault::usage(
+                "only models whose mixers decode position by position on the CPU keep keys and values in bf16",
+            )
+            .hint("keep them in f32"));
+        }
+        Ok(Self { key_values: precision, decoder: OnceLock::new(), ..self })
     }
 
     /// The packed weights, made at the first call; `None` where the model is not supported ([`Decoder::supports`]) or
     /// memory is too short for them.
     pub fn decoder(&self) -> Option<&Arc<Decoder>> {
-        self.decoder.get_or_init(|| Decoder::new(&self.model, self.precision).ok().flatten().map(Arc::new)).as_ref()
+        self.decoder
+            .get_or_init(|| Decoder::new(&self.model, self.precision, self.key_values).ok().flatten().map(Arc::new))
+            .as_ref()
     }
 }
 

@@ -39,7 +39,7 @@ pub use config::ModelConfig;
 pub use gradients::{Gradients, Recompute};
 pub use inference_model::InferenceModel;
 pub use language_model::LanguageModel;
-pub use layer::{Mode, Rows};
+pub use layer::{KeyValuePrecision, Mode, Rows};
 pub use percept_kernels::decode::WeightPrecision;
 pub use role::{Role, Training};
 pub use session::{Session, WindowSchedule};

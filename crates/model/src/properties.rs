@@ -7,7 +7,7 @@ use crate::config::{self, Biases, LayerSpec, ModelConfig};
 use crate::cost::Cost;
 use crate::gradients::Recompute;
 use crate::language_model::{block_facts, window_rows};
-use crate::layer::{BlockFacts, Direction, Facts, Reach, Rows};
+use crate::layer::{BlockFacts, Direction, ElementBytes, Reach, Rows};
 use crate::layers::Norm;
 use crate::session::WindowSchedule;
 
@@ -128,24 +128,27 @@ impl Properties {
         }
     }
 
-    /// Bytes of a session's state after `tokens` tokens, with `bytes` per element.
-    pub fn state_bytes(&self, tokens: usize, bytes: usize) -> usize {
+    /// Bytes of a session's state after `tokens` tokens, with so many per element: a number, or what the precision of keys and values
+    /// makes of an f32.
+    pub fn state_bytes(&self, tokens: usize, each: impl Into<ElementBytes>) -> usize {
         if tokens == 0 {
             return 0;
         }
         let kept = WindowSchedule::of(&self.config, &self.layers)
             .map_or(0, |windows| tokens - windows.window(tokens + 1).start);
         let facts = self.facts(self.stream_rows(tokens));
-        let elements: usize = facts.iter().flat_map(BlockFacts::both).map(Facts::state_elements).sum();
-        elements * bytes + kept * size_of::<u32>()
+        let each = each.into();
+        let bytes: usize = facts.iter().flat_map(BlockFacts::both).map(|facts| facts.state_bytes(each)).sum();
+        bytes + kept * size_of::<u32>()
     }
 
-    /// Most bytes that a session's state takes, at any length, with `bytes` per element.
-    pub fn state_limit(&self, bytes: usize) -> usize {
+    /// Most bytes that a session's state takes, at any length, with so many per element.
+    pub fn state_limit(&self, each: impl Into<ElementBytes>) -> usize {
         let facts = self.facts(self.window_rows(self.config.context));
-        let elements: usize = facts.iter().flat_map(BlockFacts::both).map(Facts::state_limit).sum();
+        let each = each.into();
+        let bytes: usize = facts.iter().flat_map(BlockFacts::both).map(|facts| facts.most_state_bytes(each)).sum();
         let tokens = if self.streams() { 0 } else { self.config.context };
-        elements * bytes + tokens * size_of::<u32>()
+        bytes + tokens * size_of::<u32>()
     }
 
     /// The earliest position of a stream or window that can influence the output at `position`; where the

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use half::bf16;
 use percept_fault::{Fault, IoContext, Result};
 use safetensors::tensor::{SafeTensorError, SafeTensors, TensorView, View};
 
@@ -24,7 +25,7 @@ pub struct Entry {
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "a few of them, for as long as a file is written")]
 pub enum Elements {
-    /// Written as f64 where the tensor is, else as f32.
+    /// Written as f64 or bf16 where the tensor is, else as f32.
     Tensor(Tensor<1>),
     /// Written as f32.
     Floats(Vec<f32>),
@@ -43,6 +44,7 @@ impl View for &Entry {
     fn dtype(&self) -> Dtype {
         match &self.elements {
             Elements::Tensor(tensor) if tensor.dtype() == DType::F64 => Dtype::F64,
+            Elements::Tensor(tensor) if tensor.dtype() == DType::BF16 => Dtype::BF16,
             Elements::Tensor(_) | Elements::Floats(_) => Dtype::F32,
             Elements::Tokens(_) => Dtype::U32,
         }
@@ -56,6 +58,9 @@ impl View for &Entry {
         Cow::Owned(match &self.elements {
             Elements::Tensor(tensor) if tensor.dtype() == DType::F64 => {
                 tensor.clone().into_data().iter::<f64>().flat_map(f64::to_le_bytes).collect()
+            }
+            Elements::Tensor(tensor) if tensor.dtype() == DType::BF16 => {
+                tensor.clone().into_data().iter::<bf16>().flat_map(bf16::to_le_bytes).collect()
             }
             Elements::Tensor(tensor) => tensor.clone().into_data().iter::<f32>().flat_map(f32::to_le_bytes).collect(),
             Elements::Floats(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
@@ -212,6 +217,11 @@ impl Stored<'_> {
         (self.dtype() == Dtype::F64).then(|| elements(self.0.data(), f64::from_le_bytes))
     }
 
+    /// The elements of a tensor of bf16; `None` for any other.
+    pub fn bf16s(&self) -> Option<Vec<bf16>> {
+        (self.dtype() == Dtype::BF16).then(|| elements(self.0.data(), bf16::from_le_bytes))
+    }
+
     /// The elements of a tensor of any floating-point type, as f32; `None` for any other.
     pub fn floats(&self) -> Option<Vec<f32>> {
         let data = self.0.data();
@@ -219,7 +229,7 @@ impl Stored<'_> {
             Dtype::F32 => self.f32s(),
             Dtype::F64 => Some(elements(data, |bytes| f64::from_le_bytes(bytes) as f32)),
             Dtype::F16 => Some(elements(data, |bytes| half::f16::from_le_bytes(bytes).to_f32())),
-            Dtype::BF16 => Some(elements(data, |bytes| half::bf16::from_le_bytes(bytes).to_f32())),
+            Dtype::BF16 => Some(elements(data, |bytes| bf16::from_le_bytes(bytes).to_f32())),
             _ => None,
         }
     }
@@ -252,16 +262,19 @@ mod tests {
         let entries = [
             Entry::new("double", [2, 1], Elements::Tensor(double)),
             Entry::new("single", [2], Elements::Tensor(Tensor::from_data([0.5f32, -1.0], &device))),
+            Entry::new("half", [1], Elements::Tensor(Tensor::<1>::from_data([1.001f32], &device).cast(DType::BF16))),
             Entry::new("values", [1], Elements::Floats(vec![3.25])),
             Entry::new("tokens", [3], Elements::Tokens(vec![0, 7, u32::MAX])),
         ];
         let metadata = Metadata::from([("what".to_owned(), "a test".to_owned())]);
         let bytes = to_bytes(&entries, Some(metadata.clone())).unwrap();
         let file = TensorFile::parse(&bytes).unwrap();
-        assert_eq!((file.metadata(), file.all().len()), (&metadata, 4));
+        assert_eq!((file.metadata(), file.all().len()), (&metadata, 5));
         let get = |name| file.get(name).unwrap();
         assert_eq!((get("double").f64s(), get("double").shape()), (Some(vec![0.1, 2.0]), &[2, 1][..]));
         assert_eq!((get("double").f32s(), get("double").floats()), (None, Some(vec![0.1, 2.0])));
+        assert_eq!((get("half").bf16s(), get("half").bytes()), (Some(vec![bf16::ONE]), 2));
+        assert_eq!((get("half").f32s(), get("single").bf16s()), (None, None));
         assert_eq!((get("single").f32s(), get("values").f32s()), (Some(vec![0.5, -1.0]), Some(vec![3.25])));
         assert_eq!((get("tokens").tokens(), get("single").tokens()), (Some(vec![0, 7, u32::MAX]), None));
         assert!(file.get("other").is_none() && TensorFile::parse(&bytes[..bytes.len() - 1]).is_err());

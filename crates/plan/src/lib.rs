@@ -16,9 +16,9 @@ mod speed;
 
 use percept_data::Tokenizer;
 use percept_fault::Result;
-use percept_model::ModelConfig;
 use percept_model::cost::Cost;
 use percept_model::properties::Properties;
+use percept_model::{KeyValuePrecision, ModelConfig};
 use percept_train::{DeviceChoice, DeviceKind, RunConfig, TrainConfig};
 use serde::Serialize;
 
@@ -69,6 +69,8 @@ pub struct Plan {
     pub memory: Memory,
     /// Most bytes that a session's state takes, at any length.
     pub state_bytes: u64,
+    /// The same where keys and values are kept in bf16.
+    pub state_bytes_bf16: u64,
     /// How far back, in tokens, an input can influence an output of one pass; `None`: as far as the stream goes.
     pub reach: Option<usize>,
     /// Tokens of a training window.
@@ -130,7 +132,8 @@ pub fn plan(config: &RunConfig) -> Result<Plan> {
         score_entries: properties.score_entries(model.context),
         peak_memory_bytes: memory.total(),
         memory,
-        state_bytes: properties.state_limit(4) as u64,
+        state_bytes: properties.state_limit(KeyValuePrecision::F32) as u64,
+        state_bytes_bf16: properties.state_limit(KeyValuePrecision::Bf16) as u64,
         reach: properties.reach(),
         context: model.context,
         targets_per_window: properties.scored(model.context),

@@ -2,8 +2,10 @@
 
 pub(crate) mod config;
 mod global;
+pub(crate) mod keys_values;
 pub(crate) mod run;
 mod weights;
 
 pub(crate) use global::Global;
+pub(crate) use keys_values::KeysValuesArgs;
 pub(crate) use weights::Weights;

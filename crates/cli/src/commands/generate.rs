@@ -8,14 +8,13 @@ use clap::Args;
 use percept::Result;
 use percept::data::Tokenizer;
 use percept::generate::{Generation, GenerationConfig, SamplingConfig, generate, generate_streams};
-use percept::model::Session;
 use percept::model::properties::Properties;
+use percept::model::{InferenceModel, Session};
 use percept::train::{LoadedRun, Memory};
 use serde::Serialize;
 
-use crate::arguments::Global;
-use crate::arguments::Weights;
 use crate::arguments::run::{PromptArgs, RunArgs};
+use crate::arguments::{Global, KeysValuesArgs, Weights, keys_values};
 use crate::human;
 use crate::terminal::{Format, Terminal, write_stdout};
 
@@ -39,6 +38,8 @@ pub(crate) struct Generate {
     /// How exactly weights are kept; fewer bits read faster and change the text a little
     #[arg(long, value_name = "WEIGHTS", value_enum, default_value_t = Weights::F32)]
     weights: Weights,
+    #[command(flatten)]
+    keys_values: KeysValuesArgs,
     /// Write N texts at once; each is what its own seed gives: that of --seed, and one more for each further text
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     streams: Option<u32>,
@@ -124,9 +125,10 @@ impl Generate {
         match self.streams {
             None => one(&terminal, (session, fed), &run.tokenizer, &prompt, &config),
             Some(count) => {
-                let one = Properties::of(&run.config.model)?.state_bytes(session.position() + prompt.len(), 4) as u64;
+                let end = session.position() + prompt.len();
+                let one = Properties::of(&run.config.model)?.state_bytes(end, self.keys_values.precision());
                 Memory::check(
-                    one.saturating_mul(count.into()),
+                    (one as u64).saturating_mul(count.into()),
                     &format!("the state of {count} streams"),
                     &run.model.device(),
                 )?;
@@ -153,7 +155,8 @@ impl Generate {
 
     /// The session and what is to be fed to it. A fresh session begins with the document token, so that no prompt is needed.
     fn begin(&self, run: &LoadedRun) -> Result<(Session, Vec<u32>)> {
-        let model = Arc::new((&run.model).into());
+        let model = InferenceModel::from(&run.model).with_key_value_precision(self.keys_values.precision())?;
+        let model = Arc::new(model);
         match &self.from_state {
             Some(path) => {
                 let session = Session::load(path, model)?;
@@ -185,7 +188,8 @@ fn one(
         }
     }
     let report = Generated { prompt_tokens: fed, text: Text::new(generation, &session) };
-    summarise(terminal, fed, report.text.tokens, report.text.ms_per_token, report.text.state_bytes);
+    let state = state(report.text.state_bytes, &session)?;
+    summarise(terminal, fed, report.text.tokens, report.text.ms_per_token, &state);
     terminal.json(&report)
 }
 
@@ -221,7 +225,8 @@ fn several(
         state_bytes: sessions.iter().map(Session::state_bytes).sum(),
         streams: seeds.iter().zip(texts).map(|(&seed, text)| SeededText { seed, text }).collect(),
     };
-    summarise(terminal, fed, tokens, report.ms_per_token, report.state_bytes);
+    let state = sessions.first().map_or(Ok(String::new()), |session| state(report.state_bytes, session))?;
+    summarise(terminal, fed, tokens, report.ms_per_token, &state);
     terminal.json(&report)
 }
 
@@ -234,13 +239,17 @@ fn show(terminal: &Terminal, text: &str) -> Result<()> {
     }
 }
 
-fn summarise(terminal: &Terminal, fed: usize, tokens: usize, ms_per_token: f64, state_bytes: usize) {
+fn summarise(terminal: &Terminal, fed: usize, tokens: usize, ms_per_token: f64, state: &str) {
     terminal.say(format!(
-        "{} in, {} out, {ms_per_token:.2} ms per token, {} of state",
+        "{} in, {} out, {ms_per_token:.2} ms per token, {state}",
         human::plural(fed as u64, "token"),
         human::grouped(tokens as u64),
-        human::bytes(state_bytes as u64)
     ));
+}
+
+/// How large states are, and how exactly they are kept.
+fn state(bytes: usize, session: &Session) -> Result<String> {
+    Ok(format!("{} of state{}", human::bytes(bytes as u64), keys_values::note(session.model())?))
 }
 
 impl Text {

@@ -16,7 +16,7 @@ use percept_serve::{Access, Limits, LogLine, ServedModel, Server, ServerConfig, 
 use serde::Serialize;
 
 use crate::arguments::run::Checkpoint;
-use crate::arguments::{Global, Weights, run};
+use crate::arguments::{Global, KeysValuesArgs, Weights, keys_values, run};
 use crate::crash;
 use crate::human;
 use crate::interrupt;
@@ -39,6 +39,8 @@ pub(crate) struct Serve {
     /// How exactly weights are kept; fewer bits read faster and change the text a little
     #[arg(long, value_name = "WEIGHTS", value_enum, default_value_t = Weights::F32)]
     weights: Weights,
+    #[command(flatten)]
+    keys_values: KeysValuesArgs,
     /// Address and port; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
     listen: SocketAddr,
@@ -208,14 +210,17 @@ impl Serve {
     /// A model, and the bytes that a text's state takes at most.
     fn load(&self, global: &Global, name: &str, path: &Path) -> Result<(ServedModel, u64)> {
         let loaded = run::load(global, path, self.checkpoint)?;
-        let state = Properties::of(&loaded.config.model)?.state_limit(4) as u64;
-        let precision: WeightPrecision = self.weights.into();
-        let model = InferenceModel::new(loaded.model).with_weight_precision(precision)?;
+        let (precision, properties) = (self.keys_values.precision(), Properties::of(&loaded.config.model)?);
+        let weights: WeightPrecision = self.weights.into();
+        let model = InferenceModel::new(loaded.model).with_weight_precision(weights)?;
+        let model = model.with_key_value_precision(precision)?;
+        let state = properties.state_limit(precision) as u64;
         // Made now: the first client should not wait for them.
         model.fingerprint();
         model.decoder();
         let (path, step) = (path.display(), loaded.step);
-        global.terminal().say(format!("{name}: {path} at step {step}, {} of state per text", human::bytes(state)));
+        let (state_bytes, note) = (human::bytes(state), keys_values::note(&model)?);
+        global.terminal().say(format!("{name}: {path} at step {step}, {state_bytes} of state per text{note}"));
         Ok((ServedModel { name: name.to_owned(), model: Arc::new(model), tokenizer: loaded.tokenizer }, state))
     }
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use percept::Result;
 use percept::files::json;
-use percept::model::Session;
+use percept::model::{InferenceModel, Session};
 use serde::Serialize;
 
-use crate::arguments::Global;
 use crate::arguments::run::{PromptArgs, RunArgs};
+use crate::arguments::{Global, KeysValuesArgs};
 use crate::human;
 use crate::terminal::Style;
 
@@ -37,6 +37,8 @@ struct Save {
     run: RunArgs,
     #[command(flatten)]
     prompt: PromptArgs,
+    #[command(flatten)]
+    keys_values: KeysValuesArgs,
     /// Go on from this state instead of the start of a document
     #[arg(long, value_name = "FILE")]
     from_state: Option<PathBuf>,
@@ -57,6 +59,8 @@ struct Load {
     run: RunArgs,
     /// State file
     file: PathBuf,
+    #[command(flatten)]
+    keys_values: KeysValuesArgs,
 }
 
 impl State {
@@ -83,7 +87,8 @@ impl Save {
         let terminal = global.terminal();
         let run = self.run.load(global)?;
         let tokens = self.prompt.some_tokens(&run.tokenizer)?;
-        let model = Arc::new(run.model.into());
+        let model = InferenceModel::new(run.model).with_key_value_precision(self.keys_values.precision())?;
+        let model = Arc::new(model);
         let mut session = match &self.from_state {
             Some(path) => Session::load(path, model)?,
             None => {
@@ -114,8 +119,9 @@ impl Inspect {
         row("position", &human::plural(summary.position as u64, "token"))?;
         row("state", &human::bytes(summary.state_bytes as u64))?;
         row("model", &summary.model_fingerprint)?;
-        for (name, shape) in &summary.tensors {
-            terminal.text(format!("  {name:<24} {shape:?}"))?;
+        for ((name, shape), format) in summary.tensors.iter().zip(&summary.formats) {
+            let half = if format == "BF16" { " bf16" } else { "" };
+            terminal.text(format!("  {name:<24} {shape:?}{half}"))?;
         }
         terminal.json(&summary)
     }
@@ -141,7 +147,8 @@ impl Load {
     fn run(&self, global: &Global) -> Result<()> {
         let terminal = global.terminal();
         let run = self.run.load(global)?;
-        let session = Session::load(&self.file, Arc::new(run.model.into()))?;
+        let model = InferenceModel::new(run.model).with_key_value_precision(self.keys_values.precision())?;
+        let session = Session::load(&self.file, Arc::new(model))?;
         let log_probabilities = session.log_probabilities()?;
         let mut order: Vec<u32> = (0u32..).take(log_probabilities.len()).collect();
         order.sort_by(|&a, &b| log_probabilities[b as usize].total_cmp(&log_probabilities[a as usize]));

@@ -11,6 +11,7 @@ mod help;
 mod hostile;
 mod imports;
 mod interruption;
+mod keys_values;
 #[cfg(target_os = "linux")]
 mod limits;
 #[cfg(target_os = "linux")]

@@ -1,7 +1,7 @@
 //! What happens to one row of scores.
 
 use crate::dropout::{Keys, apply_part};
-use crate::simd::{LANES, exp, lanes_sum, simd};
+use crate::simd::{LANES, exp, lanes_sum, largest, simd};
 use crate::{Dropout, simd::Arithmetic};
 
 /// The running softmax of one query row.
@@ -15,22 +15,6 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) const START: Self = Self { max: f32::NEG_INFINITY, sum: 0.0 };
-}
-
-#[inline(always)]
-fn largest(row: &[f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    let chunks = row.chunks_exact(LANES);
-    let mut max = chunks.remainder().iter().fold(f32::NEG_INFINITY, |m, x| if *x > m { *x } else { m });
-    for chunk in chunks {
-        for i in 0..LANES {
-            lanes[i] = if chunk[i] > lanes[i] { chunk[i] } else { lanes[i] };
-        }
-    }
-    for lane in lanes {
-        max = if lane > max { lane } else { max };
-    }
-    max
 }
 
 /// `row = exp(row * scale - offset)`, and its sum.

@@ -1,5 +1,6 @@
 //! How the weights of a linear map lie in words of 32 bits.
 
+use super::halves::bf16_bits;
 use crate::simd::{Arithmetic, simd};
 
 /// Output channels that are computed together.
@@ -51,7 +52,7 @@ impl WeightPrecision {
     pub(super) fn encode(self, weight: f32, scale: f32) -> u32 {
         match self {
             Self::F32 => weight.to_bits(),
-            Self::Bf16 => bf16_bits(weight),
+            Self::Bf16 => bf16_bits(weight).into(),
             Self::Int8 if scale == 0.0 => 0,
             Self::Int8 => u32::from((weight / scale).round_ties_even().clamp(-INT8_MAX, INT8_MAX) as i8 as u8),
         }
@@ -65,14 +66,6 @@ impl WeightPrecision {
             Self::Int8 => f32::from(bits as u8 as i8) * scale,
         }
     }
-}
-
-fn bf16_bits(x: f32) -> u32 {
-    let bits = x.to_bits();
-    if x.is_nan() {
-        return (bits >> 16) | 0x40;
-    }
-    (bits + 0x7fff + ((bits >> 16) & 1)) >> 16
 }
 
 /// The weights in a word, for consecutive input channels.

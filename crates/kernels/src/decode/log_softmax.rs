@@ -1,11 +1,11 @@
 //! From logits to log-probabilities.
 
-use crate::simd::{LANES, exp, lanes_sum, simd};
+use crate::simd::{LANES, exp, lanes_sum, largest, simd};
 
 simd! {
     /// `x -= ln(sum(exp(x)))`, in place; NaN anywhere makes everything NaN.
     pub fn log_softmax(x: &mut [f32]) {
-        let max = x.iter().fold(f32::NEG_INFINITY, |max, x| if *x > max { *x } else { max });
+        let max = largest(x);
         // All -inf or NaN: then NaN comes out below.
         let mut lanes = [0f32; LANES];
         let chunks = x.chunks_exact(LANES);

@@ -7,6 +7,7 @@
 mod codec;
 mod each_part;
 mod global;
+mod halves;
 mod log_softmax;
 mod packed_linear;
 mod pages;
@@ -16,9 +17,11 @@ mod sync;
 mod team;
 
 pub use codec::WeightPrecision;
+pub(crate) use halves::Element;
+pub use halves::to_bf16;
 pub use log_softmax::log_softmax;
 pub use packed_linear::{Epilogue, PackedLinear, Source};
 pub use pages::Pages;
 pub use part::Part;
-pub use ring::RingAttention;
+pub use ring::{Ring, RingAttention};
 pub use team::{Crew, Team};

@@ -4,7 +4,7 @@
 
 use super::guarded::{Edge, Guarded};
 use super::random;
-use crate::decode::{Epilogue, PackedLinear, Pages, RingAttention, Source, Team, WeightPrecision};
+use crate::decode::{Epilogue, PackedLinear, Pages, Ring, RingAttention, Source, Team, WeightPrecision};
 use crate::{
     Attention, AttentionSaved, AttentionShape, Head, HeadGradients, Linear, Pattern, Precision, Product, Visibility,
     WeightOrder, embedding,
@@ -205,15 +205,25 @@ fn rings_stay_inside() {
     for (capacity, groups, width) in
         [(3, 1, 5), (1, 1, 1), (5, 2, 3), (9, 1, 64), (4, 3, 65), (6, 1, 129)].into_iter().take(MOST)
     {
-        let (ring, heads, rows) = (RingAttention { capacity, groups, width }, 2 * groups, 3);
-        for start in [0, 1, capacity + 2] {
+        let (ring, heads) = (RingAttention { capacity, groups, width }, 2 * groups);
+        // Few rows, whose heads are apart, and more, whose heads take turns.
+        for (start, rows) in [(0, 3), (1, 3), (capacity + 2, 3), (0, 9), (capacity + 2, 9)] {
+            let visible = |row: usize, head: usize| start..start + 1 + (row + head) % capacity;
             guarded((ring, start), |make| {
                 let (keys, values, q) = (make(ring.len(), 1), make(ring.len(), 2), make(rows * heads * width, 3));
                 let (mut scores, mut output) = (make(rows * heads * capacity, 4), make(q.len(), 5));
-                let visible = |row: usize, head: usize| start..start + 1 + (row + head) % capacity;
+                let (slices, pair) = ((&*q, &mut *scores, &mut *output), Ring::F32([&*keys, &*values]));
+                ring.attend_rows(&mut team.crew(), heads, slices, |_| pair, visible);
+                vec![output]
+            });
+            guarded((ring, start), |make| {
+                let words = ring.len().div_ceil(2);
+                let (keys, values, q) = (make(words, 1), make(words, 2), make(rows * heads * width, 3));
+                let (mut scores, mut output) = (make(rows * heads * capacity, 4), make(q.len(), 5));
+                // The last ones, where there is half a word more.
+                let [keys, values] = [&*keys, &*values].map(|words| &bytemuck::cast_slice(words)[ring.len() % 2..]);
                 let slices = (&*q, &mut *scores, &mut *output);
-                let (keys, values) = (&*keys, &*values);
-                ring.attend_rows(&mut team.crew(), heads, slices, |_| (keys, values), visible);
+                ring.attend_rows(&mut team.crew(), heads, slices, |_| Ring::Bf16([keys, values]), visible);
                 vec![output]
             });
         }

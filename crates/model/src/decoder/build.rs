@@ -10,7 +10,7 @@ use super::step::{BuildStep, Step};
 use super::tensor_step::{Half, TensorStep};
 use super::{Decoder, HEAD_ORDER, Slot};
 use crate::language_model::LanguageModel;
-use crate::layer::{Block, Facts, Rows};
+use crate::layer::{Block, Facts, KeyValuePrecision, Rows};
 use crate::layers::Norm;
 
 impl Decoder {
@@ -22,11 +22,15 @@ impl Decoder {
             && model.blocks.iter().any(|block| block.mixer.step(&block.mixer_norm).is_some())
     }
 
-    /// Packs the weights of a model without autodiff; `None` where it is not supported.
+    /// Packs the weights of a model without autodiff; `None` where it is not supported. `key_values`: how its streams keep those.
     ///
     /// # Errors
     /// The system has no memory for them.
-    pub fn new(model: &LanguageModel, precision: WeightPrecision) -> Result<Option<Self>> {
+    pub fn new(
+        model: &LanguageModel,
+        precision: WeightPrecision,
+        key_values: KeyValuePrecision,
+    ) -> Result<Option<Self>> {
         if !Self::supports(model) {
             return Ok(None);
         }
@@ -43,6 +47,7 @@ impl Decoder {
         Ok(Some(Self {
             pages: packer.pages,
             embedding,
+            key_values,
             scratch: slots.iter().map(|slot| slot.step.scratch()).max().unwrap_or(0),
             slots,
             norm: RowNorm::of(&model.norm),

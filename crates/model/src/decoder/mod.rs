@@ -19,12 +19,12 @@ use percept_kernels::decode::{Epilogue, PackedLinear, Pages, Team, WeightPrecisi
 
 pub use packer::{Packer, RowNorm, elements};
 pub use step::{BuildStep, Pass, Step, Streams, parts};
-use stream::StepState;
 pub use stream::{Buffer, Stream};
+use stream::{Declared, StepState};
 use workspace::Workspace;
 pub use workspace::{Angles, RowCarry};
 
-use crate::layer::{BlockFacts, BlockState, StateTensor};
+use crate::layer::{BlockFacts, BlockState, KeyValuePrecision, StateTensor};
 
 /// A model's weights, packed for decoding.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub struct Decoder {
     embedding: Vec<f32>,
     /// One for each sublayer: mixer and channel sublayer of each layer in turn.
     slots: Vec<Slot>,
+    /// How keys and values of a stream are kept.
+    key_values: KeyValuePrecision,
     /// Elements of scratch that the steps need per row.
     scratch: usize,
     norm: RowNorm,
@@ -53,9 +55,11 @@ struct Slot {
 }
 
 impl Slot {
-    /// What it keeps in buffers, unless it keeps tensors.
-    fn buffers(&self) -> Option<&[StateTensor]> {
-        (!self.step.keeps_tensors()).then_some(self.state.as_slice())
+    fn declared(&self) -> Declared<'_> {
+        match self.step.keeps_tensors() {
+            true => Declared::Tensors(&self.state),
+            false => Declared::Buffers(&self.state),
+        }
     }
 }
 
@@ -77,7 +81,8 @@ impl Decoder {
 
     /// A stream that has seen nothing.
     pub fn stream(&self) -> Stream {
-        Stream::new(StepState::all(self.slots.iter().map(Slot::buffers)), self.dim())
+        let declared: Vec<Declared<'_>> = self.slots.iter().map(Slot::declared).collect();
+        Stream::new(StepState::all(&declared, self.key_values), self.dim())
     }
 
     /// The stream that goes on at `position` from the states of the layers; `hidden` was the last one.
@@ -94,7 +99,8 @@ impl Decoder {
     /// The states of the layers as tensors, with the rows that `facts` declare for them.
     pub fn export(&self, stream: &Stream, facts: &[BlockFacts], device: &Device) -> Vec<BlockState> {
         let export = |index: usize, declared: &[StateTensor]| {
-            stream.state(index).export(declared, stream.position() + self.slots[index].shift, device)
+            let end = stream.position() + self.slots[index].shift;
+            stream.state(index).export((declared, self.key_values), end, device)
         };
         let layer = |(layer, facts): (usize, &BlockFacts)| BlockState {
             mixer: export(2 * layer, &facts.mixer.state),

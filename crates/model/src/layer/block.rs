@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::{Carry, Contract, Facts, LayerContext, LayerState, Mode, Rows, Windowing};
+use super::{Carry, Contract, Facts, KeyValuePrecision, LayerContext, LayerState, Mode, Rows, Windowing};
 use crate::channel::AnyChannel;
 use crate::config::{LayerSpec, ModelConfig};
 use crate::layers::Norm;
@@ -92,6 +92,12 @@ impl BlockFacts {
     /// The two sublayers' facts.
     pub fn both(&self) -> [&Facts; 2] {
         [&self.mixer, &self.channel]
+    }
+
+    /// The state before the first row.
+    pub fn fresh(&self, precision: KeyValuePrecision) -> BlockState {
+        let [mixer, channel] = self.both().map(|facts| LayerState::new(&facts.state, precision));
+        BlockState { mixer, channel }
     }
 
     /// The rows that leave the block.

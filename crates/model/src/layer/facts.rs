@@ -2,7 +2,7 @@
 
 use percept_kernels::{Pattern, Visibility};
 
-use super::{Rows, StateTensor};
+use super::{ElementBytes, Rows, StateTensor};
 use crate::cost::Call;
 
 /// What a sublayer promises for a window, or a stream, of some rows. Files, byte counts, the cost model and the checks
@@ -137,6 +137,16 @@ impl Facts {
     /// Elements of the state.
     pub fn state_elements(&self) -> usize {
         self.state.iter().map(StateTensor::elements).sum()
+    }
+
+    /// Bytes of the state.
+    pub fn state_bytes(&self, each: ElementBytes) -> usize {
+        self.state.iter().map(|tensor| tensor.elements() * each.of(tensor)).sum()
+    }
+
+    /// The most bytes that the state ever has.
+    pub fn most_state_bytes(&self, each: ElementBytes) -> usize {
+        self.state.iter().map(|tensor| tensor.capacity() * tensor.width() * each.of(tensor)).sum()
     }
 
     /// The most elements that the state ever has.

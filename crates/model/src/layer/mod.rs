@@ -21,7 +21,7 @@ pub use context::{LayerContext, Mode, Place, Rows};
 pub use facts::{Activations, Direction, Facts, Reach, Windowing};
 pub use registry::Contract;
 pub(crate) use registry::sublayers;
-pub use state::{Extent, LayerState, StateTensor};
+pub use state::{Content, ElementBytes, Extent, Format, KeyValuePrecision, LayerState, StateTensor};
 
 use crate::config::{LayerSpec, ModelConfig};
 use crate::decoder::BuildStep;

@@ -1,6 +1,6 @@
 //! Attention of one new position to the keys that its stream has kept.
 
-use percept_kernels::decode::{Epilogue, PackedLinear, RingAttention};
+use percept_kernels::decode::{Epilogue, PackedLinear, Ring, RingAttention};
 use percept_kernels::{Pattern, Rotary, Visibility};
 
 use super::projection::Projection;
@@ -99,8 +99,8 @@ impl AttentionStep {
         let scratch = &mut keys[..key_width];
         for (row, projected) in projected.chunks_exact_mut(self.inputs.outputs()).enumerate() {
             let turn = angles.map(|(pairs, (cos, sin))| (&cos[row * pairs..][..pairs], &sin[row * pairs..][..pairs]));
-            let (q, pair) = projected.split_at(query_width);
-            let (k, v) = pair.split_at(key_width);
+            let (q, pair) = projected.split_at_mut(query_width);
+            let (k, v) = pair.split_at_mut(key_width);
             let queries = &mut queries[row * query_width..][..query_width];
             normalised_into(&self.query_norm, q, queries);
             self.rotate(queries, turn);
@@ -108,13 +108,9 @@ impl AttentionStep {
             self.rotate(scratch, turn);
             let position = streams.position(row);
             let buffers = streams.buffers_mut(row);
-            normalised_into(&self.key_value_norm, scratch, buffers[KEYS].row_mut(position));
-            if v.is_empty() {
-                let (keys, values) = buffers.split_at_mut(VALUES);
-                values[0].row_mut(position).copy_from_slice(keys[KEYS].row(position));
-            } else {
-                buffers[VALUES].row_mut(position).copy_from_slice(v);
-            }
+            normalised_into(&self.key_value_norm, scratch, k);
+            buffers[KEYS].put(position, k);
+            buffers[VALUES].put(position, if v.is_empty() { k } else { v });
         }
     }
 
@@ -126,7 +122,11 @@ impl AttentionStep {
         let streams = &*streams;
         let ring = |row: usize| {
             let buffers = streams.buffers(row);
-            (buffers[KEYS].all(), buffers[self.read_as_values()].all())
+            let [keys, values] = [KEYS, self.read_as_values()].map(|index| &buffers[index]);
+            match (keys.halves(), values.halves()) {
+                (Some(keys), Some(values)) => Ring::Bf16([keys, values]),
+                _ => Ring::F32([keys.all(), values.all()]),
+            }
         };
         let visible = |row: usize, head: usize| {
             let position = streams.position(row);

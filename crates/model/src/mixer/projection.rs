@@ -147,7 +147,7 @@ impl Projection {
     /// The state of keys and values: `kept` rows now, `most` at any length.
     pub fn state(config: &ModelConfig, kept: usize, most: usize) -> Vec<StateTensor> {
         let row = [config.key_value_heads(), config.head_dim()];
-        [KEY, VALUE].map(|name| StateTensor::rows(name, (kept, most), row)).into()
+        [KEY, VALUE].map(|name| StateTensor::key_value(name, (kept, most), row)).into()
     }
 
     /// How a stream goes on: rotated values (authors' code) carry absolute positions and were trained on 0 .. n only.

@@ -11,6 +11,7 @@ use super::file::{self, damaged};
 use super::recent::Recent;
 use crate::batch::check_tokens;
 use crate::inference_model::InferenceModel;
+use crate::layer::{Format, KeyValuePrecision, StateTensor};
 use crate::tensor_file::{Dtype, Head, Metadata};
 
 /// The longest head that is read; a model of a hundred layers has a tenth of it.
@@ -73,17 +74,13 @@ impl StateHead {
                 .hint("load it with the run and checkpoint that wrote it"));
         }
         let position = file::number(&file.metadata, file::POSITION)?;
-        let mut declared = declared(position, model)?;
-        if !file.tensors.contains_key(file::TOKENS) && declared[file::TOKENS] == [0] {
-            // Older files leave out what is empty.
-            declared.remove(file::TOKENS);
-        }
-        let float = if model.embedding.weight.val().dtype() == DType::F64 { Dtype::F64 } else { Dtype::F32 };
-        let fits = |(name, (kind, shape)): (&String, &(Dtype, Vec<usize>))| {
-            let kinds = if name == file::TOKENS { [Dtype::U32, Dtype::I64] } else { [float; 2] };
-            declared.get(name) == Some(shape) && kinds.contains(kind)
-        };
-        if file.tensors.len() != declared.len() || !file.tensors.iter().all(fits) {
+        let here = model.key_value_precision();
+        if !fits(&file, &declared(position, model, here)?) {
+            for there in KeyValuePrecision::ALL {
+                if fits(&file, &declared(position, model, there)?) {
+                    return Err(of_other_precision(there, here));
+                }
+            }
             return Err(damaged());
         }
         Ok(Self {
@@ -129,22 +126,49 @@ fn recent(metadata: &Metadata, model: &InferenceModel) -> Result<Recent> {
     Ok(recent)
 }
 
-/// The names and shapes of the tensors of a state after `position` tokens.
-fn declared(position: usize, model: &Arc<InferenceModel>) -> Result<BTreeMap<String, Vec<usize>>> {
+/// Names, shapes and types (one of them) of tensors.
+type Declared = BTreeMap<String, (Vec<usize>, &'static [Dtype])>;
+
+/// Whether a file has these tensors, and no others.
+fn fits(file: &Head, declared: &Declared) -> bool {
+    // Older files leave out what is empty.
+    let is_left_out = |name: &String, shape: &[usize]| name == file::TOKENS && *shape == [0];
+    let has = |(name, (shape, kinds)): (&String, &(Vec<usize>, &[Dtype]))| match file.tensors.get(name) {
+        Some((kind, there)) => there == shape && kinds.contains(kind),
+        None => is_left_out(name, shape),
+    };
+    file.tensors.keys().all(|name| declared.contains_key(name)) && declared.iter().all(has)
+}
+
+fn of_other_precision(there: KeyValuePrecision, here: KeyValuePrecision) -> Fault {
+    let [there, here] = [there, here].map(KeyValuePrecision::name);
+    Fault::usage(format!("this state keeps keys and values in {there}, and here they are kept in {here}"))
+        .hint(format!("go on from it with --keys-values {there}"))
+}
+
+/// The tensors of a state after `position` tokens where keys and values are kept in this precision.
+fn declared(position: usize, model: &Arc<InferenceModel>, precision: KeyValuePrecision) -> Result<Declared> {
     if position > MOST_TOKENS {
         return Err(damaged());
     }
     let mut session = Session::new(model.clone());
     session.position = position;
-    let mut declared = BTreeMap::from([(file::TOKENS.to_owned(), vec![session.kept_tokens()])]);
+    let tokens: (_, &[Dtype]) = (vec![session.kept_tokens()], &[Dtype::U32, Dtype::I64]);
+    let mut declared = BTreeMap::from([(file::TOKENS.to_owned(), tokens)]);
     if position == 0 {
         return Ok(declared);
     }
-    declared.insert(file::LAST.to_owned(), vec![1, 1, model.config().dim]);
+    let float: &[Dtype] =
+        if model.embedding.weight.val().dtype() == DType::F64 { &[Dtype::F64] } else { &[Dtype::F32] };
+    declared.insert(file::LAST.to_owned(), (vec![1, 1, model.config().dim], float));
+    let kinds = |tensor: &StateTensor| match tensor.format(precision) {
+        Format::Full => float,
+        Format::Half => &[Dtype::BF16],
+    };
     for (layer, facts) in model.facts(session.rows()).iter().enumerate() {
         for (half, facts) in file::HALVES.into_iter().zip(facts.both()) {
-            let named = facts.state.iter().map(|tensor| (file::name_of(layer, half, tensor.name), tensor.dims()));
-            declared.extend(named);
+            let name = |tensor: &StateTensor| file::name_of(layer, half, tensor.name);
+            declared.extend(facts.state.iter().map(|tensor| (name(tensor), (tensor.dims(), kinds(tensor)))));
         }
     }
     Ok(declared)

@@ -322,9 +322,10 @@ impl Session {
         }
     }
 
-    /// The next token's position, counted from the start of its window.
+    /// The next token's position, counted from the start of the window that the state holds; before a reset that is not the next
+    /// token's own window.
     fn window_position(&self) -> usize {
-        self.position - self.windows.map_or(0, |windows| windows.window(self.position + 1).start)
+        self.position - self.windows.map_or(0, |windows| windows.window(self.position.max(1)).start)
     }
 
     fn step(&mut self, decoder: &Decoder, token: u32) {

@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::decoder::{Decoder, Stream};
 use crate::inference_model::InferenceModel;
-use crate::layer::{BlockFacts, BlockState, Facts, Rows};
+use crate::layer::{BlockFacts, BlockState, KeyValuePrecision, Rows};
 use crate::ops::elements;
 
 /// A state as tensors.
@@ -26,7 +26,11 @@ pub(super) enum Running {
 impl Running {
     /// Before the first token.
     pub(super) fn fresh(model: &InferenceModel) -> Self {
-        Self::Tensors(Box::new(Tensors { states: vec![BlockState::default(); model.blocks.len()], last: None }))
+        let states = match model.key_value_precision() {
+            KeyValuePrecision::F32 => vec![BlockState::default(); model.blocks.len()],
+            precision => model.facts(Rows::plain(1, 0)).iter().map(|facts| facts.fresh(precision)).collect(),
+        };
+        Self::Tensors(Box::new(Tensors { states, last: None }))
     }
 
     /// True before the first token.
@@ -90,9 +94,8 @@ impl Running {
         match self {
             Self::Tensors(tensors) => tensors.states.iter().map(BlockState::bytes).sum(),
             Self::Decoding(_) => {
-                let facts = model.facts(rows);
-                let elements = facts.iter().flat_map(BlockFacts::both).map(Facts::state_elements);
-                elements.sum::<usize>() * size_of::<f32>()
+                let (facts, each) = (model.facts(rows), model.key_value_precision().into());
+                facts.iter().flat_map(BlockFacts::both).map(|facts| facts.state_bytes(each)).sum()
             }
         }
     }

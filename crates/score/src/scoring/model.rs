@@ -5,7 +5,7 @@ use std::sync::Arc;
 use percept_fault::Result;
 use percept_model::config::LayerSpec;
 use percept_model::language_model::window_rows;
-use percept_model::{Batch, InferenceModel, ModelConfig, Rows, Session, WindowSchedule};
+use percept_model::{Batch, InferenceModel, KeyValuePrecision, ModelConfig, Rows, Session, WindowSchedule};
 
 use super::{Protocol, Scorer, Stream};
 
@@ -57,8 +57,17 @@ impl Stream for Session {
         Session::feed(self, tokens).map(|_| ())
     }
 
+    /// Where keys and values are rounded, token by token, so that each meets rounded ones as in a text that is written.
     fn score(&mut self, tokens: &[u32]) -> Result<Vec<f64>> {
-        Ok(Session::score(self, tokens)?.into_iter().map(f64::from).collect())
+        let at_once = match self.model().key_value_precision() {
+            KeyValuePrecision::F32 => tokens.len().max(1),
+            KeyValuePrecision::Bf16 => 1,
+        };
+        let mut losses = Vec::with_capacity(tokens.len());
+        for tokens in tokens.chunks(at_once) {
+            losses.extend(Session::score(self, tokens)?.into_iter().map(f64::from));
+        }
+        Ok(losses)
     }
 
     fn fork(&self) -> Box<dyn Stream + '_> {

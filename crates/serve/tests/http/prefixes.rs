@@ -1,9 +1,9 @@
 //! The beginnings of prompts that are known: nothing but the time differs.
 
-use percept_serve::Limits;
+use percept_serve::{Access, Limits};
 use serde_json::{Value, json};
 
-use crate::support::Running;
+use crate::support::{Running, halves, served, with_layers};
 
 /// What is told of all that was written, and of the state at the end.
 fn told(server: &Running, prompt: &str, state: bool) -> Value {
@@ -13,8 +13,14 @@ fn told(server: &Running, prompt: &str, state: bool) -> Value {
 
 #[test]
 fn a_known_beginning_gives_the_same_bits_and_is_counted() {
-    for layers in ["llp(segment=8)", "transformer", "rwkv7", "perceiver-ar(latents=8)", "llp(segment=8), tost"] {
-        let start = |prefix_bytes| Running::layers(layers, Limits { piece: 20, prefix_bytes, ..Limits::default() });
+    let exact = ["llp(segment=8)", "transformer", "rwkv7", "perceiver-ar(latents=8)", "llp(segment=8), tost"];
+    let exact = exact.map(|layers| (layers, with_layers(layers)));
+    let rounded = ["llp(segment=8)", "transformer"].map(|layers| (layers, halves(layers).unwrap()));
+    for (layers, model) in exact.into_iter().chain(rounded) {
+        let start = |prefix_bytes| {
+            let limits = Limits { piece: 20, prefix_bytes, ..Limits::default() };
+            Running::of(limits, Access::Loopback, vec![served("tiny", model.clone())])
+        };
         let (with, without) = (start(1 << 20), start(0));
         let shared = "What stands at the beginning of every prompt of a client, again and again. ".repeat(2);
         let prompts: Vec<String> =

@@ -7,7 +7,7 @@ use percept_model::Session;
 use percept_serve::{Access, Limits, Tokens};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Running, model, served, with_layers};
+use crate::support::{Answer, Running, halves, model, served, with_layers};
 
 /// Layers of each kind of state: a ring, a window that is run again, a recurrence, and a history that is compressed.
 const LAYERS: [&str; 4] = ["llp(segment=8)", "transformer", "rwkv7", "perceiver-ar(latents=8)"];
@@ -38,8 +38,11 @@ fn written(choice: &Value) -> Vec<(Value, Value)> {
 
 #[test]
 fn a_text_that_is_cut_goes_on_with_the_tokens_of_one_that_is_not() {
-    for layers in LAYERS {
-        let server = Running::layers(layers, Limits { piece: 16, ..Limits::default() });
+    let exact = LAYERS.map(|layers| (layers, with_layers(layers)));
+    let rounded = LAYERS.into_iter().filter_map(|layers| Some((layers, halves(layers)?)));
+    for (layers, model) in exact.into_iter().chain(rounded) {
+        let limits = Limits { piece: 16, ..Limits::default() };
+        let server = Running::of(limits, Access::Loopback, vec![served("tiny", model)]);
         let mut request = json!({ "prompt": TEXT, "max_tokens": 60, "seed": 5, "logprobs": 0 });
         let whole = written(&complete(&server, &request));
         (request["max_tokens"], request["keep_state"]) = (json!(23), json!(true));
@@ -215,6 +218,32 @@ fn what_does_not_fit_is_answered_507_and_the_server_goes_on() {
     let kept = complete(&server, &request)["state"].clone();
     assert_eq!(server.get("/v1/states").json()["data"], json!([kept]));
     server.wait_for("percept_states_evicted_total 1");
+}
+
+#[test]
+fn states_that_keep_keys_and_values_in_another_precision_are_refused_and_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = |model| {
+        let models = vec![served("tiny", model)];
+        Running::keeping(Some(folder.path()), Limits::default(), Access::Loopback, models)
+    };
+    let server = start(model());
+    let state = create(&server, &json!({ "prompt": TEXT }));
+    let (file, _) = file_of(&server, &state);
+    let request = json!({ "state": id(&state), "max_tokens": 20, "seed": 2, "logprobs": 0 });
+    let expected = complete(&server, &request);
+    drop(server);
+    let server = start(halves("llp(segment=8)").unwrap());
+    let why =
+        "this state keeps keys and values in f32, and here they are kept in bf16: go on from it with --keys-values f32";
+    for answer in [server.post("/v1/completions", &request.to_string()), server.upload("/v1/states/upload", &file)] {
+        assert_eq!((answer.status, &answer.json()["error"]["message"]), (400, &json!(why)));
+    }
+    let smaller = create(&server, &json!({ "prompt": TEXT }));
+    assert!(smaller["bytes"].as_u64() < state["bytes"].as_u64().map(|bytes| 2 * bytes / 3), "{smaller} {state}");
+    drop(server);
+    let server = start(model());
+    assert_eq!(complete(&server, &request), expected);
 }
 
 /// A state's file, and where its head ends.

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use percept_data::Tokenizer;
-use percept_model::{InferenceModel, LanguageModel, ModelConfig};
+use percept_model::{InferenceModel, KeyValuePrecision, LanguageModel, ModelConfig};
 use percept_serve::{Access, Limits, LogLine, RequestLine, ServedModel, Server, ServerConfig};
 use serde_json::Value;
 
@@ -39,6 +39,11 @@ pub(crate) fn with_layers(layers: &str) -> Arc<InferenceModel> {
 
 pub(crate) fn model_of(config: ModelConfig) -> Arc<InferenceModel> {
     Arc::new(LanguageModel::new(&config, 3, &Default::default()).unwrap().into())
+}
+
+/// As [`with_layers`], with keys and values as halves where it has a decoder.
+pub(crate) fn halves(layers: &str) -> Option<Arc<InferenceModel>> {
+    (*with_layers(layers)).clone().with_key_value_precision(KeyValuePrecision::Bf16).ok().map(Arc::new)
 }
 
 /// A model under a name.

@@ -14,8 +14,7 @@ use super::measured::Measure;
 use super::report::{Details, Measurement, Timed};
 use super::subject::{Subject, random_tokens};
 use super::timing::Times;
-use crate::arguments::Global;
-use crate::arguments::Weights;
+use crate::arguments::{Global, KeysValuesArgs, Weights};
 use crate::meter::Meter;
 
 /// Tokens at the end of the prompt that are fed one by one, to warm up what writing uses.
@@ -36,6 +35,8 @@ pub(super) struct Decode {
     /// How exactly the weights are kept
     #[arg(long, value_name = "FORMAT", default_value = "f32", alias = "precision")]
     weights: Weights,
+    #[command(flatten)]
+    keys_values: KeysValuesArgs,
 }
 
 /// Streams at the position where writing begins.
@@ -65,6 +66,7 @@ impl Measure for Decode {
         let details = Details {
             position: Some(position),
             streams: Some(self.streams),
+            keys_values: Some(self.keys_values.precision().name()),
             state_bytes: writing.sessions.first().map(Session::state_bytes),
             weights_gb_per_s: read.map(|bytes| bytes / times.median() / 1e6),
             ..Details::default()
@@ -89,10 +91,12 @@ impl Decode {
     fn prepare(&self, subject: &Subject, position: usize, global: &Global) -> Result<(Writing, String)> {
         let config = &subject.config;
         let (model, device) = subject.build()?;
-        let state =
-            (Properties::of(&config.model)?.state_bytes(position, 4) as u64).saturating_mul(self.streams as u64);
+        let precision = self.keys_values.precision();
+        let one = Properties::of(&config.model)?.state_bytes(position, precision) as u64;
+        let state = one.saturating_mul(self.streams as u64);
         Memory::check(state, &format!("the state of {} streams", self.streams), &model.device())?;
-        let model = Arc::new(InferenceModel::new(model).with_weight_precision(self.weights.into())?);
+        let model = InferenceModel::new(model).with_weight_precision(self.weights.into())?;
+        let model = Arc::new(model.with_key_value_precision(precision)?);
         let prompt = random_tokens(position, config.model.vocab, config.train.seed);
         let (first, single) = prompt.split_at(position - WARM_UP.min(position - 1));
         let mut session = Session::new(model.clone());

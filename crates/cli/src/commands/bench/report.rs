@@ -52,6 +52,9 @@ pub(super) struct Details {
     /// Streams that are written at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) streams: Option<usize>,
+    /// How exactly streams keep keys and values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) keys_values: Option<&'static str>,
     /// A stream's state at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) state_bytes: Option<usize>,
@@ -121,6 +124,7 @@ impl Measurement {
         rows.extend(details.position.map(|position| ("position", human::grouped(position as u64))));
         rows.extend(details.streams.map(|streams| ("streams", streams.to_string())));
         rows.extend(details.state_bytes.map(|bytes| ("state", human::bytes(bytes as u64))));
+        rows.extend(details.keys_values.map(|format| ("keys, values", format.into())));
         rows.extend(self.peak_rss_mib.map(|peak| ("memory", format!("{peak:.1} MiB resident at the peak"))));
         let cpu = self.machine.cpu.as_deref().unwrap_or("unknown processor");
         let threads = human::plural(self.machine.threads as u64, "thread");

@@ -5,7 +5,7 @@ mod tables;
 
 use clap::Args;
 use percept::data::Corpus;
-use percept::model::InferenceModel;
+use percept::model::{InferenceModel, KeyValuePrecision};
 use percept::score::suites::{PositionTally, Suite, SuiteResult};
 use percept::score::{CorpusTexts, Limits, ModelScorer, Progress, Protocol, Score, Scorer, score_each};
 use percept::train::LoadedRun;
@@ -13,10 +13,9 @@ use percept::{Fault, Result};
 use serde::Serialize;
 
 use self::suites::{LeftOut, SuiteArgs, Suites};
-use crate::arguments::Global;
-use crate::arguments::Weights;
 use crate::arguments::config::DataArgs;
 use crate::arguments::run::RunArgs;
+use crate::arguments::{Global, KeysValuesArgs, Weights};
 use crate::human;
 use crate::meter::Meter;
 use crate::terminal::{Style, Terminal};
@@ -54,6 +53,8 @@ pub(crate) struct Eval {
     #[arg(long, value_name = "WEIGHTS", value_enum, default_value_t = Weights::F32)]
     weights: Weights,
     #[command(flatten)]
+    keys_values: KeysValuesArgs,
+    #[command(flatten)]
     suites: SuiteArgs,
 }
 
@@ -64,6 +65,8 @@ struct Evaluation {
     subject: Evaluated,
     /// How exactly the weights were kept.
     weights: &'static str,
+    /// How exactly keys and values were kept.
+    keys_values: &'static str,
     suites: Vec<SuiteResult>,
     /// Suites of `all` that this text or tokenizer does not suit, with the reason.
     left_out: Vec<LeftOut>,
@@ -109,17 +112,22 @@ impl Eval {
         }
         let Suites { results, left_out } = found;
         results.iter().try_for_each(|result| tables::print(&terminal, result))?;
-        terminal.json(&Evaluation { subject, weights: self.weights.name(), suites: results, left_out })
+        let (weights, keys_values) = (self.weights.name(), self.keys_values.precision().name());
+        terminal.json(&Evaluation { subject, weights, keys_values, suites: results, left_out })
     }
 
     /// The model with its weights rounded as the packed ones of the decoder are, which then score alike in any protocol.
     fn scorer(&self, run: &LoadedRun) -> Result<ModelScorer> {
         let model = InferenceModel::from(&run.model).with_weight_precision(self.weights.into())?;
-        let name = self.run.name(run.step);
-        Ok(match self.weights {
-            Weights::F32 => ModelScorer::new(name, model),
-            rounded => ModelScorer::new(format!("{name}, {} weights", rounded.name()), model),
-        })
+        let model = model.with_key_value_precision(self.keys_values.precision())?;
+        let mut name = self.run.name(run.step);
+        if self.weights != Weights::F32 {
+            name.push_str(&format!(", {} weights", self.weights.name()));
+        }
+        if self.keys_values.precision() == KeyValuePrecision::Bf16 {
+            name.push_str(", keys and values in bf16");
+        }
+        Ok(ModelScorer::new(name, model))
     }
 
     fn corpus(&self, run: &LoadedRun, terminal: Terminal) -> Result<Corpus> {
@@ -158,6 +166,16 @@ impl Eval {
     }
 
     fn protocol(&self, model: &percept::model::ModelConfig) -> Result<Protocol> {
+        let protocol = self.any_protocol(model)?;
+        let exact = self.keys_values.precision() == KeyValuePrecision::F32;
+        match exact || protocol == Protocol::Stream {
+            true => Ok(protocol),
+            false => Err(Fault::usage("--keys-values bf16 is for models that are scored with carried state")
+                .hint("windows are scored from nothing, and keep no keys and values")),
+        }
+    }
+
+    fn any_protocol(&self, model: &percept::model::ModelConfig) -> Result<Protocol> {
         match (self.window, self.stride) {
             (Some(window), stride) => {
                 Ok(Protocol::SlidingWindow { window, stride: stride.unwrap_or(window.div_ceil(2)) })

@@ -79,6 +79,14 @@ fn against_memory(plan: Plan) -> Plan {
     }
 }
 
+fn state(plan: &Plan) -> String {
+    let most = format!("{} at most", human::bytes(plan.state_bytes));
+    match plan.state_bytes_bf16 < plan.state_bytes {
+        true => format!("{most}, {} with keys and values in bf16", human::bytes(plan.state_bytes_bf16)),
+        false => most,
+    }
+}
+
 fn print(terminal: &Terminal, plan: &Plan) -> Result<()> {
     let row = |name: &str, value: String| terminal.text(format!("{} {value}", Style::Bold.out(&format!("{name:<16}"))));
     row("layers", plan.layers.clone())?;
@@ -89,7 +97,7 @@ fn print(terminal: &Terminal, plan: &Plan) -> Result<()> {
     row("forward", format!("{} FLOP per token", human::short(plan.flops_per_token)))?;
     row("training", format!("{} FLOP per token", human::short(plan.training_flops_per_token)))?;
     row("score entries", format!("{} per window, all layers", human::grouped(plan.score_entries)))?;
-    row("state", format!("{} at most", human::bytes(plan.state_bytes)))?;
+    row("state", state(plan))?;
     row("memory", memory(plan))?;
     for length in plan.lengths.iter().filter(|length| length.context != plan.context) {
         row(
