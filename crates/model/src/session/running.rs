@@ -26,7 +26,7 @@ pub(super) enum Running {
 impl Running {
     /// Before the first token.
     pub(super) fn fresh(model: &InferenceModel) -> Self {
-        Self::Tensors(Box::new(Tensors { states: vec![BlockState::default(); model.blocks.len()], last: None }))
+        Self::Tensors(Box::new(Tensors { states: vec![BlockState::default(); model.layers().len()], last: None }))
     }
 
     /// True before the first token.
