@@ -250,9 +250,8 @@ fn layers_that_share_a_block_compute_what_copies_of_it_would() {
             None => path.to_owned(),
         };
         let copies = LanguageModel::new(&ModelConfig { blocks: 0, ..config.clone() }, 4, &Device::default().autodiff());
-        let copies = percept_model::parameters::map(copies.expect("a model"), |path, _, _| {
-            weights[&source(path)].data.clone()
-        });
+        let copies =
+            percept_model::parameters::map(copies.expect("a model"), |path, _, _| weights[&source(path)].data.clone());
         assert!(copies.parameter_count() > shared.parameter_count());
         for recompute in [Recompute::Keep, Recompute::Blocks] {
             let (loss, of_blocks) = gradients(&shared, recompute);

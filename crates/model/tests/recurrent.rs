@@ -7,7 +7,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use percept_model::config::RotaryLayers;
 use percept_model::layer::{Carry, LayerContext, LayerState, Sublayer};
 use percept_model::mixer::{AnyMixer, RecurrentUpdate};
-use percept_model::{Mode, ModelConfig, Rows, parameters};
+use percept_model::{LanguageModel, Mode, ModelConfig, Role, Rows, Trainable, parameters};
 
 const DIM: usize = 6;
 const HEADS: usize = 2;
@@ -247,6 +247,25 @@ fn rotations_know_distances_only() {
     let difference = largest_difference(&run(&rotated, 0), &run(&rotated, 300));
     assert!(difference < 1e-6, "{difference}");
     assert!(largest_difference(&run(&rotated, 0), &run(&plain, 0)) > 1e-3, "rotations matter");
+}
+
+/// Maps of the recurrence are drawn by their inputs, gates begin with remembering, and tables of vectors are not decayed.
+#[test]
+fn it_begins_and_is_trained_as_documented() {
+    let config = ModelConfig { dim: 64, heads: 4, init_std: 0.001, ..config("segment=2") };
+    let model = LanguageModel::new(&config, 3, &Device::default()).expect("a model");
+    let weights = parameters::collect(&model);
+    let of = |path: &str| values(weights[&format!("blocks.0.mixer.{path}")].data.clone());
+    let std = |path: &str| (of(path).iter().map(|x| x * x).sum::<f64>() / of(path).len() as f64).sqrt();
+    let expected = [("cell.query.weight", 0.125), ("cell.hidden.weight", 0.0884), ("cell.identity", 1.0)];
+    for (path, expected) in expected.into_iter().chain([("cell.initial", 0.1), ("state_query.weight", 0.001)]) {
+        assert!((std(path) / expected - 1.0).abs() < 0.2, "{path}: {}", std(path));
+    }
+    let bias = of("cell.hidden_gate.map.bias");
+    assert_eq!([bias[0], bias[63], bias[64], bias[127], bias[128], bias[191]], [0.0, 0.0, -1.0, -1.0, 1.0, 1.0]);
+    let role = |path: &str| model.role(&format!("blocks.0.mixer.{path}"), &[2, 64]);
+    assert_eq!(["cell.initial", "cell.identity"].map(role), [Role::Undecayed; 2]);
+    assert_eq!(["cell.query.weight", "state_output.weight"].map(role), [Role::Decayed; 2]);
 }
 
 #[test]

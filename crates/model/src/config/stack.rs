@@ -64,8 +64,9 @@ pub(super) fn resolve(config: &ModelConfig) -> Result<Vec<LayerSpec>> {
 fn share(layers: &mut [LayerSpec], config: &ModelConfig) -> Result<()> {
     let blocks = config.own_blocks();
     if blocks > config.depth {
-        return Err(Fault::usage(format!("model.blocks = {blocks} is more than model.depth = {}", config.depth))
-            .hint("layers take blocks in turn: set model.blocks to at most model.depth, or to 0 for a block per layer"));
+        return Err(Fault::usage(format!("model.blocks = {blocks} is more than model.depth = {}", config.depth)).hint(
+            "layers take blocks in turn: set model.blocks to at most model.depth, or to 0 for a block per layer",
+        ));
     }
     for place in blocks..layers.len() {
         let (block, layer) = (&layers[place % blocks], &layers[place]);

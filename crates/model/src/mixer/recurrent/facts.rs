@@ -86,7 +86,10 @@ impl Sizes<'_> {
         let among_tokens = self.attention([rows, rows], Pattern::SegmentPair { length: m });
         let mut work = Projection::calls(config, rows, rows);
         work.extend([Call::from(map(rows, dim, width)), map(rows, width, dim).into(), among_tokens.into()]);
-        work.extend([attend(m, states, (rows / m) as u64), attend(rows % m, states, u64::from(!rows.is_multiple_of(m)))]);
+        work.extend([
+            attend(m, states, (rows / m) as u64),
+            attend(rows % m, states, u64::from(!rows.is_multiple_of(m))),
+        ]);
         work.extend([attend(states, states, updates), attend(states, m, updates)]);
         let queries = map(states, dim, width);
         let memory = map(states, dim, narrow);

@@ -31,8 +31,6 @@ mod cell;
 mod facts;
 mod gate;
 mod step;
-#[cfg(test)]
-mod tests;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -47,9 +45,7 @@ use super::projection::{Projection, extend};
 use crate::config::{LayerSpec, ModelConfig, NormKind};
 use crate::decoder::BuildStep;
 use crate::init::Initial;
-use crate::layer::{
-    Carry, Facts, FlatKey, LayerContext, LayerState, Options, Place, Rows, Scale, Sublayer, Windowing,
-};
+use crate::layer::{Carry, Facts, FlatKey, LayerContext, LayerState, Options, Place, Rows, Scale, Sublayer, Windowing};
 use crate::layers::{Bias, Linear, Norm};
 use crate::ops::{Pattern, Visibility};
 use crate::role::{Role, Training};
