@@ -23,9 +23,9 @@
 //! stop at the states after every N-th segment, and so go back through N of them at most. Keys and values of the segment before
 //! keep theirs, as in LLP.
 //!
-//! With m = 1 the layer is a recurrence over tokens: c_(t + 1) = update(c_t, [attend(c_t; c_t), v_t]). Through its hidden layer, or an
-//! LSTM-style gate, it can be any function of the two to any precision, and so follow states that a pass of fixed depth cannot,
-//! parity among them; the steps are one after the other, though.
+//! With m = 1 the layer is a recurrence over tokens: c_(t + 1) = update(c_t, [attend(c_t; c_t), v_t]). Through a hidden layer that is wide
+//! enough the next state can be any function of the two, so that it can follow what no pass of fixed depth can, parity among it; the
+//! steps are one after the other, though.
 
 mod cell;
 mod facts;
