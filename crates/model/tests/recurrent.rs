@@ -184,6 +184,7 @@ fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }
 
+/// The scale of attention is a number of single precision.
 #[test]
 fn it_computes_the_formulas() {
     for (options, update) in VARIANTS {
@@ -195,14 +196,14 @@ fn it_computes_the_formulas() {
             let expected = Weights::of(&layer).layer(&by_rows, m, update).concat();
             let whole = values(mixed(&layer, input(&x, &device), None, 0));
             let difference = largest_difference(&whole, &expected);
-            assert!(difference < 1e-9, "{options}, segments of {m}: {difference}");
+            assert!(difference < 1e-6, "{options}, segments of {m}: {difference}");
             let (mut state, mut pieces) = (LayerState::default(), Vec::new());
             for (from, to) in [(0, 1), (1, 6), (6, 8), (8, 11)] {
                 let piece = input(&x[from * DIM..to * DIM], &device);
                 pieces.extend(values(mixed(&layer, piece, Some(&mut state), from)));
             }
             let difference = largest_difference(&pieces, &expected);
-            assert!(difference < 1e-9, "{options}, segments of {m}, in pieces: {difference}");
+            assert!(difference < 1e-6, "{options}, segments of {m}, in pieces: {difference}");
         }
     }
 }
