@@ -7,6 +7,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use percept_model::config::RotaryLayers;
 use percept_model::layer::{Carry, LayerContext, LayerState, Sublayer};
 use percept_model::mixer::{AnyMixer, RecurrentUpdate};
+use percept_model::properties::Properties;
 use percept_model::{LanguageModel, Mode, ModelConfig, Role, Rows, Trainable, parameters};
 
 const DIM: usize = 6;
@@ -264,6 +265,7 @@ fn it_begins_and_is_trained_as_documented() {
     }
     let bias = of("cell.hidden_gate.map.bias");
     assert_eq!([bias[0], bias[63], bias[64], bias[127], bias[128], bias[191]], [0.0, 0.0, -1.0, -1.0, 1.0, 1.0]);
+    assert!(Properties::of(&config).expect("properties").reach().is_none(), "a state carries what a stream has seen");
     let role = |path: &str| model.role(&format!("blocks.0.mixer.{path}"), &[2, 64]);
     assert_eq!(["cell.initial", "cell.identity"].map(role), [Role::Undecayed; 2]);
     assert_eq!(["cell.query.weight", "state_output.weight"].map(role), [Role::Decayed; 2]);

@@ -234,7 +234,7 @@ impl Sublayer for Recurrent {
 
     fn initial(config: &ModelConfig, layer: &LayerSpec, path: &str, _shape: &[usize]) -> Option<Initial> {
         match path {
-            "cell.initial" => Some(Initial::Normal(0.1)),
+            "cell.initial" | "cell.reading_gate.keep" | "cell.hidden_gate.keep" => Some(Initial::Normal(0.1)),
             "cell.identity" => Some(Initial::Normal(1.0)),
             "cell.reading_gate.map.bias" | "cell.hidden_gate.map.bias" => {
                 Some(layer.options.recurrent.gate.initial_bias(config.dim))
