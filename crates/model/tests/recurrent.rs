@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use percept_model::config::RotaryLayers;
-use percept_model::layer::{Carry, LayerContext, LayerState, Sublayer};
+use percept_model::layer::{Carry, LayerContext, LayerState};
 use percept_model::mixer::{AnyMixer, RecurrentUpdate};
 use percept_model::properties::Properties;
 use percept_model::{LanguageModel, Mode, ModelConfig, Role, Rows, Trainable, parameters};
