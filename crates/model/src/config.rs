@@ -23,9 +23,13 @@ use crate::channel::{self, ChannelKind, ChannelOptions};
 use crate::mixer::{MixerKind, MixerOptions};
 use crate::options::{FlatValues, Tables};
 
-/// The keys of `[model]` with their defaults, in the order in which they are written.
+/// The keys of `[model]` with their defaults, in the order in which they are written; those after
+/// the semicolon only where they have another value, so that what was written before there were any keeps its text.
 macro_rules! keys {
-    ($($(#[$doc:meta])* $key:ident: $type:ty = $default:expr,)*) => {
+    (
+        $($(#[$doc:meta])* $key:ident: $type:ty = $default:expr,)*
+        ; $($(#[$later_doc:meta])* $later:ident: $later_type:ty = $later_default:expr,)*
+    ) => {
         /// The configuration of a language model.
         ///
         /// ```
@@ -41,6 +45,7 @@ macro_rules! keys {
         #[serde(deny_unknown_fields, default)]
         pub struct ModelConfig {
             $($(#[$doc])* pub $key: $type,)*
+            $($(#[$later_doc])* pub $later: $later_type,)*
             /// The tables of single mixers, e.g. `[model.conv]`.
             #[serde(flatten)]
             pub mixers: MixerOptions,
@@ -53,6 +58,7 @@ macro_rules! keys {
             fn default() -> Self {
                 Self {
                     $($key: $default,)*
+                    $($later: $later_default,)*
                     mixers: MixerOptions::default(),
                     channels: ChannelOptions::default(),
                 }
@@ -69,6 +75,9 @@ macro_rules! keys {
                     map.serialize_entry(stringify!($key), &self.$key)?;
                     flat.write_after(stringify!($key), &mut map)?;
                 )*
+                $(if self.$later != $later_default {
+                    map.serialize_entry(stringify!($later), &self.$later)?;
+                })*
                 for table in tables.iter().filter(|table| flat.lack(table)) {
                     self.mixers.write(table.name, &mut map)?;
                     self.channels.write(table.name, &mut map)?;
@@ -131,6 +140,10 @@ keys! {
     initialisation: Initialisation = Initialisation::Normal,
     /// Standard deviation of the normal initialisation.
     init_std: f64 = 0.02,
+    ;
+    /// Blocks with weights of their own, which the layers take in turn: 1 runs one block `depth` times (the Universal
+    /// Transformer, arXiv 1807.03819); 0 gives every layer its own.
+    blocks: usize = 0,
 }
 
 impl ModelConfig {
@@ -212,6 +225,11 @@ impl ModelConfig {
     /// Whether this mixer is the whole schedule.
     pub(crate) fn consists_of(&self, kind: MixerKind) -> bool {
         MixerKind::from_name(self.layers.trim()) == Some(kind)
+    }
+
+    /// Blocks with weights of their own, resolved.
+    pub fn own_blocks(&self) -> usize {
+        if self.blocks == 0 { self.depth } else { self.blocks }
     }
 
     /// Channels per head e.

@@ -9,6 +9,8 @@ pub use percept_kernels::Cost;
 pub enum Call {
     /// A linear map.
     Linear(LinearCall),
+    /// So many of them, one after the other, each of which reads its weights.
+    Linears(LinearCall, u64),
     /// Attention.
     Attention(AttentionCall),
     /// Anything else that multiplies (scans, convolutions): what its passes over one window cost.
@@ -51,6 +53,7 @@ impl Call {
     pub fn costs(&self, batch: usize) -> (Cost, Cost) {
         match self {
             Self::Linear(call) => (call.cost(batch), call.cost(batch) * 2),
+            Self::Linears(call, times) => (call.cost(batch) * *times, call.cost(batch) * (2 * times)),
             Self::Attention(call) => call.costs(batch),
             Self::Other { forward, backward } => (*forward * batch as u64, *backward * batch as u64),
         }

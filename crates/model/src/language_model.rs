@@ -48,7 +48,7 @@ pub struct OutputHead {
 pub struct LanguageModel {
     /// Token embedding.
     pub embedding: Embedding,
-    /// L blocks.
+    /// L blocks, or as many as differ ([`ModelConfig::blocks`]): a layer runs the one of its index.
     pub blocks: Vec<Block>,
     /// Before the head.
     pub norm: Norm,
@@ -76,7 +76,7 @@ impl LanguageModel {
         let matrix = || Param::from_tensor(Tensor::zeros([vocab, dim], device));
         Ok(Self {
             embedding: Embedding { weight: matrix() },
-            blocks: layers.iter().map(|layer| Block::new(config, layer, device)).collect(),
+            blocks: layers.iter().take(config.own_blocks()).map(|layer| Block::new(config, layer, device)).collect(),
             norm: Norm::new(config.norm, dim, config.norm_eps, device),
             head: OutputHead {
                 weight: (config.head == Head::Untied).then(matrix),
@@ -151,12 +151,13 @@ impl LanguageModel {
         between: &mut dyn FnMut(),
     ) -> Tensor<3> {
         let mut carry = Carry::default();
-        for (index, (block, layer)) in self.blocks.iter().zip(self.layers.iter()).enumerate() {
-            if index > 0 {
+        for layer in self.layers.iter() {
+            if layer.place > 0 {
                 between();
             }
             let (context, after) = layer.context(&self.config, rows, mode);
-            x = block.forward(x, states.as_deref_mut().map(|states| &mut states[index]), &mut carry, &context);
+            let state = states.as_deref_mut().map(|states| &mut states[layer.place]);
+            x = self.blocks[layer.index].forward(x, state, &mut carry, &context);
             rows = after;
         }
         if rows.history == 0 { x } else { x.narrow(1, rows.history, rows.latents) }

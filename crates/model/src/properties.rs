@@ -62,8 +62,8 @@ impl Properties {
         let (vocab, dim) = (self.config.vocab as u64, self.config.dim as u64);
         let norm = Norm::parameters(self.config.norm, self.config.dim);
         let facts = self.facts(self.window_rows(self.config.context));
-        let blocks: u64 =
-            facts.iter().map(|facts| facts.both().map(|facts| norm + facts.parameters).iter().sum::<u64>()).sum();
+        let of_block = |facts: &BlockFacts| facts.both().map(|facts| norm + facts.parameters).iter().sum::<u64>();
+        let blocks: u64 = facts.iter().take(self.config.own_blocks()).map(of_block).sum();
         let matrices = if self.config.head == config::Head::Tied { 1 } else { 2 };
         let bias = if self.config.biases == Biases::None { 0 } else { vocab };
         matrices * vocab * dim + bias + blocks + norm

@@ -88,7 +88,7 @@ impl LanguageModel {
         scale: f32,
     ) -> (f64, Gradients) {
         let embedded = self.embed(&batch.tokens, batch.rows);
-        let (inputs, last, last_rows) = self.block_inputs(embedded.clone().inner(), rows, mode);
+        let (inputs, last, last_rows) = self.layer_inputs(embedded.clone().inner(), rows, mode);
         let mut gradients = Gradients::default();
         let leaf = Tensor::<3>::from_inner(last).require_grad();
         let latents = leaf.clone().narrow(1, last_rows.history, last_rows.latents);
@@ -98,8 +98,8 @@ impl LanguageModel {
         gradients.collect(&self.norm, "norm", &mut graph);
         gradients.collect(&self.head, "head", &mut graph);
         gradients.collect(&self.embedding, "embedding", &mut graph);
-        for (index, input) in inputs.into_iter().enumerate().rev() {
-            upstream = self.backward_of_block(index, input, upstream, &mut gradients);
+        for (layer, input) in self.layers().iter().zip(inputs).rev() {
+            upstream = self.backward_of_layer(layer.index, input, upstream, &mut gradients);
         }
         if let Some(dx) = upstream.rows {
             let mut graph = (embedded * Tensor::from_inner(dx)).sum().backward();
@@ -108,33 +108,33 @@ impl LanguageModel {
         (nll, gradients)
     }
 
-    /// What enters every block, and what leaves the last one with its rows; without autodiff.
-    fn block_inputs(&self, mut x: Tensor<3>, mut rows: Rows, mode: Mode) -> (Vec<BlockInput>, Tensor<3>, Rows) {
+    /// What enters every layer, and what leaves the last one with its rows; without autodiff.
+    fn layer_inputs(&self, mut x: Tensor<3>, mut rows: Rows, mode: Mode) -> (Vec<BlockInput>, Tensor<3>, Rows) {
         let inference = self.for_inference();
-        let (mut inputs, mut carry) = (Vec::with_capacity(self.blocks.len()), Carry::default());
-        for (block, layer) in inference.blocks.iter().zip(self.layers()) {
+        let (mut inputs, mut carry) = (Vec::with_capacity(self.layers().len()), Carry::default());
+        for layer in self.layers() {
             let (context, after) = layer.context(self.config(), rows, mode);
             inputs.push(BlockInput { x: x.clone(), carry: carry.clone(), context });
-            x = block.forward(x, None, &mut carry, &context);
+            x = inference.blocks[layer.index].forward(x, None, &mut carry, &context);
             rows = after;
         }
         (inputs, x, rows)
     }
 
-    /// The gradients of a block's weights are added to `gradients`, those of its input returned.
-    fn backward_of_block(
+    /// The gradients of the weights of a layer's block are added to `gradients`, those of its input returned.
+    fn backward_of_layer(
         &self,
-        index: usize,
+        block: usize,
         input: BlockInput,
         upstream: Upstream,
         gradients: &mut Gradients,
     ) -> Upstream {
-        let block = &self.blocks[index];
+        let (path, block) = (format!("blocks.{block}"), &self.blocks[block]);
         let forward = |x: Tensor<3>, carry: &mut Carry| block.forward(x, None, carry, &input.context);
         let Some((below, mut graph)) = backward_through((input.x, input.carry), upstream, forward) else {
             return Upstream::default();
         };
-        gradients.collect(block, &format!("blocks.{index}"), &mut graph);
+        gradients.collect(block, &path, &mut graph);
         below
     }
 }

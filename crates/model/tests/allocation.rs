@@ -69,8 +69,10 @@ fn a_token_allocates_nothing() {
     let grid = ModelConfig { layers: "combiner-axial-mixture, combiner-axial-rowmajor".into(), ..plain.clone() };
     let goose =
         ModelConfig { layers: "rwkv7, llp, rwkv7".into(), feed_forward: ChannelKind::Rwkv7, ..recurrent.clone() };
+    let states =
+        ModelConfig { layers: "recurrent(update=dual), recurrent(gate=fixed)".into(), blocks: 2, ..plain.clone() };
     let wide = ModelConfig { dim: 512, feed_forward_dim: 1024, ..plain.clone() };
-    for config in [plain, paper, rivals, recurrent, combiner, grid, goose, wide] {
+    for config in [plain, paper, rivals, recurrent, combiner, grid, goose, states, wide] {
         let model = LanguageModel::new(&config, 3, &Device::default()).expect("a model");
         let model = Arc::new(InferenceModel::new(model));
         let mut row = vec![0.0; VOCAB];

@@ -60,6 +60,8 @@ fn schedules() -> Vec<String> {
             "rwkv7*2, transformer".into(),
             "llp, rwkv7".into(),
             "rwkv7(removal_scale=2)".into(),
+            "recurrent(segment=1, states=2, update=dual), recurrent(gate=fixed, update=skip)".into(),
+            "recurrent(gate=fixed, states=3), llp, recurrent(update=skip, states=1)".into(),
         ])
         .collect()
 }
@@ -235,6 +237,38 @@ fn recomputation_changes_no_gradient_and_every_weight_has_one() {
     }
 }
 
+/// Against a model in which every layer has a copy of its own.
+#[test]
+fn layers_that_share_a_block_compute_what_copies_of_it_would() {
+    for (layers, blocks) in [("llp", 1), ("recurrent, llp", 2), ("conv, tost, transformer", 3)] {
+        let config = ModelConfig { blocks, attention_dropout: 0.2, ..config(layers, 5, 4, 6, false) };
+        check_session(&config, 37, &[1, 13, 2]).unwrap_or_else(|error| panic!("{layers}: {error}"));
+        let shared = LanguageModel::new(&config, 3, &Device::default().autodiff()).expect("a model");
+        let weights = percept_model::parameters::collect(&shared);
+        let source = |path: &str| match path.strip_prefix("blocks.").and_then(|path| path.split_once('.')) {
+            Some((layer, path)) => format!("blocks.{}.{path}", layer.parse::<usize>().expect("a layer") % blocks),
+            None => path.to_owned(),
+        };
+        let copies = LanguageModel::new(&ModelConfig { blocks: 0, ..config.clone() }, 4, &Device::default().autodiff());
+        let copies =
+            percept_model::parameters::map(copies.expect("a model"), |path, _, _| weights[&source(path)].data.clone());
+        assert!(copies.parameter_count() > shared.parameter_count());
+        for recompute in [Recompute::Keep, Recompute::Blocks] {
+            let (loss, of_blocks) = gradients(&shared, recompute);
+            let (expected, of_copies) = gradients(&copies, recompute);
+            assert!((loss - expected).abs() < 1e-3, "{layers}: {loss} {expected}");
+            assert_eq!(of_blocks.len(), weights.len());
+            for (path, gradient) in of_blocks {
+                let mut sum = vec![0.0; gradient.len()];
+                let mine = of_copies.iter().filter(|(other, _)| source(other) == path);
+                mine.for_each(|(_, copy)| sum.iter_mut().zip(copy).for_each(|(sum, x)| *sum += x));
+                let scale = gradient.iter().fold(1e-3f32, |most, x| most.max(x.abs()));
+                assert!(sum.iter().zip(&gradient).all(|(a, b)| (a - b).abs() < 1e-3 * scale), "{layers}: {path}");
+            }
+        }
+    }
+}
+
 #[test]
 fn training_is_repeatable_bit_for_bit() {
     let config = ModelConfig { attention_dropout: 0.1, ..config("llp", 2, 4, 8, false) };
@@ -244,19 +278,20 @@ fn training_is_repeatable_bit_for_bit() {
 
 #[test]
 fn gradients_equal_finite_differences_in_f64() {
-    for layers in ["llp", "perceiver-v3", "longlora"] {
+    for layers in ["llp", "perceiver-v3", "longlora", "recurrent(segment=2)", "recurrent(gate=fixed, update=dual)"] {
         let config = ModelConfig { z_loss: 0.0, ..config(layers, 2, 4, 6, false) };
         let model =
             LanguageModel::new(&config, 3, &Device::default().autodiff()).expect("a model").with_dtype(DType::F64);
         let batch = batch(config.context);
         let Learned { gradients, .. } =
             model.loss_and_gradients(&batch, Mode::Evaluation, Recompute::Keep, 1.0).expect("gradients");
-        for path in [
+        let cell = gradients.0.keys().filter(|path| path.starts_with("blocks.0.mixer.cell."));
+        for path in cell.map(String::as_str).chain([
             "embedding.weight",
             "blocks.0.mixer.projection.key.weight",
             "blocks.1.feed_forward.up.weight",
             "head.weight",
-        ] {
+        ]) {
             let gradient: Vec<f64> = gradients.0[path].clone().into_data().iter::<f64>().collect();
             let index =
                 (0..gradient.len()).max_by(|a, b| gradient[*a].abs().total_cmp(&gradient[*b].abs())).expect("weights");

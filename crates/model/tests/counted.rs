@@ -83,6 +83,12 @@ fn operations_and_bytes_are_those_of_the_executed_products() {
     }
     let grouped = ModelConfig { feed_forward: ChannelKind::Grouped, ..models(46)[0].1.clone() };
     check_model("grouped feed-forward", &grouped, 2, 46);
+    let large = "recurrent(segment=30, states=40, gate=fixed, update=skip)";
+    for (layers, kv_heads) in [("recurrent(segment=1, states=3, update=dual)", 2), (large, 0)] {
+        check_model(layers, &ModelConfig { layers: layers.into(), kv_heads, ..models(46)[0].1.clone() }, 2, 46);
+    }
+    let shared = ModelConfig { layers: "llp, recurrent".into(), blocks: 2, ..models(46)[0].1.clone() };
+    check_model("shared blocks", &shared, 2, 46);
     let weighted = models(46)[0].1.clone();
     let weighted = ModelConfig { layers: "combiner-axial-rowmajor(keys=weighted)".into(), kv_heads: 0, ..weighted };
     check_model("weighted keys", &weighted, 2, 46);

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 const VOCAB: usize = 70;
 
 /// Schedules all of whose mixers describe their step.
-const SCHEDULES: [&str; 27] = [
+const SCHEDULES: [&str; 30] = [
     "llp",
     "transformer",
     "longlora",
@@ -42,6 +42,9 @@ const SCHEDULES: [&str; 27] = [
     "rwkv7",
     "rwkv7(removal_scale=2)*2, transformer",
     "llp, rwkv7",
+    "recurrent",
+    "recurrent(states=3, update=dual), recurrent(gate=fixed, update=skip), llp",
+    "recurrent(segment=1, states=1), recurrent(gate=fixed, update=dual)",
 ];
 
 /// The options, one bit each.

@@ -24,6 +24,7 @@ const SCHEDULES: [&str; 8] = [
     "llp(segment=2), llp",
     "conv, llp",
     "llp, rwkv7",
+    "recurrent",
     "rwkv4, transformer",
     "perceiver-v1, llp",
 ];

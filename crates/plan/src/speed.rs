@@ -87,7 +87,9 @@ fn shallow(config: &ModelConfig) -> Result<ModelConfig> {
     let new =
         |at: &usize| !layers[..*at].iter().any(|l| (l.kind, &l.options) == (layers[*at].kind, &layers[*at].options));
     let depth = (0..layers.len()).rev().find(new).unwrap_or(0) + 1;
-    Ok(ModelConfig { depth: depth.max(2).min(config.depth), ..config.clone() })
+    let depth = depth.max(2).min(config.depth);
+    // Fewer layers than blocks share none.
+    Ok(ModelConfig { depth, blocks: if config.blocks < depth { config.blocks } else { 0 }, ..config.clone() })
 }
 
 #[cfg(test)]
@@ -101,6 +103,11 @@ mod tests {
             shallow(&config).unwrap().depth
         };
         assert_eq!((depth("llp"), depth("llp*3, transformer"), depth("llp(segment=4)*2, llp(segment=8)")), (2, 4, 3));
+        let blocks = |blocks: usize| {
+            let config = ModelConfig { vocab: 257, depth: 12, blocks, ..ModelConfig::default() };
+            shallow(&config).unwrap().blocks
+        };
+        assert_eq!([blocks(0), blocks(1), blocks(6)], [0, 1, 0]);
     }
 
     #[test]

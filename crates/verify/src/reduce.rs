@@ -48,8 +48,11 @@ pub fn reduced(config: &ModelConfig) -> Result<ModelConfig> {
             entries.push(entry);
         }
     }
+    // Blocks that layers share stay shared.
+    let shared = config.own_blocks() < config.depth;
     Ok(ModelConfig {
-        depth: config.depth.min(LAYERS).max(entries.len()),
+        depth: config.depth.min(LAYERS).max(entries.len() + usize::from(shared)),
+        blocks: if shared { entries.len() } else { 0 },
         layers: entries.join(", "),
         vocab: VOCAB,
         dim,
@@ -82,6 +85,9 @@ mod tests {
         let hybrid = reduced(&config("llp(segment=64)*2, llp(segment=128), transformer")).unwrap();
         hybrid.validate().unwrap();
         assert_eq!(hybrid.layers, "llp(segment=4), llp, transformer");
+        let shared = reduced(&ModelConfig { blocks: 4, ..config("llp, transformer") }).unwrap();
+        shared.validate().unwrap();
+        assert_eq!((shared.depth, shared.blocks), (3, 2));
         let grouped = reduced(&ModelConfig { heads: 8, kv_heads: 2, ..config("longlora") }).unwrap();
         grouped.validate().unwrap();
         assert_eq!((grouped.heads, grouped.kv_heads), (8, 2));

@@ -24,6 +24,7 @@ pub(crate) fn check(config: &ModelConfig) -> Result<()> {
         ("vocab", config.vocab, VOCABULARY),
         ("dim", config.dim, WIDTH),
         ("depth", config.depth, LAYERS),
+        ("blocks", config.blocks, LAYERS),
         ("feed_forward_dim", config.feed_forward_dim, HIDDEN),
         ("context", config.context, TOKENS),
     ];

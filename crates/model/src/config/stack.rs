@@ -29,8 +29,10 @@ pub struct LayerSpec {
     pub kind: MixerKind,
     /// The channel sublayer.
     pub channel: ChannelKind,
-    /// Layer index, from 0.
+    /// Index of the block that the layer runs, from 0: its own place, unless layers share blocks.
     pub index: usize,
+    /// Its place in the stack, from 0.
+    pub place: usize,
     /// The mixers' own keys in this layer.
     pub options: MixerOptions,
     /// True for the first layer of its kind: the one that meets the uncompressed history.
@@ -51,9 +53,34 @@ pub(super) fn resolve(config: &ModelConfig) -> Result<Vec<LayerSpec>> {
     let mut layers: Vec<LayerSpec> = Vec::with_capacity(config.depth);
     for (index, (kind, options)) in pattern.into_iter().cycle().take(config.depth).enumerate() {
         let first_of_kind = !layers.iter().any(|layer| layer.kind == kind);
-        layers.push(LayerSpec { kind, channel: config.feed_forward, index, options, first_of_kind });
+        layers.push(LayerSpec { kind, channel: config.feed_forward, index, place: index, options, first_of_kind });
     }
+    share(&mut layers, config)?;
     Ok(layers)
+}
+
+/// Gives the layers beyond the blocks that there are the blocks of earlier ones, in turn. A block is the same in every layer, in all
+/// that it does.
+fn share(layers: &mut [LayerSpec], config: &ModelConfig) -> Result<()> {
+    let blocks = config.own_blocks();
+    if blocks > config.depth {
+        return Err(Fault::usage(format!("model.blocks = {blocks} is more than model.depth = {}", config.depth)).hint(
+            "layers take blocks in turn: set model.blocks to at most model.depth, or to 0 for a block per layer",
+        ));
+    }
+    for place in blocks..layers.len() {
+        let (block, layer) = (&layers[place % blocks], &layers[place]);
+        if (block.kind, &block.options) != (layer.kind, &layer.options) {
+            let [block, layer] = [block, layer].map(|layer| entry(layer.kind, &layer.options, &config.mixers));
+            return Err(Fault::usage(format!(
+                "model.layers: layer {place} is `{layer}`, and shares the block of layer {}, which is `{block}`",
+                place % blocks
+            ))
+            .hint("set model.blocks to a multiple of the length of the schedule"));
+        }
+        layers[place] = LayerSpec { place, ..block.clone() };
+    }
+    Ok(())
 }
 
 /// The entry of a layer with these options: what differs from `tables` stands in parentheses.
@@ -168,6 +195,25 @@ mod tests {
             names("llp(segment=64), llp(segment=256)*2", 3).iter().map(|l| l.1).collect::<Vec<_>>(),
             [64, 256, 256].map(Some)
         );
+    }
+
+    #[test]
+    fn layers_take_blocks_in_turn() {
+        let config = |layers: &str, blocks: usize| {
+            resolve(&ModelConfig { layers: layers.into(), depth: 4, blocks, ..ModelConfig::default() })
+        };
+        let places = |layers: &str, blocks: usize| -> Vec<(usize, usize, bool)> {
+            let layers = config(layers, blocks).unwrap();
+            layers.iter().map(|layer| (layer.place, layer.index, layer.first_of_kind)).collect()
+        };
+        assert_eq!(places("llp", 1), [(0, 0, true), (1, 0, true), (2, 0, true), (3, 0, true)]);
+        assert_eq!(places("llp", 3), [(0, 0, true), (1, 1, false), (2, 2, false), (3, 0, true)]);
+        assert_eq!(places("llp, conv", 2), [(0, 0, true), (1, 1, true), (2, 0, true), (3, 1, true)]);
+        assert_eq!(places("llp", 0), places("llp", 4));
+        let fault = config("llp*3, llp(segment=4)", 2).unwrap_err();
+        let said = "model.layers: layer 3 is `llp(segment=4)`, and shares the block of layer 1, which is `llp`";
+        assert_eq!(fault.to_string(), said);
+        assert_eq!(config("llp", 5).unwrap_err().to_string(), "model.blocks = 5 is more than model.depth = 4");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! From a model's tensors to a [`Decoder`].
 
+use std::sync::Arc;
+
 use burn::backend::DispatchDevice;
 use burn::tensor::DType;
 use percept_fault::Result;
@@ -10,7 +12,7 @@ use super::step::{BuildStep, Step};
 use super::tensor_step::{Half, TensorStep};
 use super::{Decoder, HEAD_ORDER, Slot};
 use crate::language_model::LanguageModel;
-use crate::layer::{Block, Facts, KeyValuePrecision, Rows};
+use crate::layer::{Block, BlockFacts, Facts, KeyValuePrecision, Rows};
 use crate::layers::Norm;
 
 impl Decoder {
@@ -59,28 +61,42 @@ impl Decoder {
 
 /// A step for each sublayer, in order.
 fn slots(model: &LanguageModel, packer: &mut Packer) -> Vec<Slot> {
-    let device = model.device();
-    let mut slots = Vec::with_capacity(2 * model.blocks.len());
+    let mut slots: Vec<Slot> = Vec::with_capacity(2 * model.layers().len());
     let mut rows = Rows::plain(1, 0);
-    for (block, spec) in model.blocks.iter().zip(model.layers()) {
-        let facts = spec.facts(model.config(), rows);
-        let mut add =
-            |step: Option<BuildStep<'_>>, half: &dyn Fn() -> Half, norm: &Norm, facts: &Facts, shift: usize| {
-                let step: Box<dyn Step> = match step {
-                    Some(build) => build(packer, &facts.state),
-                    None => {
-                        let (half, norm, layer) = (half(), norm.clone(), spec.index);
-                        let bytes = facts.parameters as usize * size_of::<f32>();
-                        Box::new(TensorStep { half, norm, layer, bytes, device: device.clone() })
-                    }
-                };
-                slots.push(Slot { step, state: facts.state.clone(), shift });
-            };
-        let mixer = || Half::Mixer(Box::new(block.mixer.clone()));
-        add(block.mixer.step(&block.mixer_norm), &mixer, &block.mixer_norm, &facts.mixer, rows.start);
-        let (channel, norm) = (|| Half::Channel(Box::new(block.feed_forward.clone())), &block.feed_forward_norm);
-        add(block.feed_forward.step(norm), &channel, norm, &facts.channel, facts.mixer.rows_after.start);
+    for layer in model.layers() {
+        let facts = layer.facts(model.config(), rows);
+        let steps = match slots.get(2 * layer.index..2 * layer.index + 2) {
+            Some([mixer, channel]) => [mixer.step.clone(), channel.step.clone()],
+            _ => steps(&model.blocks[layer.index], &facts, model, packer),
+        };
+        let shifts = [rows.start, facts.mixer.rows_after.start];
+        for ((step, facts), shift) in steps.into_iter().zip(facts.both()).zip(shifts) {
+            slots.push(Slot { step, state: facts.state.clone(), shift });
+        }
         rows = facts.rows_after();
     }
     slots
+}
+
+/// The steps of the two sublayers of a block.
+fn steps(block: &Block, facts: &BlockFacts, model: &LanguageModel, packer: &mut Packer) -> [Arc<dyn Step>; 2] {
+    let mut step = |step: Option<BuildStep<'_>>, half: &dyn Fn() -> Half, norm: &Norm, facts: &Facts| {
+        let step: Arc<dyn Step> = match step {
+            Some(build) => build(packer, &facts.state).into(),
+            None => Arc::new(TensorStep {
+                half: half(),
+                norm: norm.clone(),
+                bytes: facts.parameters as usize * size_of::<f32>(),
+                device: model.device(),
+            }),
+        };
+        step
+    };
+    let (norm, channel_norm) = (&block.mixer_norm, &block.feed_forward_norm);
+    let mixer = || Half::Mixer(Box::new(block.mixer.clone()));
+    let channel = || Half::Channel(Box::new(block.feed_forward.clone()));
+    [
+        step(block.mixer.step(norm), &mixer, norm, &facts.mixer),
+        step(block.feed_forward.step(channel_norm), &channel, channel_norm, &facts.channel),
+    ]
 }

@@ -11,7 +11,7 @@ mod stream;
 mod tensor_step;
 mod workspace;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::Device;
 use percept_kernels::WeightOrder;
@@ -47,7 +47,8 @@ pub struct Decoder {
 /// A step in its place.
 #[derive(Debug)]
 struct Slot {
-    step: Box<dyn Step>,
+    /// Layers that share a block share its packed weights.
+    step: Arc<dyn Step>,
     /// Its state as declared; how much of it is kept depends on the position.
     state: Vec<StateTensor>,
     /// See [`Streams`].

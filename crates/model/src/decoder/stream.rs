@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use bytemuck::Pod;
 use half::bf16;
-use percept_kernels::decode::{Part, to_bf16};
+use percept_kernels::decode::{Part, Ring, to_bf16};
 
 use crate::layer::{Extent, Format, KeyValuePrecision, LayerState, StateTensor};
 
@@ -46,6 +46,14 @@ impl Buffer {
     /// All rows where they are kept as halves: keys and values alone may be ([`StateTensor::key_value`]).
     pub fn halves(&self) -> Option<&[u16]> {
         (self.format == Format::Half).then(|| self.elements())
+    }
+
+    /// Keys and the values beside them, as attention reads them.
+    pub fn ring<'a>(&'a self, values: &'a Self) -> Ring<'a> {
+        match (self.halves(), values.halves()) {
+            (Some(keys), Some(values)) => Ring::Bf16([keys, values]),
+            _ => Ring::F32([self.all(), values.all()]),
+        }
     }
 
     /// The elements in their format.

@@ -31,7 +31,6 @@ impl Half {
 pub(super) struct TensorStep {
     pub(super) half: Half,
     pub(super) norm: Norm,
-    pub(super) layer: usize,
     /// Bytes of its weights.
     pub(super) bytes: usize,
     pub(super) device: Device,
@@ -68,7 +67,8 @@ impl Step for TensorStep {
             let mut carry = Carry::default();
             pass.carry.iter().for_each(|(name, value)| carry.set(name, row_of(value, row)));
             let rows = Rows::plain(1, pass.streams.position(row));
-            let context = LayerContext { mode: Mode::Evaluation, layer: self.layer, rows };
+            // Which layer it is matters to dropout alone.
+            let context = LayerContext { mode: Mode::Evaluation, layer: 0, rows };
             let input = row_of(x, row);
             let StepState::Tensors(state) = pass.streams.state_mut(row) else { continue };
             let output = self.half.sublayer().forward(input, &self.norm, Some(state), &mut carry, &context);

@@ -148,7 +148,7 @@ impl LayerSpec {
     /// The contexts of a pass over the rows that enter the layer, and the rows that leave it.
     pub(crate) fn context(&self, config: &ModelConfig, rows: Rows, mode: Mode) -> (BlockContext, Rows) {
         let facts = self.facts(config, rows);
-        let of = |rows| LayerContext { mode, layer: self.index, rows };
+        let of = |rows| LayerContext { mode, layer: self.place, rows };
         (BlockContext { mixer: of(rows), channel: of(facts.mixer.rows_after) }, facts.rows_after())
     }
 }

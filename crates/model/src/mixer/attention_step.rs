@@ -1,6 +1,6 @@
 //! Attention of one new position to the keys that its stream has kept.
 
-use percept_kernels::decode::{Epilogue, PackedLinear, Ring, RingAttention};
+use percept_kernels::decode::{Epilogue, PackedLinear, RingAttention};
 use percept_kernels::{Pattern, Rotary, Visibility};
 
 use super::projection::Projection;
@@ -122,11 +122,7 @@ impl AttentionStep {
         let streams = &*streams;
         let ring = |row: usize| {
             let buffers = streams.buffers(row);
-            let [keys, values] = [KEYS, self.read_as_values()].map(|index| &buffers[index]);
-            match (keys.halves(), values.halves()) {
-                (Some(keys), Some(values)) => Ring::Bf16([keys, values]),
-                _ => Ring::F32([keys.all(), values.all()]),
-            }
+            buffers[KEYS].ring(&buffers[self.read_as_values()])
         };
         let visible = |row: usize, head: usize| {
             let position = streams.position(row);

@@ -26,6 +26,7 @@ mod perceiver_v1;
 mod perceiver_v2;
 mod perceiver_v3;
 mod projection;
+mod recurrent;
 mod rwkv4;
 mod rwkv7;
 mod segment;
@@ -43,6 +44,7 @@ pub use llp::LlpOptions;
 pub use perceiver_ar::PerceiverArOptions;
 pub use perceiver_v2::PerceiverV2Options;
 pub use perceiver_v3::{CompressionResidual, PerceiverV3Options};
+pub use recurrent::{RecurrentGate, RecurrentOptions, RecurrentUpdate};
 pub use rwkv7::Rwkv7Options;
 pub use segment::Segment;
 pub use tost::{TostOptions, TostRouting};
@@ -74,4 +76,5 @@ sublayers! {
     combiner_axial_mixture: CombinerAxialMixture(combiner::CombinerMixture) = "combiner-axial-mixture" | "combiner-mixture": "Combiner on a grid: the own row and column directly, summaries of columns and of rows.",
     combiner_axial_rowmajor: CombinerAxialRowmajor(combiner::CombinerRowmajor) = "combiner-axial-rowmajor": "Combiner on a grid: the own row directly, a summary of each earlier row for the own column.",
     rwkv7: Rwkv7(rwkv7::Rwkv7) = "rwkv7" | "goose": "RWKV-7's time mix: each head keeps a matrix that forgets, removes and writes.",
+    recurrent: Recurrent(recurrent::Recurrent) = "recurrent" | "block-recurrent": "Segment attention beside state vectors that each segment reads, and that a gate changes after it.",
 }

@@ -27,7 +27,7 @@ impl Running {
     /// Before the first token.
     pub(super) fn fresh(model: &InferenceModel) -> Self {
         let states = match model.key_value_precision() {
-            KeyValuePrecision::F32 => vec![BlockState::default(); model.blocks.len()],
+            KeyValuePrecision::F32 => vec![BlockState::default(); model.layers().len()],
             precision => model.facts(Rows::plain(1, 0)).iter().map(|facts| facts.fresh(precision)).collect(),
         };
         Self::Tensors(Box::new(Tensors { states, last: None }))
