@@ -362,11 +362,16 @@ mod tests {
         let alike = ModelConfig::default().with("segment", 32).unwrap();
         let text = serde_json::to_string(&alike).unwrap();
         assert!(text.contains(r#""context":1024,"segment":32,"latents":512"#) && !text.contains("llp\":{"), "{text}");
-        let differ = alike.with("longlora.segment", 16).unwrap().with("conv.width", 3).unwrap();
+        let differ = ModelConfig::default().with("longlora.segment", 16).unwrap().with("conv.width", 3).unwrap();
         let text = serde_json::to_string(&differ).unwrap();
         assert!(text.contains(r#""context":1024,"latents":512"#), "{text}");
+        // As it was before later mixers had such a key.
         assert!(text.ends_with(r#""longlora":{"segment":16},"conv":{"width":3}}"#), "{text}");
         assert_eq!(read(&text).unwrap(), differ);
+        let later = alike.with("recurrent.segment", 1).unwrap();
+        let text = serde_json::to_string(&later).unwrap();
+        assert!(text.contains(r#""llp":{"segment":32,"#) && text.contains(r#""recurrent":{"segment":1,"#), "{text}");
+        assert_eq!(read(&text).unwrap(), later);
     }
 
     #[test]

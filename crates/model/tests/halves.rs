@@ -17,7 +17,7 @@ const TOLERANCE: f32 = 0.05;
 
 /// Rings with and without a channel beside them that carries something, windows that are run again, and layers that run through
 /// tensors.
-const SCHEDULES: [&str; 8] = [
+const SCHEDULES: [&str; 9] = [
     "llp",
     "transformer",
     "longlora",

@@ -66,8 +66,8 @@ impl Latents {
 
 impl Options for Latents {
     const FLAT: &'static [FlatKey] = &[
-        FlatKey { name: "latents", after: "segment", anywhere: false },
-        FlatKey { name: "fill", after: "latents", anywhere: false },
+        FlatKey { name: "latents", after: "segment", anywhere: false, later: false },
+        FlatKey { name: "fill", after: "latents", anywhere: false, later: false },
     ];
 
     fn reduced(&self, scale: &Scale) -> Self {

@@ -45,7 +45,7 @@ impl Default for LlpOptions {
 
 impl Options for LlpOptions {
     const FLAT: &'static [FlatKey] =
-        &[FlatKey::SEGMENT, FlatKey { name: "first_segment_output", after: "qk_norm", anywhere: false }];
+        &[FlatKey::SEGMENT, FlatKey { name: "first_segment_output", after: "qk_norm", anywhere: false, later: false }];
 
     fn segment(&self) -> Option<usize> {
         Some(self.segment)

@@ -37,7 +37,7 @@ impl Options for PerceiverArOptions {
     const FLAT: &'static [FlatKey] = &[
         Latents::FLAT[0],
         Latents::FLAT[1],
-        FlatKey { name: "cross_attend_dropout", after: "feed_forward_dropout", anywhere: false },
+        FlatKey { name: "cross_attend_dropout", after: "feed_forward_dropout", anywhere: false, later: false },
     ];
 
     fn reduced(&self, scale: &Scale) -> Self {

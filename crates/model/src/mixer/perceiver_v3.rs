@@ -63,8 +63,8 @@ impl Options for PerceiverV3Options {
     const FLAT: &'static [FlatKey] = &[
         Latents::FLAT[0],
         Latents::FLAT[1],
-        FlatKey { name: "compressed", after: "history_segments", anywhere: false },
-        FlatKey { name: "compression_residual", after: "compressed", anywhere: false },
+        FlatKey { name: "compressed", after: "history_segments", anywhere: false, later: false },
+        FlatKey { name: "compression_residual", after: "compressed", anywhere: false, later: false },
     ];
 
     fn reduced(&self, scale: &Scale) -> Self {

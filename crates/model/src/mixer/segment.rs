@@ -7,7 +7,7 @@ use crate::layer::{FlatKey, Options, Scale};
 
 impl FlatKey {
     /// One key of `[model]` for all of these mixers; a schedule could once give it to every mixer.
-    pub(super) const SEGMENT: FlatKey = FlatKey { name: "segment", after: "context", anywhere: true };
+    pub(super) const SEGMENT: FlatKey = FlatKey { name: "segment", after: "context", anywhere: true, later: false };
 }
 
 /// The key of mixers that have no other.

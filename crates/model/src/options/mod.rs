@@ -22,6 +22,8 @@ pub struct FlatKey {
     pub after: &'static str,
     /// Whether a schedule may give it to layers without it, which ignore it, as it once could.
     pub anywhere: bool,
+    /// Whether its sublayer came when there were files already: those lack a table of it, which at its default is not written.
+    pub later: bool,
 }
 
 /// The keys of a sublayer of its own, with their defaults and their documentation.

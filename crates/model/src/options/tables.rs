@@ -163,9 +163,12 @@ impl FlatValues {
     /// Whether a table has values that flat keys do not tell, or others than its defaults: then it is written.
     pub(crate) fn lack(&self, table: &Table) -> bool {
         let untold = |name: &str| self.keys.iter().any(|(flat, value)| flat.name == name && value.is_none());
-        table.values.iter().any(|(name, value)| match table.flat.iter().any(|flat| flat.name == name) {
-            true => untold(name),
-            false => table.defaults.get(name) != Some(value),
+        table.values.iter().any(|(name, value)| {
+            let is_default = table.defaults.get(name) == Some(value);
+            match table.flat.iter().find(|flat| flat.name == name) {
+                Some(flat) => untold(name) && !(flat.later && is_default),
+                None => !is_default,
+            }
         })
     }
 }

@@ -80,7 +80,7 @@ impl Default for RecurrentOptions {
 }
 
 impl Options for RecurrentOptions {
-    const FLAT: &'static [FlatKey] = &[FlatKey::SEGMENT];
+    const FLAT: &'static [FlatKey] = &[FlatKey { later: true, ..FlatKey::SEGMENT }];
 
     fn segment(&self) -> Option<usize> {
         Some(self.segment)
