@@ -90,14 +90,15 @@ pub(crate) fn print_preview(terminal: &Terminal, preview: &Preview) -> Result<()
     ))
 }
 
-fn table(head: &[&str]) -> Table {
+/// A table with a header.
+pub(crate) fn table(head: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(NOTHING).set_header(head);
     table
 }
 
 /// Prints a table whose columns from `numbers` on are right-aligned.
-fn print_table(terminal: &Terminal, table: &mut Table, numbers: usize) -> Result<()> {
+pub(crate) fn print_table(terminal: &Terminal, table: &mut Table, numbers: usize) -> Result<()> {
     for column in table.column_iter_mut().skip(numbers) {
         column.set_cell_alignment(CellAlignment::Right);
     }

@@ -2,6 +2,7 @@
 //!
 //! - [`Lineup`], [`Spec`], [`Comparison`]: several models on one text under equal conditions
 //! - [`report`]: a comparison as one HTML page, JSON, CSV and a table for the terminal
+//! - [`suite`]: what models can compute: a comparison per problem, and examinations of its runs
 //!
 //! A whole comparison, as small as it gets:
 //!
@@ -54,5 +55,6 @@
 
 mod comparison;
 pub mod report;
+pub mod suite;
 
 pub use comparison::*;

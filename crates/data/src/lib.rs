@@ -35,7 +35,7 @@ pub use dataset::{Dataset, Split, SplitSize};
 pub use identity::Identity;
 pub use mark::{Made, Marked, holds_others, mark_folder};
 pub use part::Part;
-pub use problem::{Mode, Problem, Worked};
+pub use problem::{Class, Mode, Problem, Worked};
 pub use progress::{Phase, Progress, Watch};
 pub use source::{Answer, Exercise, Group, PassedOver, Remark, SkipReason, Task, keep_streams};
 pub use stream::is_stream;

@@ -3,6 +3,7 @@
 pub(crate) mod config;
 mod global;
 pub(crate) mod keys_values;
+pub(crate) mod lineup;
 pub(crate) mod run;
 mod weights;
 

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use percept::compare::report;
-use percept::compare::{Budget, Comparison, Ended, Lineup, ModelSpec, Parameters, Purpose, REPORT, Spec, Sweep};
-use percept::train::Override;
+use percept::compare::{Comparison, Ended, Lineup, Purpose, REPORT, Spec};
 use percept::{Fault, Result};
 
 use crate::arguments::Global;
-use crate::arguments::config::{TrainingArgs, environment, sets};
+use crate::arguments::config::TrainingArgs;
+use crate::arguments::lineup::LineupArgs;
 use crate::comparison::{Comparing, print_preview};
 use crate::fit::ForceArgs;
 use crate::terminal::{Style, Terminal, invocation};
@@ -23,30 +23,8 @@ use crate::{human, interrupt, out_of_memory};
     The same command goes on where it was interrupted. A model that diverges is left out of the ranking. What is equal for all models: docs/comparison.md."
 )]
 pub(crate) struct Compare {
-    /// File that says what to compare; flags change it
-    #[arg(value_name = "SPEC")]
-    spec: Option<PathBuf>,
-    /// Presets, mixers, or `hybrid`; separated by commas
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    models: Vec<String>,
-    /// Size of the models that are named by their mixer: tiny, small, base [default: tiny]
-    #[arg(long, value_name = "SIZE")]
-    size: Option<String>,
-    /// What every run may use: 20m, 6M tokens, 6M targets, 1e15 flops
-    #[arg(long, value_name = "AMOUNT")]
-    budget: Option<String>,
-    /// Seeds, separated by commas: weights, data order and dropout [default: 1]
-    #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
-    seeds: Vec<u64>,
-    /// Search the learning rate, with equal effort for every model
-    #[arg(long, value_name = "lr=POINTS")]
-    sweep: Option<String>,
-    /// Leave the models' sizes as they are, instead of matching their parameters within 2 %
-    #[arg(long)]
-    as_given: bool,
-    /// Set one key of every model's configuration; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    lineup: LineupArgs,
     /// Folder of the runs and the report; by default comparisons/ and the name of the file
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -62,7 +40,8 @@ pub(crate) struct Compare {
 impl Compare {
     pub(crate) fn run(&self, global: &Global) -> Result<()> {
         let terminal = global.terminal();
-        let spec = self.specification(global)?;
+        let mut spec = self.lineup.specification(|| Ok(Spec::default()))?;
+        spec.base.extend(self.training.overrides(global));
         let folder = self.out.clone().unwrap_or_else(|| Path::new("comparisons").join(&spec.name));
         let lineup = {
             let mut meter = DataMeter::new(terminal);
@@ -85,40 +64,6 @@ impl Compare {
             lineup.run(interrupt::save_first(), &mut |event| comparing.event(event))?
         };
         conclude(&terminal, &ended, &folder)
-    }
-
-    fn specification(&self, global: &Global) -> Result<Spec> {
-        let mut spec = match &self.spec {
-            Some(path) => Spec::read(path)?,
-            None => Spec::default(),
-        };
-        if !self.models.is_empty() {
-            spec.models = self.models.iter().map(|name| ModelSpec::named(name, "--models: ")).collect();
-        }
-        if let Some(size) = &self.size {
-            spec.size.clone_from(size);
-        }
-        if let Some(budget) = &self.budget {
-            spec.budget = Some(budget.parse::<Budget>()?);
-        }
-        if !self.seeds.is_empty() {
-            (spec.seeds, spec.finalists) = (self.seeds.clone(), None);
-        }
-        if let Some(sweep) = &self.sweep {
-            spec.sweep = Some(Sweep::from_flag(sweep)?);
-        }
-        if self.as_given {
-            spec.parameters = Parameters::AsGiven;
-        }
-        spec.base.extend(self.overrides(global)?);
-        Ok(spec)
-    }
-
-    fn overrides(&self, global: &Global) -> Result<Vec<Override>> {
-        let mut overrides = environment()?;
-        overrides.extend(sets(&self.set)?);
-        overrides.extend(self.training.overrides(global));
-        Ok(overrides)
     }
 }
 

@@ -17,6 +17,7 @@ mod resume;
 mod runs;
 mod serve;
 mod state;
+mod suite;
 mod tokenizer;
 mod train;
 mod verify;
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Eval(eval::Eval),
     /// Compare several models on one text under equal conditions
     Compare(compare::Compare),
+    /// Ask models problems, directly and with a chain of thought: what can they compute?
+    Suite(suite::SuiteCommand),
     /// Render the report of a comparison again: HTML, CSV, and a table here
     Report(report::ReportCommand),
     /// Generate text from a prompt
@@ -84,6 +87,7 @@ impl Command {
             Command::Runs(command) => command.run(global),
             Command::Eval(command) => command.run(global),
             Command::Compare(command) => command.run(global),
+            Command::Suite(command) => command.run(global),
             Command::Report(command) => command.run(global),
             Command::Generate(command) => command.run(global),
             Command::Serve(command) => command.run(global),

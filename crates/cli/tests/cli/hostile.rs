@@ -56,6 +56,10 @@ fn base(command: &[&str]) -> Option<Vec<&'static str>> {
         ["export"] => "run --out @",
         ["eval"] => "run --data text.txt --limit 40",
         ["generate"] => "run --prompt The --tokens 3",
+        ["suite"] => {
+            "--models llp --tasks parity --length 2 --exercises 1 --budget 1tokens --out @ \
+             --set model.dim=16 --set model.depth=1 --set model.heads=2 --set model.segment=16 --set train.batch=2"
+        }
         ["compare"] => "--models llp --data text.txt --budget 1tokens --out @ --dry-run",
         ["report"] => ".",
         ["data", _] => "text.txt",

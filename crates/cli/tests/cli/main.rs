@@ -32,6 +32,7 @@ mod served_runs;
 mod serving;
 mod states;
 mod streams;
+mod suite;
 mod suites;
 mod support;
 mod tokenizers;

@@ -7,7 +7,7 @@ use percept_model::mixer::MixerKind;
 use percept_train::{Override, RunConfig, Sources, TrainConfig, presets, resolve};
 
 use super::matching::matched;
-use super::spec::{ModelSpec, Parameters, Spec};
+use super::spec::{ModelSpec, Optimizer, Parameters, Spec};
 use percept_plan::{Plan, plan};
 
 /// What differs from the presets, below everything that the user says: a schedule whose runs can be read on the way, and no
@@ -34,6 +34,9 @@ const RESERVED: [(&str, &str); 13] = [
 /// Keys beside `model.*` that a model may have for itself.
 const OWN: [&str; 2] = ["train.learning_rate", "train.recompute"];
 
+/// Those that it may have, too, where each model has an optimizer of its own.
+const OWN_OPTIMIZER: [&str; 5] = ["train.beta1", "train.beta2", "train.epsilon", "train.weight_decay", "train.clip"];
+
 /// A model that takes part.
 #[derive(Debug, Clone)]
 pub struct Contender {
@@ -45,8 +48,8 @@ pub struct Contender {
     pub plan: Plan,
 }
 
-/// Every model of a specification with a vocabulary of `vocab` tokens. Text, batch, context, schedule and optimizer are those
-/// of the first one.
+/// Every model of a specification with a vocabulary of `vocab` tokens. Text, batch, context, schedule and, unless each has its own, optimizer are
+/// those of the first one.
 ///
 /// # Errors
 /// A usage fault that names the place of what is wrong.
@@ -57,7 +60,7 @@ pub(super) fn contenders(spec: &Spec, vocab: usize) -> Result<Vec<Contender>> {
         let own = configured(model, spec)?;
         let config = match configs.first() {
             None => RunConfig { model: ModelConfig { vocab, ..own.model }, ..own },
-            Some(first) => under_equal_conditions(own, first, model),
+            Some(first) => under_equal_conditions(own, first, model, spec.optimizer.unwrap_or_default()),
         };
         config.validate().map_err(|fault| fault.at(&format!("{}{}: ", model.place, model.name)))?;
         configs.push(config);
@@ -89,7 +92,8 @@ pub(super) fn data_config(spec: &Spec) -> Result<DataConfig> {
 
 /// The configuration of one model by itself.
 fn configured(model: &ModelSpec, spec: &Spec) -> Result<RunConfig> {
-    if let Some(change) = model.set.iter().find(|change| !may_differ(change.key())) {
+    let optimizer = spec.optimizer.unwrap_or_default();
+    if let Some(change) = model.set.iter().find(|change| !may_differ(change.key(), optimizer)) {
         return Err(Fault::usage(format!("{}`{}` must be equal for all models", model.place, change.key()))
             .hint("set it in [base]; a model may set keys of [model] but context and vocab, and train.learning_rate"));
     }
@@ -101,17 +105,31 @@ fn configured(model: &ModelSpec, spec: &Spec) -> Result<RunConfig> {
     resolve(&Sources { preset: Some(preset), file: None, overrides }).map_err(|fault| fault.at(&model.place))
 }
 
-fn may_differ(key: &str) -> bool {
+fn may_differ(key: &str, optimizer: Optimizer) -> bool {
     let equal = ["model.context", "model.vocab"];
-    (key.starts_with("model.") && !equal.contains(&key)) || OWN.contains(&key)
+    (key.starts_with("model.") && !equal.contains(&key))
+        || OWN.contains(&key)
+        || (optimizer == Optimizer::Own && OWN_OPTIMIZER.contains(&key))
 }
 
-fn under_equal_conditions(own: RunConfig, first: &RunConfig, model: &ModelSpec) -> RunConfig {
+fn under_equal_conditions(own: RunConfig, first: &RunConfig, model: &ModelSpec, optimizer: Optimizer) -> RunConfig {
     let says = |key: &str| model.set.iter().any(|change| change.key() == key);
+    let shared = match optimizer {
+        Optimizer::First => first.train.clone(),
+        Optimizer::Own => TrainConfig {
+            learning_rate: own.train.learning_rate,
+            beta1: own.train.beta1,
+            beta2: own.train.beta2,
+            epsilon: own.train.epsilon,
+            weight_decay: own.train.weight_decay,
+            clip: own.train.clip,
+            ..first.train.clone()
+        },
+    };
     let train = TrainConfig {
-        learning_rate: if says(OWN[0]) { own.train.learning_rate } else { first.train.learning_rate },
-        recompute: if says(OWN[1]) { own.train.recompute } else { first.train.recompute },
-        ..first.train.clone()
+        learning_rate: if says(OWN[0]) { own.train.learning_rate } else { shared.learning_rate },
+        recompute: if says(OWN[1]) { own.train.recompute } else { shared.recompute },
+        ..shared
     };
     let model = ModelConfig { context: first.model.context, vocab: first.model.vocab, ..own.model };
     RunConfig { model, train, ..first.clone() }
@@ -199,6 +217,22 @@ mod tests {
             let fault = contenders(&spec, 257).unwrap_err();
             assert!(fault.to_string().contains("must be equal for all models"), "{fault}");
         }
+    }
+
+    #[test]
+    fn an_optimizer_of_its_own_is_that_of_the_preset() {
+        let mut spec = spec(&["llp", "rwkv7"], &[]);
+        let second = |spec: &Spec| contenders(spec, 257).map(|mut all| all.remove(1).config.train);
+        let shared = second(&spec).unwrap();
+        assert_eq!((shared.learning_rate, shared.beta2, shared.weight_decay), (4e-3, 0.95, 0.1));
+        spec.models[1].set = vec![Override::set("train.clip=0.5").unwrap()];
+        assert!(second(&spec).unwrap_err().to_string().contains("must be equal for all models"));
+        spec.optimizer = Some(Optimizer::Own);
+        let own = second(&spec).unwrap();
+        assert_eq!((own.learning_rate, own.beta2, own.weight_decay, own.clip), (2e-3, 0.99, 1e-3, 0.5));
+        assert_eq!((own.batch, own.schedule, own.warmup), (shared.batch, shared.schedule, shared.warmup));
+        spec.base = vec![Override::set("train.learning_rate=0.5").unwrap()];
+        assert_eq!(second(&spec).unwrap().learning_rate, 0.5);
     }
 
     #[test]

@@ -33,4 +33,5 @@ pub use lineup::{Lineup, Purpose};
 pub use matching::{TOLERANCE, matched};
 pub use preview::{ModelPreview, Preview};
 pub use result::*;
-pub use spec::{Finalists, ModelSpec, Parameters, Spec, Sweep};
+pub use spec::{Finalists, ModelSpec, Optimizer, Parameters, Spec, Sweep};
+pub(crate) use task::{read_json, write_json};

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::result::Budget;
+use crate::suite::Questions;
 
 /// Most learning rates of a sweep.
 const MOST_POINTS: usize = 100;
@@ -60,6 +61,8 @@ pub struct Spec {
     pub parameters: Parameters,
     /// Parameters to match; by default those of the first model.
     pub parameter_target: Option<u64>,
+    /// Whose optimizer settings the models have; by default those of the first, in a suite their own.
+    pub optimizer: Option<Optimizer>,
     /// Whether learning rates are searched.
     pub sweep: Option<Sweep>,
     /// Points of a curve, about.
@@ -68,6 +71,8 @@ pub struct Spec {
     pub stride: Option<usize>,
     /// At most so many targets of the test text are scored; by default all.
     pub test_limit: Option<usize>,
+    /// What a suite asks; a comparison has none.
+    pub suite: Option<Questions>,
 }
 
 /// One model of a [`Spec`].
@@ -116,6 +121,17 @@ pub enum Parameters {
     Match,
     /// Configurations as given.
     AsGiven,
+}
+
+/// Whose learning rate, moments, weight decay and clipping a model is trained with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Optimizer {
+    /// Those of the first model, the same for all.
+    #[default]
+    First,
+    /// Those of its own preset, where nothing else is set for every model.
+    Own,
 }
 
 /// A search of the learning rate: a geometric grid around the configured one, the same effort for every model.
@@ -187,6 +203,8 @@ struct SpecFile {
     parameters: Parameters,
     /// Parameters to match; by default those of the first model.
     parameter_target: Option<u64>,
+    /// first or own.
+    optimizer: Option<Optimizer>,
     /// A search of the learning rate.
     sweep: Option<Sweep>,
     /// Points of a curve, about.
@@ -195,6 +213,8 @@ struct SpecFile {
     stride: Option<usize>,
     /// At most so many targets of the test text are scored.
     test_limit: Option<usize>,
+    /// What `percept suite` asks.
+    suite: Option<Questions>,
 }
 
 /// One `[[model]]`.
@@ -205,7 +225,7 @@ struct ModelTable {
     name: String,
     /// A preset, a mixer, `hybrid`, or a mixer schedule; by default the name.
     preset: Option<String>,
-    /// Keys of its configuration: of [model], and train.learning_rate and train.recompute.
+    /// Keys of its configuration: of [model], train.learning_rate and train.recompute, with an optimizer of its own all of that.
     #[serde(default)]
     #[schemars(with = "RunConfig")]
     set: toml::Table,
@@ -224,10 +244,12 @@ impl Default for SpecFile {
             finalists: None,
             parameters: Parameters::Match,
             parameter_target: None,
+            optimizer: None,
             sweep: None,
             points: 20,
             stride: None,
             test_limit: None,
+            suite: None,
         }
     }
 }
@@ -245,10 +267,12 @@ impl Default for Spec {
             finalists: None,
             parameters,
             parameter_target: None,
+            optimizer: None,
             sweep: None,
             points,
             stride: None,
             test_limit: None,
+            suite: None,
         }
     }
 }
@@ -259,7 +283,16 @@ impl Spec {
     /// # Errors
     /// Environment: it cannot be read. Usage: a key or value is wrong; the message names the line.
     pub fn read(path: &Path) -> Result<Self> {
-        let document = Document::<SpecFile>::read(path).map_err(|fault| match fault.hint_text() {
+        Self::of_document(Document::read(path), path)
+    }
+
+    /// Reads the text of a file; `path` is what messages call it.
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self> {
+        Self::of_document(Document::parse(text, path), path)
+    }
+
+    fn of_document(document: Result<Document<SpecFile>>, path: &Path) -> Result<Self> {
+        let document = document.map_err(|fault| match fault.hint_text() {
             Some(hint) if hint.starts_with("did you mean") => fault,
             _ if fault.is_environment() => fault,
             _ => fault.hint("docs/comparison.md lists the keys of such a file"),
@@ -290,10 +323,12 @@ impl Spec {
             finalists: file.finalists.clone(),
             parameters: file.parameters,
             parameter_target: file.parameter_target,
+            optimizer: file.optimizer,
             sweep: file.sweep.clone(),
             points: file.points,
             stride: file.stride,
             test_limit: file.test_limit,
+            suite: file.suite.clone(),
         })
     }
 
@@ -320,6 +355,10 @@ impl Spec {
     /// # Errors
     /// A usage fault that says what is wrong.
     pub fn validate(&self) -> Result<()> {
+        if self.suite.is_some() {
+            return Err(Fault::usage("the table [suite] asks problems, which is no comparison on a text")
+                .hint("`percept suite FILE` trains and asks the models"));
+        }
         self.budget()?;
         if self.models.is_empty() {
             return Err(Fault::usage("no models to compare").hint("for example --models llp,perceiver-ar,transformer"));

@@ -194,7 +194,7 @@ pub(super) fn fingerprint(config: &RunConfig, text: &str, budget: &Budget) -> Re
 }
 
 /// What a file holds; `None` where there is none, or one of another version.
-pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     if !path.exists() {
         return Ok(None);
     }
@@ -203,7 +203,7 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 }
 
 /// Writes a value as JSON, completely or not at all.
-pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Fault::internal(format!("cannot write {}", path.display())).because(error))?;
     percept_files::write_file(path, (text + "\n").as_bytes())

@@ -16,11 +16,12 @@ use std::path::{Path, PathBuf};
 use percept_fault::{Fault, Result};
 use serde::Serialize;
 
+use crate::suite::{SUITE_HTML, SuiteReport};
 use crate::{Comparison, REPORT};
 use percept_score::suites::SuiteResult;
 
 pub use csv::csv;
-pub use html::html;
+pub use html::{html, suite_html};
 pub use read::{attach_suites, read};
 pub use terminal::terminal;
 pub use words::plain_words;
@@ -53,6 +54,14 @@ impl From<Comparison> for Report {
 /// An environment fault where a file can't be written.
 pub fn write_views(folder: &Path, report: &Report) -> Result<Vec<PathBuf>> {
     [(HTML, html(report)), (CSV, csv(report))].into_iter().map(|(name, text)| write(folder, name, &text)).collect()
+}
+
+/// Writes the page of a suite into its folder; gives its path.
+///
+/// # Errors
+/// An environment fault where the file can't be written.
+pub fn write_suite_page(folder: &Path, report: &SuiteReport) -> Result<PathBuf> {
+    write(folder, SUITE_HTML, &suite_html(report))
 }
 
 /// Writes the page, the CSV, and the data behind them: `report.json` and, where there are results of suites, `suites.json`.

@@ -2,6 +2,7 @@
 
 mod failures;
 mod place;
+mod suite;
 mod timing;
 
 use std::cell::Cell;

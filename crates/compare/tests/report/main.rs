@@ -5,3 +5,4 @@ mod failures;
 mod files;
 mod fixture;
 mod page;
+mod suite;

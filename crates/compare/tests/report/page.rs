@@ -18,7 +18,7 @@ fn has_section(page: &str, id: &str) -> bool {
 }
 
 /// Every element that is opened is closed, in order.
-fn assert_well_formed(page: &str) {
+pub(crate) fn assert_well_formed(page: &str) {
     const VOID: [&str; 4] = ["meta", "link", "!doctype", "br"];
     let (before, script) = page.split_once("<script>").unwrap();
     let (head, body) = before.split_once("<style>").unwrap();

@@ -68,6 +68,34 @@ impl Mode {
     }
 }
 
+/// What kind of problem one is: what a machine must be to solve it at any length, or what it was made to ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// A finite automaton.
+    Regular,
+    /// An automaton with a stack.
+    ContextFree,
+    /// One with a tape.
+    ContextSensitive,
+    /// The state of a group.
+    StateTracking,
+    /// Finding again what was read.
+    Recall,
+}
+
+impl Class {
+    /// Its name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Regular => "regular",
+            Self::ContextFree => "context-free",
+            Self::ContextSensitive => "context-sensitive",
+            Self::StateTracking => "state tracking",
+            Self::Recall => "recall",
+        }
+    }
+}
+
 /// A problem, the lengths of its questions, and how it is answered.
 ///
 /// ```
@@ -109,6 +137,30 @@ impl Worked {
     pub fn answer(&self) -> impl Iterator<Item = usize> + '_ {
         (self.answer_from..self.text.len()).filter(|&at| self.targets.contains(at))
     }
+
+    /// How many bytes of the answer another text tells right that begins with the same question. After a working of its own, its answer begins where
+    /// that ends, wherever that is.
+    ///
+    /// ```
+    /// # use percept_data::Problem;
+    /// let worked = Problem::of_source("synthetic:s3?shortest=2&length=2&mode=cot").unwrap().worked(1, 0);
+    /// assert_eq!(worked.right(&worked.text), 3);
+    /// // A working that ends at once, and the right answer.
+    /// let answer = &worked.text[worked.answer_from..];
+    /// assert_eq!(worked.right(&[&worked.text[..3], b">", answer].concat()), 3);
+    /// assert_eq!(worked.right(&worked.text[..5]), 0);
+    /// ```
+    pub fn right(&self, written: &[u8]) -> usize {
+        let from = match self.answer_from > self.targets.from {
+            false => Some(self.answer_from),
+            true => {
+                let told = written.get(self.targets.from..).unwrap_or(&[]);
+                told.iter().position(|&byte| byte == THEREFORE).map(|at| self.targets.from + at + 1)
+            }
+        };
+        let Some(from) = from else { return 0 };
+        self.answer().filter(|&at| written.get(from + at - self.answer_from) == Some(&self.text[at])).count()
+    }
 }
 
 impl Problem {
@@ -116,6 +168,25 @@ impl Problem {
     pub fn of_source(path: &str) -> Option<Self> {
         let (name, options) = parts(path)?;
         Self::parse(path, name, options)?.ok().map(|parsed| parsed.problem)
+    }
+
+    /// The same, where it must be one.
+    ///
+    /// # Errors
+    /// Usage: another source, or options that are wrong.
+    pub fn checked(path: &str) -> Result<Self> {
+        let (name, options) = parts(path).unwrap_or((path, ""));
+        match Self::parse(path, name, options) {
+            Some(parsed) => parsed.map(|parsed| parsed.problem),
+            None => Err(unknown(path, "problem", name, Self::names())),
+        }
+    }
+
+    /// The same problem with questions of one length; `None` where it has none so long.
+    pub fn of_length(&self, length: u64) -> Option<Self> {
+        let Lengths { least, most, step, .. } = self.row.lengths;
+        let has = (least..=most).contains(&length) && (length - least).is_multiple_of(step);
+        has.then_some(Self { shortest: length, longest: length, ..*self })
     }
 
     /// The names of all problems.
@@ -150,6 +221,11 @@ impl Problem {
     /// Its name.
     pub fn name(&self) -> &'static str {
         self.row.name
+    }
+
+    /// What kind of problem it is.
+    pub fn class(&self) -> Class {
+        self.row.class
     }
 
     /// How it is answered.

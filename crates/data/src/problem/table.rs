@@ -1,5 +1,6 @@
 //! Every problem, a row each.
 
+use super::Class;
 use super::draws::{Draws, Own};
 use super::options::Choice;
 use super::solution::{SEPARATOR, Solution};
@@ -13,6 +14,7 @@ use super::{
 pub(super) struct Row {
     /// Its name in `synthetic:NAME`.
     pub(super) name: &'static str,
+    pub(super) class: Class,
     pub(super) lengths: Lengths,
     /// Its own options.
     pub(super) own: &'static [Choice],
@@ -71,57 +73,85 @@ const USUAL: Layout = Layout::After(SEPARATOR);
 
 type Question = fn(usize, Own, &mut Draws) -> Vec<u8>;
 
-const fn row(name: &'static str, lengths: Lengths, question: Question, solve: fn(&[u8]) -> Solution) -> Row {
-    Row { name, lengths, own: &[], layout: USUAL, question, solve }
+const fn row(
+    name: &'static str,
+    class: Class,
+    lengths: Lengths,
+    question: Question,
+    solve: fn(&[u8]) -> Solution,
+) -> Row {
+    Row { name, class, lengths, own: &[], layout: USUAL, question, solve }
 }
 
 /// Every problem: regular, deterministic context-free and context-sensitive languages (arXiv 2207.02098), state tracking, recall.
 pub(super) static ROWS: [Row; 21] = [
-    row("even-pairs", from(1), even_pairs::question, even_pairs::solve),
-    row("parity", from(1), parity::question, parity::solve),
-    row("cycle-navigation", from(1), cycle_navigation::question, cycle_navigation::solve),
-    row("modular-arithmetic", by_two(1), modular_arithmetic::question, modular_arithmetic::solve),
-    row("modular-arithmetic-brackets", arithmetic(1), brackets::question, brackets::solve),
+    row("even-pairs", Class::Regular, from(1), even_pairs::question, even_pairs::solve),
+    row("parity", Class::Regular, from(1), parity::question, parity::solve),
+    row("cycle-navigation", Class::Regular, from(1), cycle_navigation::question, cycle_navigation::solve),
+    row("modular-arithmetic", Class::Regular, by_two(1), modular_arithmetic::question, modular_arithmetic::solve),
+    row("modular-arithmetic-brackets", Class::ContextFree, arithmetic(1), brackets::question, brackets::solve),
     Row {
         own: &[Choice::number("symbols", 16, 1..=62)],
         ..row(
             "reverse",
+            Class::ContextFree,
             Lengths { default: 32, most: 1 << 30, shortest: Shortest::Longest, ..from(1) },
             reverse::question,
             reverse::solve,
         )
     },
-    row("stack-manipulation", from(1), stack_manipulation::question, stack_manipulation::solve),
-    row("solve-equation", arithmetic(3), solve_equation::question, solve_equation::solve),
-    Row { own: &[LETTERS], ..row("duplicate", from(1), reverse::question, duplicate::solve) },
-    row("missing-duplicate", by_two(2), missing_duplicate::question, missing_duplicate::solve),
-    Row { own: &[LETTERS], ..row("odds-first", from(1), reverse::question, odds_first::solve) },
-    row("binary-addition", arithmetic(3), binary_addition::question, binary_addition::solve),
-    row("binary-multiplication", arithmetic(3), binary_multiplication::question, binary_multiplication::solve),
-    row("square-root", arithmetic(1), square_root::question, square_root::solve),
+    row("stack-manipulation", Class::ContextFree, from(1), stack_manipulation::question, stack_manipulation::solve),
+    row("solve-equation", Class::ContextFree, arithmetic(3), solve_equation::question, solve_equation::solve),
+    Row { own: &[LETTERS], ..row("duplicate", Class::ContextSensitive, from(1), reverse::question, duplicate::solve) },
+    row("missing-duplicate", Class::ContextSensitive, by_two(2), missing_duplicate::question, missing_duplicate::solve),
+    Row {
+        own: &[LETTERS],
+        ..row("odds-first", Class::ContextSensitive, from(1), reverse::question, odds_first::solve)
+    },
+    row("binary-addition", Class::ContextSensitive, arithmetic(3), binary_addition::question, binary_addition::solve),
+    row(
+        "binary-multiplication",
+        Class::ContextSensitive,
+        arithmetic(3),
+        binary_multiplication::question,
+        binary_multiplication::solve,
+    ),
+    row("square-root", Class::ContextSensitive, arithmetic(1), square_root::question, square_root::solve),
     Row {
         own: &[Choice::number("symbols", 5, 2..=10)],
-        ..row("bucket-sort", from(1), bucket_sort::question, bucket_sort::solve)
+        ..row("bucket-sort", Class::ContextSensitive, from(1), bucket_sort::question, bucket_sort::solve)
     },
-    row("s3", from(1), permutations::question, permutations::solve::<3>),
-    row("s5", from(1), permutations::question, permutations::solve::<5>),
+    row("s3", Class::StateTracking, from(1), permutations::question, permutations::solve::<3>),
+    row("s5", Class::StateTracking, from(1), permutations::question, permutations::solve::<5>),
     Row {
         own: &[Choice::number("values", 10, 1..=10), Choice::number("gap", 0, 0..=1 << 30)],
         layout: Layout::Between,
-        ..row("mqar", Lengths { most: mqar::KEYS as u64, default: 16, ..from(1) }, mqar::question, mqar::solve)
+        ..row(
+            "mqar",
+            Class::Recall,
+            Lengths { most: mqar::KEYS as u64, default: 16, ..from(1) },
+            mqar::question,
+            mqar::solve,
+        )
     },
     Row {
         // Four letters make 84 keys, more than are asked for.
         own: &[Choice::number("symbols", 4, 4..=26)],
-        ..row("fuzzy-recall", Lengths { most: 64, default: 16, ..from(1) }, fuzzy_recall::question, fuzzy_recall::solve)
+        ..row(
+            "fuzzy-recall",
+            Class::Recall,
+            Lengths { most: 64, default: 16, ..from(1) },
+            fuzzy_recall::question,
+            fuzzy_recall::solve,
+        )
     },
     Row {
         own: &[Choice::number("letters", 8, 1..=64), Choice::number("symbols", 16, 1..=26)],
-        ..row("selective-copying", from(1), selective_copying::question, selective_copying::solve)
+        ..row("selective-copying", Class::Recall, from(1), selective_copying::question, selective_copying::solve)
     },
     Row {
         own: &[Choice::number("symbols", 16, 1..=26)],
         layout: Layout::After(induction_heads::STAR),
-        ..row("induction-heads", from(2), induction_heads::question, induction_heads::solve)
+        ..row("induction-heads", Class::Recall, from(2), induction_heads::question, induction_heads::solve)
     },
 ];

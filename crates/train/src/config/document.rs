@@ -48,9 +48,17 @@ impl<T: JsonSchema + DeserializeOwned> Document<T> {
     /// # Errors
     /// Environment: it cannot be read. Usage: it is no TOML, or a key or value is wrong; the message names the line.
     pub fn read(path: &Path) -> Result<Self> {
+        Self::parse(&read_file(path)?, path)
+    }
+
+    /// Reads the text of a file; `path` is what messages call it.
+    ///
+    /// # Errors
+    /// Usage: as [`Document::read`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self> {
         let keys = Keys::of(schemars::schema_for!(T).to_value(), BTreeMap::new());
         let mut layers = Layers::default();
-        layers.add_document(&read_file(path)?, &keys, &|line| Origin::File(path.to_path_buf(), line))?;
+        layers.add_document(text, &keys, &|line| Origin::File(path.to_path_buf(), line))?;
         let origins = layers.origins().clone();
         Ok(Self { value: layers.read()?, origins })
     }

@@ -5,10 +5,13 @@ mod curves;
 mod fairness;
 mod overview;
 mod samples;
+mod suite;
 mod suites;
 mod table;
 
 use percept_files::PAGE_MARK;
+
+pub use suite::suite_html;
 
 use super::Report;
 use super::figures::{Quality, amount};
@@ -25,7 +28,6 @@ const SMALL: (f64, f64) = (400.0, 310.0);
 /// The report as one HTML file.
 pub fn html(report: &Report) -> String {
     let comparison = &report.comparison;
-    let title = escape(&comparison.name);
     let sections: String = [
         words(report),
         overview::section(report),
@@ -42,6 +44,12 @@ pub fn html(report: &Report) -> String {
         fairness::section(report),
     ]
     .concat();
+    page(&comparison.name, &(header(report) + &sections))
+}
+
+/// A page of one file; `body` is HTML.
+fn page(title: &str, body: &str) -> String {
+    let title = escape(title);
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -49,9 +57,8 @@ pub fn html(report: &Report) -> String {
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
          script-src 'unsafe-inline'; img-src data:\">\n\
          <link rel=\"icon\" href=\"data:,\">\n<title>{title}</title>\n<style>\n{}{STYLE}</style>\n</head>\n<body>\n\
-         <main>\n{}{sections}</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
+         <main>\n{body}</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
         percept_chart::STYLE,
-        header(report),
     )
 }
 
