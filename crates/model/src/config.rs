@@ -5,6 +5,7 @@
 
 mod choices;
 mod limits;
+mod order_agnostic;
 mod stack;
 
 use std::collections::BTreeMap;
@@ -15,8 +16,9 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-pub use choices::{Biases, Head, Initialisation, KeyValue, NormKind, RotaryLayers, RotaryLayout};
+pub use choices::{Biases, Head, Initialisation, KeyValue, NormKind, Objective, RotaryLayers, RotaryLayout};
 use limits::check_dropout;
+pub use order_agnostic::Offsets;
 pub use stack::{LayerSpec, entry};
 
 use crate::channel::{self, ChannelKind, ChannelOptions};
@@ -41,6 +43,10 @@ macro_rules! keys {
         #[serde(deny_unknown_fields, default)]
         pub struct ModelConfig {
             $($(#[$doc])* pub $key: $type,)*
+            /// What the model predicts from a position.
+            pub objective: Objective,
+            /// The positions that an order-agnostic model can be asked for.
+            pub order_agnostic: Offsets,
             /// The tables of single mixers, e.g. `[model.conv]`.
             #[serde(flatten)]
             pub mixers: MixerOptions,
@@ -53,6 +59,8 @@ macro_rules! keys {
             fn default() -> Self {
                 Self {
                     $($key: $default,)*
+                    objective: Objective::default(),
+                    order_agnostic: Offsets::default(),
                     mixers: MixerOptions::default(),
                     channels: ChannelOptions::default(),
                 }
@@ -69,6 +77,13 @@ macro_rules! keys {
                     map.serialize_entry(stringify!($key), &self.$key)?;
                     flat.write_after(stringify!($key), &mut map)?;
                 )*
+                // Models that predict the next token are written as before there was a choice.
+                if self.objective != Objective::NextToken {
+                    map.serialize_entry("objective", &self.objective)?;
+                }
+                if self.order_agnostic != Offsets::default() {
+                    map.serialize_entry("order_agnostic", &self.order_agnostic)?;
+                }
                 for table in tables.iter().filter(|table| flat.lack(table)) {
                     self.mixers.write(table.name, &mut map)?;
                     self.channels.write(table.name, &mut map)?;
@@ -273,6 +288,7 @@ impl ModelConfig {
             (layer.kind.contract().validate)(self, layer)?;
             (layer.channel.contract().validate)(self, layer)?;
         }
+        order_agnostic::check(self, &layers)?;
         self.validate_latents(&layers)
     }
 
