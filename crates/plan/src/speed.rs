@@ -87,7 +87,9 @@ fn shallow(config: &ModelConfig) -> Result<ModelConfig> {
     let new =
         |at: &usize| !layers[..*at].iter().any(|l| (l.kind, &l.options) == (layers[*at].kind, &layers[*at].options));
     let depth = (0..layers.len()).rev().find(new).unwrap_or(0) + 1;
-    Ok(ModelConfig { depth: depth.max(2).min(config.depth), ..config.clone() })
+    // The rate of the products is that of any objective.
+    let (objective, order_agnostic) = Default::default();
+    Ok(ModelConfig { depth: depth.max(2).min(config.depth), objective, order_agnostic, ..config.clone() })
 }
 
 #[cfg(test)]
