@@ -301,7 +301,8 @@ fn keep_top_p(candidates: &mut Vec<Candidate>, limit: f64) {
     normalise(candidates);
 }
 
-fn pick(candidates: &[Candidate], at: f64) -> u32 {
+/// The candidate at `at` of the sum of their probabilities.
+pub(crate) fn pick(candidates: &[Candidate], at: f64) -> u32 {
     let mut sum = 0.0;
     for candidate in candidates {
         sum += candidate.probability;

@@ -5,6 +5,7 @@
 
 mod choices;
 mod limits;
+mod order_agnostic;
 mod stack;
 
 use std::collections::BTreeMap;
@@ -15,8 +16,9 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-pub use choices::{Biases, Head, Initialisation, KeyValue, NormKind, RotaryLayers, RotaryLayout};
+pub use choices::{Biases, Head, Initialisation, KeyValue, NormKind, Objective, RotaryLayers, RotaryLayout};
 use limits::check_dropout;
+pub use order_agnostic::Offsets;
 pub use stack::{LayerSpec, entry};
 
 use crate::channel::{self, ChannelKind, ChannelOptions};
@@ -144,6 +146,10 @@ keys! {
     /// Blocks with weights of their own, which the layers take in turn: 1 runs one block `depth` times (the Universal
     /// Transformer, arXiv 1807.03819); 0 gives every layer its own.
     blocks: usize = 0,
+    /// What the model predicts from a position.
+    objective: Objective = Objective::NextToken,
+    /// The positions that an order-agnostic model can be asked for.
+    order_agnostic: Offsets = Offsets::default(),
 }
 
 impl ModelConfig {
@@ -291,6 +297,7 @@ impl ModelConfig {
             (layer.kind.contract().validate)(self, layer)?;
             (layer.channel.contract().validate)(self, layer)?;
         }
+        order_agnostic::check(self, &layers)?;
         self.validate_latents(&layers)
     }
 

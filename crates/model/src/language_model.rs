@@ -145,13 +145,26 @@ impl LanguageModel {
     /// [`LanguageModel::run_blocks`], and something else between any two of them.
     pub(crate) fn run_blocks_between(
         &self,
+        x: Tensor<3>,
+        states: (Option<&mut [BlockState]>, Rows),
+        mode: Mode,
+        between: &mut dyn FnMut(),
+    ) -> Tensor<3> {
+        let (x, rows) = self.run_first(self.layers.len(), x, states, mode, between);
+        if rows.history == 0 { x } else { x.narrow(1, rows.history, rows.latents) }
+    }
+
+    /// The first `count` layers: all rows that leave them, `[B, rows, d]`, and what those are.
+    pub(crate) fn run_first(
+        &self,
+        count: usize,
         mut x: Tensor<3>,
         (mut states, mut rows): (Option<&mut [BlockState]>, Rows),
         mode: Mode,
         between: &mut dyn FnMut(),
-    ) -> Tensor<3> {
+    ) -> (Tensor<3>, Rows) {
         let mut carry = Carry::default();
-        for layer in self.layers.iter() {
+        for layer in &self.layers[..count] {
             if layer.place > 0 {
                 between();
             }
@@ -160,7 +173,7 @@ impl LanguageModel {
             x = self.blocks[layer.index].forward(x, state, &mut carry, &context);
             rows = after;
         }
-        if rows.history == 0 { x } else { x.narrow(1, rows.history, rows.latents) }
+        (x, rows)
     }
 
     /// Hidden states of the scorable rows of whole windows: `[B, l, d]`, after the last norm.
@@ -255,6 +268,12 @@ impl LanguageModel {
             nll.extend(log_probabilities.into_data().iter::<f32>().map(|ln_p| -ln_p));
         }
         nll
+    }
+}
+
+impl AsRef<LanguageModel> for LanguageModel {
+    fn as_ref(&self) -> &LanguageModel {
+        self
     }
 }
 

@@ -3,13 +3,16 @@
 use percept_fault::{Fault, Result};
 use percept_kernels::Head;
 
-use crate::config::{self, Biases, LayerSpec, ModelConfig};
+use crate::config::{self, Biases, LayerSpec, ModelConfig, Objective, Offsets};
 use crate::cost::Cost;
 use crate::gradients::Recompute;
 use crate::language_model::{block_facts, window_rows};
 use crate::layer::{BlockFacts, Direction, ElementBytes, Reach, Rows};
 use crate::layers::Norm;
 use crate::session::WindowSchedule;
+
+/// The share of the tokens of a text with errors that are labelled there, on average (a test of [`crate::order_agnostic`] measures it).
+const LABELLED: f64 = 0.29;
 
 /// Formulas of one configuration.
 ///
@@ -107,13 +110,27 @@ impl Properties {
         forward * forwards + backward + self.head_cost(rows, batch) * 3
     }
 
+    /// How often a row goes through the last layer and the head in training: once, but in order-agnostic models for each offset that asks it,
+    /// on average over windows that are asked forward and windows that are asked backward.
+    pub fn answers_per_row(&self) -> f64 {
+        let Offsets { forward, backward } = self.config.order_agnostic;
+        match self.config.objective {
+            Objective::NextToken => 1.0,
+            Objective::OrderAgnostic => (forward as f64 + LABELLED * (backward + 1) as f64) / 2.0,
+        }
+    }
+
+    /// What of [`Properties::training_cost`] the last layer and the head take, were nothing computed again.
+    pub fn last_training_cost(&self, length: usize, batch: usize) -> Cost {
+        let rows = self.window_rows(length);
+        let facts = self.facts(rows);
+        let (forward, backward) = costs(&facts[facts.len() - 1..], batch);
+        forward + backward + self.head_cost(rows, batch) * 3
+    }
+
     /// The products of all layers' forward and backward passes.
     fn stack_costs(&self, rows: Rows, batch: usize) -> (Cost, Cost) {
-        let facts = self.facts(rows);
-        let calls = facts.iter().flat_map(BlockFacts::both).flat_map(|facts| &facts.work);
-        calls
-            .map(|call| call.costs(batch))
-            .fold(Default::default(), |sum: (Cost, Cost), (forward, backward)| (sum.0 + forward, sum.1 + backward))
+        costs(&self.facts(rows), batch)
     }
 
     fn head_cost(&self, rows: Rows, batch: usize) -> Cost {
@@ -174,4 +191,12 @@ impl Properties {
     pub fn streams(&self) -> bool {
         WindowSchedule::of(&self.config, &self.layers).is_none()
     }
+}
+
+/// The products of some layers' forward and backward passes.
+fn costs(facts: &[BlockFacts], batch: usize) -> (Cost, Cost) {
+    let calls = facts.iter().flat_map(BlockFacts::both).flat_map(|facts| &facts.work);
+    calls
+        .map(|call| call.costs(batch))
+        .fold(Default::default(), |sum: (Cost, Cost), (forward, backward)| (sum.0 + forward, sum.1 + backward))
 }

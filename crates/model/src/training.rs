@@ -39,12 +39,13 @@ impl Trainable for LanguageModel {
         if !self.device().is_autodiff() {
             return Err(Fault::internal("gradients need a model on an autodiff device"));
         }
-        let rows = self.window_rows(batch.length);
-        let targets = batch.last_targets(rows.latents);
-        let (loss, gradients) = match recompute {
-            Recompute::Keep => self.backward_at_once(batch, &targets, rows, mode, scale),
-            Recompute::Blocks => self.backward_by_block(batch, &targets, rows, mode, scale),
+        let targets = batch.last_targets(self.window_rows(batch.length).latents);
+        let top = |x: Tensor<3>, rows: Rows| {
+            let latents = if rows.history == 0 { x } else { x.narrow(1, rows.history, rows.latents) };
+            self.loss_of(latents, &targets)
         };
+        let pass = Backward { layers: self.layers().len(), tokens: &batch.tokens, windows: batch.rows, mode, scale };
+        let (loss, gradients) = self.backward(pass, recompute, top);
         Ok(Learned { loss, gradients, buffers: Tensors::new() })
     }
 
@@ -63,11 +64,30 @@ impl Trainable for LanguageModel {
 }
 
 impl LanguageModel {
-    fn backward_at_once(&self, batch: &Batch, targets: &[u32], rows: Rows, mode: Mode, scale: f32) -> (f64, Gradients) {
-        let x = self.run_blocks(self.embed(&batch.tokens, batch.rows), None, rows, mode);
-        let (nll, loss) = self.loss_of(x, targets);
+    /// Loss and gradients of windows whose tokens go through the first layers; `top` takes the rows that leave those and says what they
+    /// are to the loss: as a number, and as a tensor whose gradient may hold more.
+    pub(crate) fn backward(
+        &self,
+        pass: Backward<'_>,
+        recompute: Recompute,
+        top: impl FnOnce(Tensor<3>, Rows) -> (f64, Tensor<1>),
+    ) -> (f64, Gradients) {
+        match recompute {
+            Recompute::Keep => self.backward_at_once(pass, top),
+            Recompute::Blocks => self.backward_by_block(pass, top),
+        }
+    }
+
+    fn backward_at_once(
+        &self,
+        pass: Backward<'_>,
+        top: impl FnOnce(Tensor<3>, Rows) -> (f64, Tensor<1>),
+    ) -> (f64, Gradients) {
+        let (x, rows) = (self.embed(pass.tokens, pass.windows), self.window_rows(pass.tokens.len() / pass.windows));
+        let (x, rows) = self.run_first(pass.layers, x, (None, rows), pass.mode, &mut || {});
+        let (nll, loss) = top(x, rows);
         let mut gradients = Gradients::default();
-        gradients.collect(self, "", &mut (loss * scale).backward());
+        gradients.collect(self, "", &mut (loss * pass.scale).backward());
         (nll, gradients)
     }
 
@@ -81,23 +101,18 @@ impl LanguageModel {
     /// output through it; so do the gradients of what it found in the carry, which add up over the layers that read it.
     fn backward_by_block(
         &self,
-        batch: &Batch,
-        targets: &[u32],
-        rows: Rows,
-        mode: Mode,
-        scale: f32,
+        pass: Backward<'_>,
+        top: impl FnOnce(Tensor<3>, Rows) -> (f64, Tensor<1>),
     ) -> (f64, Gradients) {
-        let embedded = self.embed(&batch.tokens, batch.rows);
-        let (inputs, last, last_rows) = self.layer_inputs(embedded.clone().inner(), rows, mode);
+        let (embedded, rows) =
+            (self.embed(pass.tokens, pass.windows), self.window_rows(pass.tokens.len() / pass.windows));
+        let (inputs, last, last_rows) = self.layer_inputs(embedded.clone().inner(), rows, &pass);
         let mut gradients = Gradients::default();
         let leaf = Tensor::<3>::from_inner(last).require_grad();
-        let latents = leaf.clone().narrow(1, last_rows.history, last_rows.latents);
-        let (nll, loss) = self.loss_of(latents, targets);
-        let mut graph = (loss * scale).backward();
+        let (nll, loss) = top(leaf.clone(), last_rows);
+        let mut graph = (loss * pass.scale).backward();
         let mut upstream = Upstream { rows: leaf.grad_remove(&mut graph), carry: Carry::default() };
-        gradients.collect(&self.norm, "norm", &mut graph);
-        gradients.collect(&self.head, "head", &mut graph);
-        gradients.collect(&self.embedding, "embedding", &mut graph);
+        gradients.collect(self, "", &mut graph);
         for (layer, input) in self.layers().iter().zip(inputs).rev() {
             upstream = self.backward_of_layer(layer.index, input, upstream, &mut gradients);
         }
@@ -108,12 +123,17 @@ impl LanguageModel {
         (nll, gradients)
     }
 
-    /// What enters every layer, and what leaves the last one with its rows; without autodiff.
-    fn layer_inputs(&self, mut x: Tensor<3>, mut rows: Rows, mode: Mode) -> (Vec<BlockInput>, Tensor<3>, Rows) {
+    /// What enters each of the first layers, and what leaves the last of them with its rows; without autodiff.
+    fn layer_inputs(
+        &self,
+        mut x: Tensor<3>,
+        mut rows: Rows,
+        pass: &Backward<'_>,
+    ) -> (Vec<BlockInput>, Tensor<3>, Rows) {
         let inference = self.for_inference();
-        let (mut inputs, mut carry) = (Vec::with_capacity(self.layers().len()), Carry::default());
-        for layer in self.layers() {
-            let (context, after) = layer.context(self.config(), rows, mode);
+        let (mut inputs, mut carry) = (Vec::with_capacity(pass.layers), Carry::default());
+        for layer in &self.layers()[..pass.layers] {
+            let (context, after) = layer.context(self.config(), rows, pass.mode);
             inputs.push(BlockInput { x: x.clone(), carry: carry.clone(), context });
             x = inference.blocks[layer.index].forward(x, None, &mut carry, &context);
             rows = after;
@@ -137,6 +157,21 @@ impl LanguageModel {
         gradients.collect(block, &path, &mut graph);
         below
     }
+}
+
+/// A pass back through the first layers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Backward<'a> {
+    /// How many.
+    pub(crate) layers: usize,
+    /// `[windows * length]`.
+    pub(crate) tokens: &'a [u32],
+    /// Number of windows.
+    pub(crate) windows: usize,
+    /// Training or not.
+    pub(crate) mode: Mode,
+    /// What the loss is multiplied by before its gradient is taken.
+    pub(crate) scale: f32,
 }
 
 /// What enters a block.

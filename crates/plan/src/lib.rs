@@ -16,6 +16,7 @@ mod speed;
 
 use percept_data::Tokenizer;
 use percept_fault::Result;
+use percept_model::config::Objective;
 use percept_model::cost::Cost;
 use percept_model::properties::Properties;
 use percept_model::{KeyValuePrecision, ModelConfig};
@@ -137,7 +138,7 @@ pub fn plan(config: &RunConfig) -> Result<Plan> {
         reach: properties.reach(),
         context: model.context,
         targets_per_window: properties.scored(model.context),
-        tokens_per_step: tokens.saturating_mul(train.accumulate as u64),
+        tokens_per_step: tokens.saturating_mul(train.accumulate as u64).saturating_mul(kinds_of_windows(&model)),
         steps: train.steps,
         lengths: [model.context, LONG.max(model.context)]
             .into_iter()
@@ -178,6 +179,14 @@ fn with_vocabulary(config: &RunConfig) -> Result<ModelConfig> {
     Ok(model)
 }
 
+/// An order-agnostic model reads other windows backward in each step.
+fn kinds_of_windows(model: &ModelConfig) -> u64 {
+    match model.objective {
+        Objective::NextToken => 1,
+        Objective::OrderAgnostic => 2,
+    }
+}
+
 fn attention(train: &TrainConfig) -> Result<Attention> {
     let gpu = DeviceKind::ALL.into_iter().any(|kind| kind != DeviceKind::Cpu && kind.is_compiled_in());
     Ok(match train.device.parse()? {
@@ -193,7 +202,9 @@ fn forward_flops(properties: &Properties, length: usize) -> f64 {
 
 /// Operations of a training step per token, in windows of `length` tokens.
 fn training_flops(properties: &Properties, length: usize, train: &TrainConfig) -> f64 {
-    2.0 * properties.training_cost(length, 1, train.recompute.into()).macs as f64 / length as f64
+    let once = properties.training_cost(length, 1, train.recompute.into()).macs as f64;
+    let further = (properties.answers_per_row() - 1.0) * properties.last_training_cost(length, 1).macs as f64;
+    2.0 * (once + further) / length as f64
 }
 
 fn length_cost(model: &ModelConfig, context: usize) -> Result<LengthCost> {

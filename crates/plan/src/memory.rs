@@ -89,9 +89,12 @@ fn activations(model: &ModelConfig, train: &TrainConfig, properties: &Properties
         Attention::Composed => facts.activations.kept.saturating_add(facts.activations.unfused),
     };
     let (mut rows, mut below, mut inputs, mut peak) = (properties.window_rows(model.context), 0u64, 0, 0);
-    for facts in properties.facts(rows) {
-        let mixer = kept(&facts.mixer);
-        let block = mixer.saturating_add(kept(&facts.channel));
+    let all = properties.facts(rows);
+    let last = all.len() - 1;
+    for (index, facts) in all.into_iter().enumerate() {
+        let times = if index == last { properties.answers_per_row().ceil() as u64 } else { 1 };
+        let mixer = kept(&facts.mixer).saturating_mul(times);
+        let block = mixer.saturating_add(kept(&facts.channel).saturating_mul(times));
         let in_mixer = mixer.saturating_add(facts.mixer.activations.flow);
         let in_channel = block.saturating_add(facts.channel.activations.flow);
         peak = peak.max(in_mixer.max(in_channel).saturating_add(below));

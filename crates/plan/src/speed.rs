@@ -89,7 +89,10 @@ fn shallow(config: &ModelConfig) -> Result<ModelConfig> {
     let depth = (0..layers.len()).rev().find(new).unwrap_or(0) + 1;
     let depth = depth.max(2).min(config.depth);
     // Fewer layers than blocks share none.
-    Ok(ModelConfig { depth, blocks: if config.blocks < depth { config.blocks } else { 0 }, ..config.clone() })
+    let blocks = if config.blocks < depth { config.blocks } else { 0 };
+    // The rate of the products is that of any objective.
+    let (objective, order_agnostic) = Default::default();
+    Ok(ModelConfig { depth, blocks, objective, order_agnostic, ..config.clone() })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Arguments that several commands share.
 
 pub(crate) mod config;
+pub(crate) mod decoder;
 mod global;
 pub(crate) mod keys_values;
 pub(crate) mod lineup;

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use percept::Result;
 use percept::data::Tokenizer;
-use percept::generate::{Generation, GenerationConfig, SamplingConfig, generate, generate_streams};
+use percept::generate::{Generation, GenerationConfig, SamplingConfig, generate_streams};
 use percept::model::properties::Properties;
 use percept::model::{InferenceModel, Session};
 use percept::train::{LoadedRun, Memory};
+use percept::{Fault, Result};
 use serde::Serialize;
 
+use crate::arguments::decoder::{DecoderArgs, Decoding, Rounds};
 use crate::arguments::run::{PromptArgs, RunArgs};
 use crate::arguments::{Global, KeysValuesArgs, Weights, keys_values};
 use crate::human;
@@ -45,6 +46,8 @@ pub(crate) struct Generate {
     streams: Option<u32>,
     #[command(flatten)]
     sampling: SamplingArgs,
+    #[command(flatten)]
+    decoder: DecoderArgs,
 }
 
 /// How each token is chosen.
@@ -80,6 +83,8 @@ struct Generated {
     prompt_tokens: usize,
     #[serde(flatten)]
     text: Text,
+    #[serde(flatten)]
+    rounds: Option<Rounds>,
 }
 
 /// One text.
@@ -118,12 +123,17 @@ impl Generate {
         let terminal = global.terminal();
         let config = self.config();
         config.sampling.validate()?;
+        let decoding = self.decoder.decoding(config.sampling.seed)?;
+        if self.streams.is_some() && !decoding.takes_streams() {
+            return Err(Fault::usage("--streams writes texts token by token")
+                .hint("leave --decoder out, or call once for each text"));
+        }
         let run = self.run.load(global)?;
         let (session, prompt) = self.begin(&run)?;
         let session = session.with_weight_precision(self.weights.into())?;
         let fed = prompt.len() - usize::from(session.position() == 0);
         match self.streams {
-            None => one(&terminal, (session, fed), &run.tokenizer, &prompt, &config),
+            None => one(&terminal, (session, fed), &run.tokenizer, &prompt, (&config, decoding)),
             Some(count) => {
                 let end = session.position() + prompt.len();
                 let one = Properties::of(&run.config.model)?.state_bytes(end, self.keys_values.precision());
@@ -177,9 +187,10 @@ fn one(
     (mut session, fed): (Session, usize),
     tokenizer: &Tokenizer,
     prompt: &[u32],
-    config: &GenerationConfig,
+    (config, decoding): (&GenerationConfig, Decoding),
 ) -> Result<()> {
-    let generation = generate(&mut session, tokenizer, prompt, config, &mut |text| show(terminal, text))?;
+    let mut emit = |text: &str| show(terminal, text);
+    let (generation, rounds) = decoding.write(&mut session, tokenizer, prompt, config, &mut emit)?;
     // A pipe gets the text and nothing else; on a terminal the prompt starts on a line of its own.
     if terminal.format == Format::Text && !generation.text.ends_with('\n') {
         match std::io::stdout().is_terminal() {
@@ -187,9 +198,12 @@ fn one(
             false => terminal.say(""),
         }
     }
-    let report = Generated { prompt_tokens: fed, text: Text::new(generation, &session) };
+    let report = Generated { prompt_tokens: fed, text: Text::new(generation, &session), rounds };
     let state = state(report.text.state_bytes, &session)?;
     summarise(terminal, fed, report.text.tokens, report.text.ms_per_token, &state);
+    if let Some(rounds) = &report.rounds {
+        terminal.say(rounds.summary(report.text.tokens));
+    }
     terminal.json(&report)
 }
 

@@ -4,6 +4,7 @@ mod bad_input;
 mod bench;
 mod budget;
 mod compare;
+mod decoders;
 mod exported_tokenizers;
 mod formats;
 mod help;

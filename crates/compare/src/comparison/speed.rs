@@ -9,7 +9,10 @@ use std::time::Instant;
 use percept_data::DataConfig;
 use percept_fault::{Fault, Result};
 use percept_model::LanguageModel;
-use percept_train::{Alone, DeviceChoice, RunConfig, State, next_batches, windows};
+use percept_model::config::Objective;
+use percept_train::{
+    Alone, DeviceChoice, Lessons, NextToken, OrderAgnosticSource, RunConfig, State, TextSource, next_batches,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -104,10 +107,22 @@ impl Lineup {
 
     /// The seconds of the first steps of a run but those that warm up; `None` where it was asked to stop.
     fn turn(&self, config: &RunConfig, stop: &AtomicBool, step_done: &mut dyn FnMut()) -> Result<Option<Vec<f64>>> {
+        match config.model.objective {
+            Objective::NextToken => self.turn_by::<TextSource<NextToken>>(config, stop, step_done),
+            Objective::OrderAgnostic => self.turn_by::<OrderAgnosticSource>(config, stop, step_done),
+        }
+    }
+
+    fn turn_by<L: Lessons>(
+        &self,
+        config: &RunConfig,
+        stop: &AtomicBool,
+        step_done: &mut dyn FnMut(),
+    ) -> Result<Option<Vec<f64>>> {
         let train = &config.train;
         let (device, _) = train.device.parse::<DeviceChoice>()?.open()?;
         let model = LanguageModel::new(&config.model, train.seed, &device.autodiff())?;
-        let (mut state, mut windows) = (State::new(model, train), windows(&self.dataset, config)?);
+        let (mut state, mut windows) = (State::new(L::Model::from(model), train), L::open(&self.dataset, config)?);
         let mut seconds = Vec::with_capacity(STEPS);
         for step in 1..=WARM_UP + STEPS {
             if stop.load(Ordering::Relaxed) {

@@ -82,3 +82,15 @@ pub enum Initialisation {
     /// As RWKV's modules make them before the scripts replace some; differs from `rwkv` in RWKV-7's matrices.
     RwkvModules,
 }
+
+/// What a model learns to predict, and with it what its last layer is asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Objective {
+    /// From each position the token after it.
+    #[default]
+    NextToken,
+    /// From each position the tokens around it: queries of the last layer are rotated to the position that they ask for
+    /// (COrAL, arXiv 2410.09675), the next one where nothing else is said.
+    OrderAgnostic,
+}

@@ -3,11 +3,12 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::{Carry, Contract, Facts, KeyValuePrecision, LayerContext, LayerState, Mode, Rows, Windowing};
+use super::{Carry, Contract, Facts, KeyValuePrecision, LayerContext, LayerState, Mode, Reach, Rows, Windowing};
 use crate::channel::AnyChannel;
 use crate::config::{LayerSpec, ModelConfig};
 use crate::layers::Norm;
 use crate::mixer::AnyMixer;
+use crate::ops;
 
 /// x = mixer(x); x = channel(x), each with its norm and residual inside.
 #[derive(Module, Debug)]
@@ -72,6 +73,25 @@ impl Block {
         let (mixer, channel) = state.map(|state| (&mut state.mixer, &mut state.channel)).unzip();
         let x = self.mixer.forward(x, &self.mixer_norm, mixer, carry, &context.mixer);
         self.feed_forward.forward(x, &self.feed_forward_norm, channel, carry, &context.channel)
+    }
+
+    /// The rows that leave the mixer, `[B, rows, d]`, for each of some offsets at which they ask ([`super::Sublayer::mix_at`]).
+    pub(crate) fn ask(
+        &self,
+        x: Tensor<3>,
+        offsets: &[isize],
+        state: Option<&mut BlockState>,
+        context: &BlockContext,
+    ) -> Vec<Tensor<3>> {
+        let normalised = self.mixer_norm.forward(x.clone());
+        let mixed = self.mixer.mix_at(normalised, offsets, state.map(|state| &mut state.mixer), &context.mixer);
+        mixed.into_iter().map(|y| ops::add(y, x.clone())).collect()
+    }
+
+    /// Single rows of [`Block::ask`] through a channel sublayer that looks at no other row: `[1, rows, d]`.
+    pub(crate) fn answer(&self, x: Tensor<3>, context: &BlockContext) -> Tensor<3> {
+        let context = LayerContext { rows: Rows::plain(x.dims()[1], 0), ..context.channel };
+        self.feed_forward.forward(x, &self.feed_forward_norm, None, &mut Carry::default(), &context)
     }
 }
 
@@ -138,6 +158,11 @@ impl LayerSpec {
             _ => None,
         };
         self.windowing(config).into_iter().find_map(count)
+    }
+
+    /// Whether the channel sublayer looks at no other row than the one that it changes.
+    pub(crate) fn has_channel_by_rows(&self, config: &ModelConfig) -> bool {
+        (self.channel.contract().facts)(config, self, Rows::plain(1, 0)).reach == Reach::Position
     }
 
     /// See [`super::Options::segment`].

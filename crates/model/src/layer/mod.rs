@@ -195,6 +195,27 @@ pub trait Sublayer {
         x
     }
 
+    /// Whether [`Sublayer::mix_at`] is there, as the configuration is: attention by queries that are rotated.
+    fn asks(_config: &ModelConfig, _layer: &LayerSpec) -> bool
+    where
+        Self: Sized,
+    {
+        false
+    }
+
+    /// [`Sublayer::mix`] with queries that ask from other positions: for each of `offsets` what is added to the rows whose
+    /// queries are rotated as if they stood so many positions further on. Keys and values, what a row sees of them, and what is
+    /// left in the state stay as they are. What would stand before position 0 is not asked for: its rows are of no use.
+    fn mix_at(
+        &self,
+        _x: Tensor<3>,
+        _offsets: &[isize],
+        _state: Option<&mut LayerState>,
+        _context: &LayerContext,
+    ) -> Vec<Tensor<3>> {
+        Vec::new()
+    }
+
     /// `x`: `[B, rows, d]`; returns `[B, rows_after, d]`, the residual included: x + mix(norm(x)), unless the sublayer says
     /// otherwise. States as in [`Sublayer::mix`].
     fn forward(

@@ -16,6 +16,8 @@ pub struct Contract {
     pub facts: fn(&ModelConfig, &LayerSpec, Rows) -> Facts,
     /// [`Sublayer::windowing`].
     pub windowing: fn(&ModelConfig, &LayerSpec) -> Windowing,
+    /// [`Sublayer::asks`].
+    pub asks: fn(&ModelConfig, &LayerSpec) -> bool,
     /// [`Sublayer::initial_std`].
     pub initial_std: fn(&ModelConfig, &str, &[usize]) -> f64,
     /// [`Sublayer::initial`].
@@ -37,6 +39,7 @@ impl Contract {
             validate: S::validate,
             facts: S::facts,
             windowing: S::windowing,
+            asks: S::asks,
             initial_std: S::initial_std,
             initial: S::initial,
             training: S::training,

@@ -1,7 +1,9 @@
 //! Attention of one new position to the keys that its stream has kept.
 
+use std::sync::Arc;
+
 use percept_kernels::decode::{Epilogue, PackedLinear, RingAttention};
-use percept_kernels::{Pattern, Rotary, Visibility};
+use percept_kernels::{Pattern, Rotary, RotaryTable, Visibility};
 
 use super::projection::Projection;
 use crate::decoder::{BuildStep, Pass, RowNorm, Step, parts};
@@ -33,6 +35,7 @@ pub(super) fn build<'a>(
             key_norm: projection.key_norm.as_ref().map(RowNorm::of),
             key_value_norm: projection.key_value_norm.as_ref().map(RowNorm::of),
             rotary: projection.rotary(),
+            aim: projection.rotary().filter(|_| projection.aim() > 0).map(|rotary| rotary.table(projection.aim(), 1)),
             heads,
             ring: RingAttention { capacity: keys.capacity(), groups, width: keys.width() / groups },
             patterns,
@@ -52,6 +55,8 @@ struct AttentionStep {
     key_norm: Option<RowNorm>,
     key_value_norm: Option<RowNorm>,
     rotary: Option<Rotary>,
+    /// By how much a query is turned beyond its own position, where it asks for another one.
+    aim: Option<Arc<RotaryTable>>,
     heads: usize,
     ring: RingAttention,
     patterns: Vec<Pattern>,
@@ -104,6 +109,7 @@ impl AttentionStep {
             let queries = &mut queries[row * query_width..][..query_width];
             normalised_into(&self.query_norm, q, queries);
             self.rotate(queries, turn);
+            self.rotate(queries, self.aim.as_ref().map(|aim| (&aim.cos_f32[..], &aim.sin_f32[..])));
             normalised_into(&self.key_norm, k, scratch);
             self.rotate(scratch, turn);
             let position = streams.position(row);

@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::attention_step::{self, FirstOutput};
-use super::projection::{Projection, extend};
+use super::projection::{Projection, extend, rotary};
 use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::{AttentionCall, Call};
 use crate::decoder::BuildStep;
@@ -181,6 +181,25 @@ impl Sublayer for Llp {
         let visibility = Visibility { pattern, query_start: start, key_start: start - before };
         let y = self.projection.attend(q, pair, &visibility, context.dropout(self.dropout, Place::Attention));
         self.output(y, start)
+    }
+
+    fn asks(config: &ModelConfig, layer: &LayerSpec) -> bool {
+        rotary(config, layer).is_some()
+    }
+
+    fn mix_at(
+        &self,
+        x: Tensor<3>,
+        offsets: &[isize],
+        state: Option<&mut LayerState>,
+        context: &LayerContext,
+    ) -> Vec<Tensor<3>> {
+        let (start, end) = (context.rows.start, context.rows.end());
+        let state = (state, end - first_key(end, self.segment));
+        let (pattern, dropout) =
+            (Pattern::SegmentPair { length: self.segment }, context.dropout(self.dropout, Place::Attention));
+        let y = self.projection.ask(x, offsets, state, &[pattern], (start, dropout));
+        y.into_iter().map(|y| self.output(y, start)).collect()
     }
 
     fn step<'a>(&'a self, norm: &'a Norm) -> Option<BuildStep<'a>> {

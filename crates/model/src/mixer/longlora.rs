@@ -11,17 +11,16 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use percept_fault::{Fault, Result};
-use percept_random::mix;
 
 use super::attention_step;
-use super::projection::{Projection, extend};
+use super::projection::{Projection, extend, rotary};
 use super::segment::Segment;
 use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::{AttentionCall, Call};
 use crate::decoder::BuildStep;
 use crate::layer::{Carry, Facts, LayerContext, LayerState, Place, Reach, Rows, Sublayer, Windowing};
 use crate::layers::Norm;
-use crate::ops::{Dropout, Pattern, Visibility};
+use crate::ops::{Pattern, Visibility};
 
 /// Shifted sparse attention.
 #[derive(Module, Debug)]
@@ -111,17 +110,28 @@ impl Sublayer for LongLora {
     ) -> Tensor<3> {
         let (start, end) = (context.rows.start, context.rows.end());
         let q = self.projection.queries(x.clone(), start);
-        let pair = self.projection.keys_values(x, start);
-        let ((k, v), before) = extend(pair, state, end - first_key(end, self.group));
+        let (pair, before) = extend(self.projection.keys_values(x, start), state, end - first_key(end, self.group));
         let dropout = context.dropout(self.dropout, Place::Attention);
-        let attend = |(index, pattern): (usize, Pattern)| {
-            let part = |t: &Tensor<4>| t.clone().narrow(2, index * t.dims()[2] / 2, t.dims()[2] / 2);
-            let visibility = Visibility { pattern, query_start: start, key_start: start - before };
-            let dropout = dropout.map(|d| Dropout { rate: d.rate, seed: mix(d.seed ^ index as u64) });
-            self.projection.attend(part(&q), (part(&k), part(&v)), &visibility, dropout)
-        };
-        let y = Tensor::cat(halves(self.group).into_iter().enumerate().map(attend).collect(), 2);
+        let y = self.projection.attend_shares(q, pair, &halves(self.group), [start, start - before], dropout);
         self.projection.output.forward(y)
+    }
+
+    fn asks(config: &ModelConfig, layer: &LayerSpec) -> bool {
+        rotary(config, layer).is_some()
+    }
+
+    fn mix_at(
+        &self,
+        x: Tensor<3>,
+        offsets: &[isize],
+        state: Option<&mut LayerState>,
+        context: &LayerContext,
+    ) -> Vec<Tensor<3>> {
+        let (start, end) = (context.rows.start, context.rows.end());
+        let (state, dropout) =
+            ((state, end - first_key(end, self.group)), context.dropout(self.dropout, Place::Attention));
+        let y = self.projection.ask(x, offsets, state, &halves(self.group), (start, dropout));
+        y.into_iter().map(|y| self.projection.output.forward(y)).collect()
     }
 
     fn step<'a>(&'a self, norm: &'a Norm) -> Option<BuildStep<'a>> {

@@ -35,8 +35,11 @@ impl Default for PerceiverV2Options {
 }
 
 impl Options for PerceiverV2Options {
-    const FLAT: &'static [FlatKey] =
-        &[Latents::FLAT[0], Latents::FLAT[1], FlatKey { name: "history_segments", after: "fill", anywhere: false, later: false }];
+    const FLAT: &'static [FlatKey] = &[
+        Latents::FLAT[0],
+        Latents::FLAT[1],
+        FlatKey { name: "history_segments", after: "fill", anywhere: false, later: false },
+    ];
 
     fn reduced(&self, scale: &Scale) -> Self {
         let window = self.window.reduced(scale);

@@ -2,12 +2,13 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use percept_random::mix;
 
-use crate::config::{KeyValue, LayerSpec, ModelConfig, NormKind, RotaryLayers, RotaryLayout};
+use crate::config::{KeyValue, LayerSpec, ModelConfig, NormKind, Objective, RotaryLayers, RotaryLayout};
 use crate::cost::{Call, LinearCall};
 use crate::layer::{Activations, LayerState, Rows, StateTensor, Windowing};
 use crate::layers::{Bias, Linear, Norm};
-use crate::ops::{self, Dropout, Rotary, Visibility};
+use crate::ops::{self, Dropout, Pattern, Rotary, Visibility};
 
 /// Name of the keys in a state.
 const KEY: &str = "key";
@@ -33,6 +34,8 @@ pub struct Projection {
     pub output: Linear,
     heads: usize,
     key_value_heads: usize,
+    /// How many positions on from its own a row's query asks.
+    aim: usize,
     #[module(skip)]
     rotary: Option<Rotary>,
 }
@@ -54,15 +57,33 @@ impl Projection {
             output: Linear::new(width, dim, Bias::of(config.biases), device),
             heads: config.heads,
             key_value_heads: config.key_value_heads(),
+            aim: aim(config, layer),
             rotary: rotary(config, layer),
         }
     }
 
     /// `x`: `[B, T, d]` from position `start`; returns `[B, T, H, e]`.
     pub fn queries(&self, x: Tensor<3>, start: usize) -> Tensor<4> {
-        let q = split(self.query.forward(x), self.heads);
-        let q = normalise(&self.query_norm, q);
-        rotate(&self.rotary, q, start)
+        rotate(&self.rotary, self.unrotated(x), start + self.aim)
+    }
+
+    fn unrotated(&self, x: Tensor<3>) -> Tensor<4> {
+        normalise(&self.query_norm, split(self.query.forward(x), self.heads))
+    }
+
+    /// Queries of the rows from position `start` on, rotated as if they stood `offset` positions further on; what would stand before
+    /// position 0 stays as it is.
+    fn turned(&self, q: Tensor<4>, start: usize, offset: isize) -> Tensor<4> {
+        let rows = q.dims()[1];
+        match start.checked_add_signed(offset) {
+            Some(start) => rotate(&self.rotary, q, start),
+            None => {
+                let before = (offset.unsigned_abs() - start).min(rows);
+                let parts = [(0, before), (before, rows - before)].map(|(from, rows)| q.clone().narrow(1, from, rows));
+                let [outside, inside] = parts;
+                if before == rows { outside } else { Tensor::cat(vec![outside, rotate(&self.rotary, inside, 0)], 1) }
+            }
+        }
     }
 
     /// `x`: `[B, T, d]` from position `start`; returns keys and values, `[B, T, G, e]` each.
@@ -90,6 +111,49 @@ impl Projection {
         ops::attention(q, k, v, visibility, scale, dropout).reshape([batch, rows, heads * channels])
     }
 
+    /// [`Projection::attend`] where equal shares of the heads have a rule each; queries and keys begin at these positions.
+    pub(super) fn attend_shares(
+        &self,
+        q: Tensor<4>,
+        pair: (Tensor<4>, Tensor<4>),
+        patterns: &[Pattern],
+        [query_start, key_start]: [usize; 2],
+        dropout: Option<Dropout>,
+    ) -> Tensor<3> {
+        let visibility = |pattern| Visibility { pattern, query_start, key_start };
+        if let [pattern] = patterns {
+            return self.attend(q, pair, &visibility(*pattern), dropout);
+        }
+        let attend = |(index, pattern): (usize, &Pattern)| {
+            let part = |t: &Tensor<4>| {
+                let share = t.dims()[2] / patterns.len();
+                t.clone().narrow(2, index * share, share)
+            };
+            let dropout = dropout.map(|d| Dropout { rate: d.rate, seed: mix(d.seed ^ index as u64) });
+            self.attend(part(&q), (part(&pair.0), part(&pair.1)), &visibility(*pattern), dropout)
+        };
+        Tensor::cat(patterns.iter().enumerate().map(attend).collect(), 2)
+    }
+
+    /// What attention by these rules gives to rows that ask `offsets` on, `[B, rows, H e]` each; the state keeps the last `keep` keys.
+    pub(super) fn ask(
+        &self,
+        x: Tensor<3>,
+        offsets: &[isize],
+        (state, keep): (Option<&mut LayerState>, usize),
+        patterns: &[Pattern],
+        (start, dropout): (usize, Option<Dropout>),
+    ) -> Vec<Tensor<3>> {
+        let (pair, before) = extend(self.keys_values(x.clone(), start), state, keep);
+        let q = self.unrotated(x);
+        let ask = |&offset: &isize| {
+            let dropout = dropout.map(|d| Dropout { rate: d.rate, seed: mix(d.seed ^ offset as u64) });
+            let q = self.turned(q.clone(), start, offset);
+            self.attend_shares(q, pair.clone(), patterns, [start, start - before], dropout)
+        };
+        offsets.iter().map(ask).collect()
+    }
+
     /// Query heads H and key heads G.
     pub fn heads(&self) -> (usize, usize) {
         (self.heads, self.key_value_heads)
@@ -98,6 +162,11 @@ impl Projection {
     /// How queries and keys are rotated, if they are.
     pub fn rotary(&self) -> Option<Rotary> {
         self.rotary
+    }
+
+    /// How many positions on from its own a row's query asks.
+    pub fn aim(&self) -> usize {
+        self.aim
     }
 
     /// Weights, by formula.
@@ -192,6 +261,11 @@ impl Projection {
             flow: (rows.len() * (4 * config.dim + 2 * narrow + of_parts) + after.len() * width) as u64,
         }
     }
+}
+
+/// The last layer of an order-agnostic model asks for the position that it predicts, all others for their own.
+fn aim(config: &ModelConfig, layer: &LayerSpec) -> usize {
+    usize::from(config.objective == Objective::OrderAgnostic && layer.index + 1 == config.depth)
 }
 
 /// How a layer rotates, as `model.rotary` says.

@@ -9,7 +9,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::attention_step;
-use super::projection::{Projection, extend};
+use super::projection::{Projection, extend, rotary};
 use super::segment::Segment;
 use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::AttentionCall;
@@ -78,6 +78,23 @@ impl Sublayer for Transformer {
         let visibility = Visibility { pattern, query_start: start, key_start: start - before };
         let y = self.projection.attend(q, pair, &visibility, context.dropout(self.dropout, Place::Attention));
         self.projection.output.forward(y)
+    }
+
+    fn asks(config: &ModelConfig, layer: &LayerSpec) -> bool {
+        rotary(config, layer).is_some()
+    }
+
+    fn mix_at(
+        &self,
+        x: Tensor<3>,
+        offsets: &[isize],
+        state: Option<&mut LayerState>,
+        context: &LayerContext,
+    ) -> Vec<Tensor<3>> {
+        let (pattern, dropout) =
+            (Pattern::Band { width: self.context }, context.dropout(self.dropout, Place::Attention));
+        let y = self.projection.ask(x, offsets, (state, self.context), &[pattern], (context.rows.start, dropout));
+        y.into_iter().map(|y| self.projection.output.forward(y)).collect()
     }
 
     fn step<'a>(&'a self, norm: &'a Norm) -> Option<BuildStep<'a>> {

@@ -1,5 +1,6 @@
 //! A model's running state for one stream.
 
+mod asking;
 mod batch;
 mod distributions;
 mod file;
@@ -14,6 +15,7 @@ use burn::tensor::{Tensor, activation::log_softmax};
 use percept_fault::{Fault, Result};
 use percept_kernels::decode::WeightPrecision;
 
+pub use asking::Pair;
 pub use batch::step_all;
 pub use head::StateHead;
 pub use windows::{Window, WindowSchedule};
@@ -336,16 +338,9 @@ impl Session {
 
     /// Runs tokens through the model's tensors; returns their hidden rows `[1, t, d]`.
     fn run_tensors(&mut self, tokens: &[u32], run: Run, between: &mut dyn FnMut()) -> Tensor<3> {
-        let (start, held) = (self.window_position(), self.rows());
+        let held = self.rows();
+        let (rows, before) = self.prepare(run);
         let tensors = self.running.tensors(&self.model, held);
-        let (rows, before) = match run {
-            Run::Extend(_) => (Rows::plain(tokens.len(), start), Vec::new()),
-            Run::Reset(window) => {
-                tensors.states.iter_mut().for_each(|state| state.clear());
-                let kept = self.position - window.start;
-                (window.rows(self.position + 1), self.tokens[self.tokens.len() - kept..].to_vec())
-            }
-        };
         let x = self.model.embed(&[&before, tokens].concat(), 1);
         let x = self.model.run_blocks_between(x, (Some(&mut tensors.states), rows), Mode::Evaluation, between);
         let hidden = self.model.norm.forward(x);
@@ -353,6 +348,20 @@ impl Session {
         tensors.last = Some(detached(hidden.clone().narrow(1, tokens.len() - 1, 1)));
         self.count(tokens);
         hidden
+    }
+
+    /// The rows that a run puts into the model's tensors, and the tokens of a window that begins anew before those of the run.
+    fn prepare(&mut self, run: Run) -> (Rows, Vec<u32>) {
+        let (start, held) = (self.window_position(), self.rows());
+        let tensors = self.running.tensors(&self.model, held);
+        match run {
+            Run::Extend(tokens) => (Rows::plain(tokens, start), Vec::new()),
+            Run::Reset(window) => {
+                tensors.states.iter_mut().for_each(|state| state.clear());
+                let kept = self.position - window.start;
+                (window.rows(self.position + 1), self.tokens[self.tokens.len() - kept..].to_vec())
+            }
+        }
     }
 
     /// Notes that tokens were fed, and forgets those that no window will need.

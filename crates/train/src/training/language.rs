@@ -1,15 +1,17 @@
-//! The task of a language model: to predict the next token of a run's text.
+//! The task of a language model: to predict the tokens of a run's text, in whichever way it is taught.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use percept_data::{Dataset, Split};
 use percept_fault::Result;
-use percept_model::{Batch, LanguageModel, Loss};
+use percept_model::config::Objective;
+use percept_model::{InferenceModel, Loss};
 
+use super::lessons::Lessons;
 use super::objective::NextToken;
 use super::source::Source;
-use super::task::{Extent, Measured, Task};
+use super::task::{BatchOf, Extent, Measured, Task};
 use super::text_source::TextSource;
 use super::validation::{Validation, bytes_per_token};
 use crate::config::RunConfig;
@@ -41,28 +43,28 @@ use crate::sample::sample;
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
-pub struct LanguageTask {
+pub struct LanguageTask<L = TextSource<NextToken>> {
     config: RunConfig,
     dataset: Dataset,
-    source: TextSource<NextToken>,
+    source: L,
     validation: Validation,
     /// Of the training text.
     bytes_per_token: Option<f64>,
 }
 
-impl LanguageTask {
+impl<L> LanguageTask<L> {
     /// `source` reads this rank's windows of the training text.
-    pub fn new(config: RunConfig, dataset: Dataset, source: TextSource<NextToken>) -> Self {
+    pub fn new(config: RunConfig, dataset: Dataset, source: L) -> Self {
         let validation = Validation::new(&dataset, config.model.context, &config.train);
         let bytes_per_token = bytes_per_token(&dataset, Split::Train);
         Self { config, dataset, source, validation, bytes_per_token }
     }
 }
 
-impl Task for LanguageTask {
-    type Model = LanguageModel;
+impl<L: Lessons> Task for LanguageTask<L> {
+    type Model = L::Model;
 
-    fn source(&mut self) -> &mut dyn Source<Batch = Batch> {
+    fn source(&mut self) -> &mut dyn Source<Batch = BatchOf<Self>> {
         &mut self.source
     }
 
@@ -72,30 +74,32 @@ impl Task for LanguageTask {
             train_inputs: self.dataset.evaluation(Split::Train).map(|document| document.tokens.len() as u64).sum(),
             train_documents: count(Split::Train),
             validation_documents: count(Split::Validation),
-            inputs_per_step: self.config.model.context * self.source.rows() * self.config.train.accumulate,
+            inputs_per_step: self.config.model.context * self.source.windows_per_batch() * self.config.train.accumulate,
         }
     }
 
-    fn validate(&self, model: &LanguageModel) -> Result<Option<Loss>> {
+    fn validate(&self, model: &L::Model) -> Result<Option<Loss>> {
         if self.validation.is_empty() {
             return Ok(None);
         }
-        self.validation.score(&self.dataset, |batch| model.evaluate(batch)).map(Some)
+        self.validation.score(&self.dataset, |batch| model.as_ref().evaluate(batch)).map(Some)
     }
 
     fn bits_per_byte(&self, loss: f64, of: Measured) -> Option<f64> {
         let bytes_per_token = match of {
+            // A mean over several offsets is no measure of the text.
+            Measured::Training if self.config.model.objective != Objective::NextToken => None,
             Measured::Training => self.bytes_per_token,
             Measured::Validation => self.validation.bytes_per_token(),
         };
         bytes_per_token.map(|bytes| loss / std::f64::consts::LN_2 / bytes)
     }
 
-    fn sample(&self, model: LanguageModel) -> Result<Option<String>> {
+    fn sample(&self, model: L::Model) -> Result<Option<String>> {
         let (config, seed) = (&self.config.sample, self.config.train.seed);
         match config.tokens {
             0 => Ok(None),
-            _ => sample(Arc::new(model.into()), self.dataset.tokenizer(), config, seed).map(Some),
+            _ => sample(Arc::new(InferenceModel::new(model.into())), self.dataset.tokenizer(), config, seed).map(Some),
         }
     }
 

@@ -7,15 +7,17 @@ use std::sync::atomic::AtomicBool;
 use burn::tensor::Device;
 use percept_data::{Dataset, SourceConfig, Tokenizer};
 use percept_fault::{Fault, IoContext, Result};
+use percept_model::config::Objective;
 
 use super::go_on::{Told, ends_elsewhere, go_on};
+use super::lessons::Lessons;
 use super::objective::NextToken;
 use super::observer::{Event, Observer, Outcome};
-use super::source::Source;
+use super::order_agnostic_source::OrderAgnosticSource;
 use super::start::{Prepared, first_model, is_path, load_initial, open_data, with_absolute_paths, write_config};
 use super::state::State;
 use super::streams;
-use super::text_source::{TextSource, windows};
+use super::text_source::TextSource;
 use crate::config::continuation::ScheduleChoice;
 use crate::config::layering::Override;
 use crate::config::{RunConfig, TrainConfig};
@@ -89,62 +91,88 @@ const TEXT: [&str; 3] = ["data.sources", "data.validation", "data.test"];
 pub fn resume(folder: &Path, changes: &Changes, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
     let folder = run_at(folder)?;
     check_overrides(&changes.overrides)?;
-    let lock = Lock::acquire(&folder.lock_path())?;
-    folder.checkpoints().prepare()?;
-    let (newest, broken) = newest(&folder)?;
-    let at = newest.as_ref().map(|checkpoint| &checkpoint.progress);
-    let (before, mut config, mut told) = configuration(&folder, newest.as_ref(), changes)?;
-    if let Some(at) = at {
-        check_end(&before, &config, at, changes)?;
-        told.push(go_on(&before.train, &mut config.train, at, &changes.overrides, changes.schedule));
+    let found = Found::read(folder, changes)?;
+    match found.config.model.objective {
+        Objective::NextToken => found.resume::<TextSource<NextToken>>(changes, stop, observer),
+        Objective::OrderAgnostic => found.resume::<OrderAgnosticSource>(changes, stop, observer),
     }
-    let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
-    let earlier = Environment::read(&folder.environment_path())?;
-    let taken = precision(&mut config, changes, earlier.as_ref(), &device, &mut told)?;
-    config.data = match changes.of_text() {
-        Some(_) => streams::keep(&config.data, &folder, stop, observer)?,
-        None => streams::found_again(&config.data, &folder),
-    };
-    let path = newest.as_ref().map(|checkpoint| checkpoint.path.as_path());
-    let (tokenizer, lost) = find_tokenizer(Some(&folder), path, &config)?;
-    told.extend(lost.map(Told::Warning));
-    let (dataset, source) = same_text(&config, tokenizer, at, changes, &mut told, (stop, observer))?;
-    if *dataset.config() != before.data {
-        config = with_absolute_paths(RunConfig { data: dataset.config().clone(), ..config })?;
-    }
-    let state = match path {
-        Some(path) => {
-            let check = |path: &Path, found: &_| check_model(path, found, &config.model);
-            State::load(path, check, &config.train, &device)?
+}
+
+/// A run as it lies in its folder, and what changes in it.
+struct Found {
+    folder: RunFolder,
+    lock: Lock,
+    newest: Option<Checkpoint>,
+    broken: Vec<Broken>,
+    before: RunConfig,
+    config: RunConfig,
+    told: Vec<Told>,
+}
+
+impl Found {
+    fn read(folder: RunFolder, changes: &Changes) -> Result<Self> {
+        let lock = Lock::acquire(&folder.lock_path())?;
+        folder.checkpoints().prepare()?;
+        let (newest, broken) = newest(&folder)?;
+        let (before, mut config, mut told) = configuration(&folder, newest.as_ref(), changes)?;
+        if let Some(at) = newest.as_ref().map(|checkpoint| &checkpoint.progress) {
+            check_end(&before, &config, at, changes)?;
+            told.push(go_on(&before.train, &mut config.train, at, &changes.overrides, changes.schedule));
         }
-        None => {
-            told.push(Told::Warning("there is no checkpoint yet: starting from step 0".to_owned()));
-            let initial = load_initial(&config, &device, observer)?;
-            State::new(first_model(&config, &dataset, initial, &device)?, &config.train)
-        }
-    };
-    let environment = Environment::of_run(&device_name, taken);
-    if let Some(difference) = earlier.and_then(|earlier| environment.difference(earlier)) {
-        told.push(Told::Warning(format!("the numbers may differ in the last bits: {difference}")));
+        Ok(Self { folder, lock, newest, broken, before, config, told })
     }
 
-    // All fits: from here on the folder changes.
-    let warnings = Broken::set_all_aside(&broken, at.map_or(0, |at| at.step))?;
-    told.extend(warnings.into_iter().map(Told::Warning));
-    fs::create_dir_all(folder.samples_path()).at("make", folder.samples_path())?;
-    if config != before || !folder.holds_a_run() {
-        write_config(&folder, &config)?;
+    fn resume<L: Lessons>(self, changes: &Changes, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
+        let Self { folder, lock, newest, broken, before, mut config, mut told } = self;
+        let at = newest.as_ref().map(|checkpoint| &checkpoint.progress);
+        let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
+        let earlier = Environment::read(&folder.environment_path())?;
+        let taken = precision(&mut config, changes, earlier.as_ref(), &device, &mut told)?;
+        config.data = match changes.of_text() {
+            Some(_) => streams::keep(&config.data, &folder, stop, observer)?,
+            None => streams::found_again(&config.data, &folder),
+        };
+        let path = newest.as_ref().map(|checkpoint| checkpoint.path.as_path());
+        let (tokenizer, lost) = find_tokenizer(Some(&folder), path, &config)?;
+        told.extend(lost.map(Told::Warning));
+        let (dataset, source) = same_text::<L>(&config, tokenizer, at, changes, &mut told, (stop, observer))?;
+        if *dataset.config() != before.data {
+            config = with_absolute_paths(RunConfig { data: dataset.config().clone(), ..config })?;
+        }
+        let state = match path {
+            Some(path) => {
+                let check = |path: &Path, found: &_| check_model(path, found, &config.model);
+                State::load(path, check, &config.train, &device)?
+            }
+            None => {
+                told.push(Told::Warning("there is no checkpoint yet: starting from step 0".to_owned()));
+                let initial = load_initial(&config, &device, observer)?;
+                State::new(first_model(&config, &dataset, initial, &device)?.into(), &config.train)
+            }
+        };
+        let environment = Environment::of_run(&device_name, taken);
+        if let Some(difference) = earlier.and_then(|earlier| environment.difference(earlier)) {
+            told.push(Told::Warning(format!("the numbers may differ in the last bits: {difference}")));
+        }
+
+        // All fits: from here on the folder changes.
+        let warnings = Broken::set_all_aside(&broken, at.map_or(0, |at| at.step))?;
+        told.extend(warnings.into_iter().map(Told::Warning));
+        fs::create_dir_all(folder.samples_path()).at("make", folder.samples_path())?;
+        if config != before || !folder.holds_a_run() {
+            write_config(&folder, &config)?;
+        }
+        if !folder.tokenizer_path().exists() {
+            dataset.tokenizer().save(folder.tokenizer_path())?;
+        }
+        environment.write(&folder.environment_path())?;
+        tell(told, observer);
+        let mut progress = newest.map(|checkpoint| checkpoint.progress);
+        if let Some(progress) = progress.as_mut().filter(|_| ends_elsewhere(&before.train, &config.train)) {
+            progress.planned = None;
+        }
+        Prepared { config, folder, dataset, source, device_name, lock, state, progress }.begin(stop, observer)
     }
-    if !folder.tokenizer_path().exists() {
-        dataset.tokenizer().save(folder.tokenizer_path())?;
-    }
-    environment.write(&folder.environment_path())?;
-    tell(told, observer);
-    let mut progress = newest.map(|checkpoint| checkpoint.progress);
-    if let Some(progress) = progress.as_mut().filter(|_| ends_elsewhere(&before.train, &config.train)) {
-        progress.planned = None;
-    }
-    Prepared { config, folder, dataset, source, device_name, lock, state, progress }.begin(stop, observer)
 }
 
 /// The precision of the run, whatever is faster now, unless a change names one.
@@ -287,17 +315,17 @@ fn check_end(before: &RunConfig, after: &RunConfig, at: &Progress, changes: &Cha
 ///
 /// # Errors
 /// Usage: it is another text, or was named anew and nothing proves that it is the same. Environment: it is not there.
-fn same_text(
+fn same_text<L: Lessons>(
     config: &RunConfig,
     tokenizer: Tokenizer,
     at: Option<&Progress>,
     changes: &Changes,
     told: &mut Vec<Told>,
     (stop, observer): (&AtomicBool, &mut dyn Observer),
-) -> Result<(Dataset, TextSource<NextToken>)> {
+) -> Result<(Dataset, L)> {
     check_sources(config)?;
     let dataset = open_data(&config.data, Some(tokenizer), stop, observer)?;
-    let mut source = windows(&dataset, config)?;
+    let mut source = L::open(&dataset, config)?;
     let named = changes.of_text().map(Override::origin);
     let Some(at) = at else {
         return match named {

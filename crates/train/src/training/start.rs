@@ -6,16 +6,19 @@ use std::sync::atomic::AtomicBool;
 use burn::tensor::Device;
 use percept_data::{DataConfig, Dataset, SourceConfig, Tokenizer, check_apart, holds_others, is_stream};
 use percept_fault::{Fault, IoContext, Result, path_text};
+use percept_model::config::Objective;
 use percept_model::{LanguageModel, ModelConfig, parameters};
 
 use super::begin::{Control, Ready, begin};
 use super::language::LanguageTask;
+use super::lessons::Lessons;
 use super::objective::NextToken;
 use super::observer::{Event, Observer, Outcome};
+use super::order_agnostic_source::OrderAgnosticSource;
 use super::ranks::Alone;
 use super::state::State;
 use super::streams;
-use super::text_source::{TextSource, windows};
+use super::text_source::TextSource;
 use crate::config::RunConfig;
 use crate::machine::device::DeviceChoice;
 use crate::run::claim::Claim;
@@ -71,7 +74,20 @@ pub fn train(config: &RunConfig, folder: &Path, stop: &AtomicBool, observer: &mu
         observer.event(Event::Warning(text));
     }
     let claim = Claim::stake(&folder)?;
-    match prepare_new(config, &claim, &folder, stop, observer) {
+    match config.model.objective {
+        Objective::NextToken => train_by::<TextSource<NextToken>>(config, claim, &folder, stop, observer),
+        Objective::OrderAgnostic => train_by::<OrderAgnosticSource>(config, claim, &folder, stop, observer),
+    }
+}
+
+fn train_by<L: Lessons>(
+    config: &RunConfig,
+    claim: Claim<'_>,
+    folder: &RunFolder,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
+    match prepare_new::<L>(config, &claim, folder, stop, observer) {
         Ok(prepared) => prepared.begin(stop, observer),
         Err(fault) => {
             claim.give_up()?;
@@ -81,13 +97,13 @@ pub fn train(config: &RunConfig, folder: &Path, stop: &AtomicBool, observer: &mu
 }
 
 /// Opens the data and the model, and writes what a run folder holds from the start.
-fn prepare_new(
+fn prepare_new<L: Lessons>(
     config: &RunConfig,
     claim: &Claim<'_>,
     folder: &RunFolder,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
-) -> Result<Prepared> {
+) -> Result<Prepared<L>> {
     let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
     let mut config = config.clone();
     let taken = config.take_precision(&device)?;
@@ -96,7 +112,7 @@ fn prepare_new(
     let data = streams::keep(&config.data, folder, stop, observer)?;
     let dataset = open_data(&data, None, stop, observer)?;
     let config = complete(&config, &dataset, folder)?;
-    let source = windows(&dataset, &config)?;
+    let source = L::open(&dataset, &config)?;
     let model = first_model(&config, &dataset, initial, &device)?;
     folder.check_tokenizer(dataset.tokenizer())?;
     let lock = claim.lock()?;
@@ -105,25 +121,25 @@ fn prepare_new(
     Environment::of_run(&device_name, taken).write(&folder.environment_path())?;
     // The configuration comes last: with it, the folder holds a run.
     write_config(folder, &config)?;
-    let state = State::new(model, &config.train);
+    let state = State::new(model.into(), &config.train);
     Ok(Prepared { config, folder: folder.clone(), dataset, source, device_name, lock, state, progress: None })
 }
 
 /// What a new and a resumed run have in common.
-pub(crate) struct Prepared {
+pub(crate) struct Prepared<L: Lessons> {
     pub(crate) config: RunConfig,
     pub(crate) folder: RunFolder,
     pub(crate) dataset: Dataset,
     /// At the place of the progress.
-    pub(crate) source: TextSource<NextToken>,
+    pub(crate) source: L,
     pub(crate) device_name: String,
     pub(crate) lock: Lock,
-    pub(crate) state: State<LanguageModel>,
+    pub(crate) state: State<L::Model>,
     /// None at the first step.
     pub(crate) progress: Option<Progress>,
 }
 
-impl Prepared {
+impl<L: Lessons> Prepared<L> {
     /// Trains to the end.
     pub(crate) fn begin(self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
         let Self { config, folder, dataset, source, device_name, lock, state, progress } = self;
@@ -253,7 +269,10 @@ pub(crate) fn first_model(
 }
 
 fn check_initial(initial: &LoadedRun, model: &ModelConfig, tokenizer: &Tokenizer) -> Result<()> {
-    check_model(&initial.checkpoint, initial.model.config(), model)?;
+    let found = initial.model.config();
+    // What a model is taught changes none of its shapes.
+    let model = ModelConfig { objective: found.objective, order_agnostic: found.order_agnostic, ..model.clone() };
+    check_model(&initial.checkpoint, found, &model)?;
     if initial.tokenizer.fingerprint() != tokenizer.fingerprint() {
         return Err(Fault::usage(format!(
             "tokenizer mismatch: {} was trained with {}, this run has {}",

@@ -57,13 +57,18 @@ impl<O> TextSource<O> {
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }
+
+    /// Windows that were drawn so far, by all ranks.
+    pub(crate) fn drawn(&self) -> u64 {
+        self.windows.position().windows()
+    }
 }
 
 impl<O: Objective> Source for TextSource<O> {
     type Batch = O::Batch;
 
     fn next_batch(&mut self) -> Result<O::Batch> {
-        let draw = self.windows.position().windows();
+        let draw = self.drawn();
         Ok(self.objective.batch(self.windows.next_batch()?, draw))
     }
 
