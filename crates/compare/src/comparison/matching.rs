@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn every_mixer_is_matched_within_the_tolerance() {
-        let target = parameters(&config("llp"));
+        // Room for the largest: a recurrent layer has twice the maps.
+        let target = 2 * parameters(&config("llp"));
         for kind in MixerKind::ALL {
             let matched = matched(&config(kind.name()), target).unwrap();
             let off = parameters(&matched) as f64 / target as f64 - 1.0;
