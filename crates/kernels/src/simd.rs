@@ -3,8 +3,6 @@
 use std::hint::black_box;
 use std::sync::OnceLock;
 
-use crate::decode::Element;
-
 /// Lanes that the loops keep apart, so that the compiler can use whole vectors and sums have a fixed order.
 pub(crate) const LANES: usize = 16;
 
@@ -197,9 +195,30 @@ pub(crate) fn inner_product<A: Arithmetic>(a: &[f32], b: &[f32]) -> f32 {
     inner_product_of::<A, f32>(a, b)
 }
 
+/// An element that is computed with as an f32.
+pub(crate) trait Widen: Copy {
+    /// Its value.
+    fn widened(self) -> f32;
+}
+
+impl Widen for f32 {
+    #[inline(always)]
+    fn widened(self) -> f32 {
+        self
+    }
+}
+
+/// Bits of a bfloat16.
+impl Widen for u16 {
+    #[inline(always)]
+    fn widened(self) -> f32 {
+        f32::from_bits(u32::from(self) << 16)
+    }
+}
+
 /// The same with elements that are widened first.
 #[inline(always)]
-pub(crate) fn inner_product_of<A: Arithmetic, E: Element>(a: &[f32], b: &[E]) -> f32 {
+pub(crate) fn inner_product_of<A: Arithmetic, E: Widen>(a: &[f32], b: &[E]) -> f32 {
     let mut lanes = [0f32; LANES];
     let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
     let rest = a.remainder().iter().zip(b.remainder()).fold(0.0, |sum, (x, y)| A::fma(*x, y.widened(), sum));

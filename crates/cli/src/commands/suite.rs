@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use percept::compare::suite::{Line, Questions, SUITE, Suite, SuiteEnded, SuiteEvent, SuiteReport, quick, suite_words};
-use percept::compare::{Spec, Spread, report};
+use percept::compare::suite::{
+    Line, Questions, SUITE, Suite, SuiteEnded, SuiteEvent, SuiteReport, quick, suite_words, write_suite_page,
+};
+use percept::compare::{Spec, Spread};
 use percept::{Fault, Result};
 
 use crate::arguments::Global;
@@ -88,7 +90,7 @@ impl SuiteCommand {
 /// Prints the end; an interrupted suite is a fault with exit code 130.
 fn conclude(terminal: &Terminal, ended: &SuiteEnded, folder: &Path) -> Result<()> {
     let (SuiteEnded::Finished(found) | SuiteEnded::Interrupted(found)) = ended;
-    let page = report::write_suite_page(folder, found)?;
+    let page = write_suite_page(folder, found)?;
     terminal.json(found)?;
     if matches!(ended, SuiteEnded::Interrupted(_)) {
         return Err(Fault::interrupted("interrupted; what was trained is saved")

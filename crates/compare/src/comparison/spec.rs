@@ -7,8 +7,8 @@ use percept_train::{Document, Override, RunConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::questions::Questions;
 use super::result::Budget;
-use crate::suite::Questions;
 
 /// Most learning rates of a sweep.
 const MOST_POINTS: usize = 100;

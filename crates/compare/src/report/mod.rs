@@ -6,7 +6,7 @@
 
 mod csv;
 mod figures;
-mod html;
+pub(crate) mod html;
 mod read;
 mod terminal;
 mod words;
@@ -16,12 +16,11 @@ use std::path::{Path, PathBuf};
 use percept_fault::{Fault, Result};
 use serde::Serialize;
 
-use crate::suite::{SUITE_HTML, SuiteReport};
 use crate::{Comparison, REPORT};
 use percept_score::suites::SuiteResult;
 
 pub use csv::csv;
-pub use html::{html, suite_html};
+pub use html::html;
 pub use read::{attach_suites, read};
 pub use terminal::terminal;
 pub use words::plain_words;
@@ -56,14 +55,6 @@ pub fn write_views(folder: &Path, report: &Report) -> Result<Vec<PathBuf>> {
     [(HTML, html(report)), (CSV, csv(report))].into_iter().map(|(name, text)| write(folder, name, &text)).collect()
 }
 
-/// Writes the page of a suite into its folder; gives its path.
-///
-/// # Errors
-/// An environment fault where the file can't be written.
-pub fn write_suite_page(folder: &Path, report: &SuiteReport) -> Result<PathBuf> {
-    write(folder, SUITE_HTML, &suite_html(report))
-}
-
 /// Writes the page, the CSV, and the data behind them: `report.json` and, where there are results of suites, `suites.json`.
 ///
 /// # Errors
@@ -91,7 +82,7 @@ fn json(value: &impl Serialize) -> Result<String> {
     text.map(|text| text + "\n").map_err(|error| Fault::internal("cannot write the report as JSON").because(error))
 }
 
-fn write(folder: &Path, name: &str, contents: &str) -> Result<PathBuf> {
+pub(crate) fn write(folder: &Path, name: &str, contents: &str) -> Result<PathBuf> {
     let path = folder.join(name);
     percept_files::write_file(&path, contents.as_bytes())?;
     Ok(path)

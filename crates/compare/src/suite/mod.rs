@@ -5,8 +5,8 @@
 
 mod exam;
 mod line;
+mod page;
 mod plan;
-mod questions;
 mod result;
 mod run;
 mod words;
@@ -17,9 +17,10 @@ use percept_fault::Result;
 
 use crate::Spec;
 
+pub use crate::comparison::Questions;
 pub use line::{Line, Shares};
+pub use page::{suite_html, write_suite_page};
 pub use plan::Suite;
-pub use questions::Questions;
 pub use result::{ExamAt, LengthChance, ModeResult, ModelExams, REACHED, RunExam, SuiteReport, TaskResult};
 pub use run::{SuiteEnded, SuiteEvent};
 pub use words::suite_words;

@@ -4,7 +4,7 @@ use percept_data::{Mode, Problem};
 use percept_fault::{Fault, Result};
 use percept_train::Override;
 
-use super::questions::Questions;
+use crate::comparison::Questions;
 use crate::{Optimizer, Spec};
 
 /// Questions of different lengths that are asked, within those of training and beyond them, at most.

@@ -3,7 +3,7 @@
 use percept_compare::suite::{
     ExamAt, LengthChance, ModeResult, ModelExams, RunExam, SuiteReport, TaskResult, suite_words,
 };
-use percept_compare::{Spread, State, report::suite_html};
+use percept_compare::{Spread, State, suite::suite_html};
 
 use crate::page::assert_well_formed;
 

@@ -1,34 +1,21 @@
 //! bfloat16: the upper half of an f32.
 
-use crate::simd::simd;
+use crate::simd::{Widen, simd};
 
 /// What is computed with as f32.
-pub(crate) trait Element: Copy {
+pub(crate) trait Element: Widen {
     /// Rows of a ring at which the heads of a row take turns. f32 come as fast as memory gives them, a row at a time; half as many
     /// bytes are worth sums in registers over a few rows.
     const TURN: usize;
-
-    /// Its value.
-    fn widened(self) -> f32;
 }
 
 impl Element for f32 {
     const TURN: usize = 1;
-
-    #[inline(always)]
-    fn widened(self) -> f32 {
-        self
-    }
 }
 
 /// Bits of a bfloat16.
 impl Element for u16 {
     const TURN: usize = 4;
-
-    #[inline(always)]
-    fn widened(self) -> f32 {
-        f32::from_bits(u32::from(self) << 16)
-    }
 }
 
 /// The nearest bfloat16, ties to even. What is no number stays none.

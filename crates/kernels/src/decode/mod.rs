@@ -17,7 +17,6 @@ mod sync;
 mod team;
 
 pub use codec::WeightPrecision;
-pub(crate) use halves::Element;
 pub use halves::to_bf16;
 pub use log_softmax::log_softmax;
 pub use packed_linear::{Epilogue, PackedLinear, Source};

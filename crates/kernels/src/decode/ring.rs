@@ -293,6 +293,7 @@ fn add_values<A: Arithmetic, E: Element>(probabilities: &[f32], values: &[E], st
 mod tests {
     use super::*;
     use crate::decode::{Team, to_bf16};
+    use crate::simd::Widen;
     use crate::testing::{close, random};
     use proptest::prelude::*;
 
@@ -339,7 +340,7 @@ mod tests {
     }
 
     fn rounded(x: &[f32]) -> Vec<f32> {
-        halves(x).into_iter().map(Element::widened).collect()
+        halves(x).into_iter().map(Widen::widened).collect()
     }
 
     #[test]

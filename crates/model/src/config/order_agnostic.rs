@@ -90,7 +90,7 @@ mod tests {
         let unrotated = fault("llp", |config| config.rotary = super::super::RotaryLayers::First);
         assert_eq!(unrotated.to_string(), "an order-agnostic model cannot end with `llp` as it is");
         let shifting = fault("llp", |config| config.feed_forward = crate::channel::ChannelKind::Rwkv7);
-        assert!(shifting.to_string().contains("model.feed_forward = \"rwkv7\""), "{shifting}");
+        assert!(shifting.to_string().contains("model.feed_forward = \"rwkv7-channel\""), "{shifting}");
     }
 
     #[test]

@@ -5,13 +5,10 @@ mod curves;
 mod fairness;
 mod overview;
 mod samples;
-mod suite;
 mod suites;
-mod table;
+pub(crate) mod table;
 
 use percept_files::PAGE_MARK;
-
-pub use suite::suite_html;
 
 use super::Report;
 use super::figures::{Quality, amount};
@@ -48,7 +45,7 @@ pub fn html(report: &Report) -> String {
 }
 
 /// A page of one file; `body` is HTML.
-fn page(title: &str, body: &str) -> String {
+pub(crate) fn page(title: &str, body: &str) -> String {
     let title = escape(title);
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -93,7 +90,7 @@ fn words(report: &Report) -> String {
 }
 
 /// A section with its heading; `note` is plain text.
-fn section(id: &str, title: &str, note: &str, body: &str) -> String {
+pub(crate) fn section(id: &str, title: &str, note: &str, body: &str) -> String {
     let note = if note.is_empty() { String::new() } else { format!("<p class=\"soft\">{}</p>\n", escape(note)) };
     format!(
         "<section id=\"{id}\" aria-labelledby=\"{id}-title\">\n<h2 id=\"{id}-title\">{}</h2>\n{note}{body}</section>\n",
@@ -102,7 +99,7 @@ fn section(id: &str, title: &str, note: &str, body: &str) -> String {
 }
 
 /// Charts side by side where there is room.
-fn grid(charts: &[&dyn Chart]) -> String {
+pub(crate) fn grid(charts: &[&dyn Chart]) -> String {
     let figures: String = charts.iter().map(|chart| format!("<figure>{}</figure>\n", chart.to_inline())).collect();
     format!("<div class=\"grid\">\n{figures}</div>\n")
 }

@@ -4,14 +4,14 @@ use crate::report::figures::MISSING;
 use percept_chart::escape;
 
 /// A table with a caption. The first column names the rows.
-pub(super) struct Table {
-    pub(super) caption: String,
-    pub(super) columns: Vec<Column>,
-    pub(super) rows: Vec<Vec<Cell>>,
+pub(crate) struct Table {
+    pub(crate) caption: String,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) rows: Vec<Vec<Cell>>,
 }
 
 /// A column's header.
-pub(super) struct Column {
+pub(crate) struct Column {
     name: String,
     help: String,
     kind: Kind,
@@ -24,17 +24,17 @@ enum Kind {
 }
 
 /// A column of text; `help` says what it holds.
-pub(super) fn text(name: impl Into<String>, help: impl Into<String>) -> Column {
+pub(crate) fn text(name: impl Into<String>, help: impl Into<String>) -> Column {
     Column { name: name.into(), help: help.into(), kind: Kind::Text }
 }
 
 /// A column of numbers.
-pub(super) fn number(name: impl Into<String>, help: impl Into<String>) -> Column {
+pub(crate) fn number(name: impl Into<String>, help: impl Into<String>) -> Column {
     Column { name: name.into(), help: help.into(), kind: Kind::Number }
 }
 
 /// A cell: what it shows as HTML, and what it sorts by.
-pub(super) struct Cell {
+pub(crate) struct Cell {
     html: String,
     sort: String,
     class: &'static str,
@@ -42,29 +42,29 @@ pub(super) struct Cell {
 
 impl Cell {
     /// Plain text.
-    pub(super) fn text(text: &str) -> Self {
+    pub(crate) fn text(text: &str) -> Self {
         Self { html: escape(text), sort: text.to_string(), class: "" }
     }
 
     /// HTML made by this module's callers, sorted by `sort`.
-    pub(super) fn html(html: String, sort: &str) -> Self {
+    pub(crate) fn html(html: String, sort: &str) -> Self {
         Self { html, sort: sort.to_string(), class: "" }
     }
 
     /// A number as `text`; a value that is not finite is missing.
-    pub(super) fn number(value: f64, text: &str) -> Self {
+    pub(crate) fn number(value: f64, text: &str) -> Self {
         Self::marked(value, text, "")
     }
 
     /// A number with something small below it.
-    pub(super) fn with_below(value: f64, text: &str, below: &str) -> Self {
+    pub(crate) fn with_below(value: f64, text: &str, below: &str) -> Self {
         let mut cell = Self::number(value, text);
         cell.html.push_str(&format!("<small>{}</small>", escape(below)));
         cell
     }
 
     /// A number in a class of the style sheet.
-    pub(super) fn marked(value: f64, text: &str, class: &'static str) -> Self {
+    pub(crate) fn marked(value: f64, text: &str, class: &'static str) -> Self {
         if !value.is_finite() {
             return Self::missing();
         }
@@ -72,19 +72,19 @@ impl Cell {
     }
 
     /// No value; sorted last.
-    pub(super) fn missing() -> Self {
+    pub(crate) fn missing() -> Self {
         Self { html: MISSING.into(), sort: String::new(), class: "soft" }
     }
 
     /// A number, if there is one.
-    pub(super) fn optional(value: Option<f64>, text: impl Fn(f64) -> String) -> Self {
+    pub(crate) fn optional(value: Option<f64>, text: impl Fn(f64) -> String) -> Self {
         value.map_or_else(Self::missing, |value| Self::number(value, &text(value)))
     }
 }
 
 impl Table {
     /// The table in a frame that scrolls by itself where the screen is narrow.
-    pub(super) fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let heads: String = self.columns.iter().map(Column::render).collect();
         let rows: String = self.rows.iter().map(|row| self.row(row)).collect();
         let caption = escape(&self.caption);

@@ -36,7 +36,7 @@ impl Questions {
     }
 
     /// Checks what can be checked without the problems.
-    pub(super) fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         if self.tasks.is_empty() {
             return Err(Fault::usage("no problems to examine").hint("for example --tasks parity,cycle-navigation"));
         }

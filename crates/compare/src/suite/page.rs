@@ -1,11 +1,15 @@
 //! The page of a suite: what class of problems each model reaches, directly and with a chain of thought.
 
-use super::table::{Cell, Column, Table, number, text};
-use super::{grid, page, section};
-use crate::report::HTML;
-use crate::suite::{ExamAt, Line, REACHED, SuiteReport, TaskResult, suite_words};
-use crate::{Spread, State};
+use std::path::{Path, PathBuf};
+
 use percept_chart::{Chart, HeatMap, Unit, escape};
+use percept_fault::Result;
+
+use super::{ExamAt, Line, REACHED, SUITE_HTML, SuiteReport, TaskResult, suite_words};
+use crate::report::html::table::{Cell, Column, Table, number, text};
+use crate::report::html::{grid, page, section};
+use crate::report::{HTML, write};
+use crate::{Spread, State};
 
 /// Width of a heat map of a dozen lengths.
 const WIDTH: f64 = 820.0;
@@ -13,6 +17,14 @@ const WIDTH: f64 = 820.0;
 type Share = fn(&ExamAt) -> f64;
 
 const MODES: [&str; 2] = ["direct", "cot"];
+
+/// Writes the page of a suite into its folder; gives its path.
+///
+/// # Errors
+/// An environment fault where the file can't be written.
+pub fn write_suite_page(folder: &Path, report: &SuiteReport) -> Result<PathBuf> {
+    write(folder, SUITE_HTML, &suite_html(report))
+}
 
 /// The page as one HTML file.
 pub fn suite_html(report: &SuiteReport) -> String {
