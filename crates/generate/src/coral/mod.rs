@@ -82,15 +82,14 @@ pub fn generate_blocks(
     let (learned, end) = (written.oracle.offsets(), End { most: prompt.len() + config.tokens, token: None });
     let mut decoder = Decoder::new(prompt, *coral, learned, end);
     let mut draws = (0..).map(|index| percept_random::uniform(coral.seed, index));
-    while config.tokens > 0 {
+    let mut goes_on = config.tokens > 0;
+    while goes_on {
         let before = decoder.fixed();
         let flow = decoder.round(&mut written.oracle, &mut || draws.next().unwrap_or_default())?;
         let fixed = decoder.fixed().min(decoder.text().len());
         written.fixed.push(fixed - before);
         let until = if flow.is_break() { decoder.text().len() } else { fixed };
-        if written.writer.push(&decoder.text()[before..until])?.is_break() || flow.is_break() {
-            break;
-        }
+        goes_on = written.writer.push(&decoder.text()[before..until])?.is_continue() && flow.is_continue();
     }
     written.finish(decoder.text(), prompt.len(), [0, 0])
 }
@@ -133,14 +132,13 @@ pub fn generate_speculatively(
     let mut speculation =
         Speculation::new((prompt, most), forward, config.sampling.clone(), tokenizer.document_token())?;
     let mut drafts = [0, 0];
-    while config.tokens > 0 {
+    let mut goes_on = config.tokens > 0;
+    while goes_on {
         let before = speculation.text().len();
         let [made, accepted] = speculation.round(&mut written.oracle)?;
         drafts = [drafts[0] + made, drafts[1] + accepted];
         written.fixed.push(speculation.text().len() - before);
-        if written.writer.push(&speculation.text()[before..])?.is_break() {
-            break;
-        }
+        goes_on = written.writer.push(&speculation.text()[before..])?.is_continue();
     }
     written.finish(speculation.text(), prompt.len(), drafts)
 }

@@ -179,9 +179,8 @@ mod tests {
             prop_assert_eq!((corrupted.tokens.len(), corrupted.labelled.len()), (length, length));
             prop_assert!(corrupted.labelled.contains(&true));
             prop_assert!((0.0..=0.5).contains(&corrupted.ratio));
-            for at in 0..length {
-                prop_assert!(corrupted.labelled[at] || corrupted.tokens[at] == answer[at]);
-            }
+            let both = corrupted.tokens.iter().zip(&answer);
+            prop_assert!(corrupted.labelled.iter().zip(both).all(|(labelled, (token, answer))| *labelled || token == answer));
         }
     }
 
