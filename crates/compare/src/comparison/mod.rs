@@ -24,6 +24,7 @@ mod runs;
 mod spec;
 mod speed;
 mod steps;
+mod sweep;
 mod task;
 mod test_text;
 
@@ -35,5 +36,6 @@ pub use matching::{TOLERANCE, matched};
 pub use preview::{ModelPreview, Preview};
 pub use questions::Questions;
 pub use result::*;
-pub use spec::{Finalists, ModelSpec, Optimizer, Parameters, Spec, Sweep};
+pub use spec::{Finalists, ModelSpec, Optimizer, Parameters, Spec};
+pub use sweep::Sweep;
 pub(crate) use task::{read_json, write_json};

@@ -9,9 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::questions::Questions;
 use super::result::Budget;
-
-/// Most learning rates of a sweep.
-const MOST_POINTS: usize = 100;
+use super::sweep::Sweep;
 
 /// What to compare, and how.
 ///
@@ -132,50 +130,6 @@ pub enum Optimizer {
     First,
     /// Those of its own preset, where nothing else is set for every model.
     Own,
-}
-
-/// A search of the learning rate: a geometric grid around the configured one, the same effort for every model.
-///
-/// ```
-/// use percept_compare::Sweep;
-/// let sweep = Sweep { lr: 3, factor: 2.0, ..Sweep::default() };
-/// assert_eq!(sweep.factors(), [0.5, 1.0, 2.0]);
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Sweep {
-    /// Points of the grid.
-    pub lr: usize,
-    /// Ratio of neighbours.
-    pub factor: f64,
-    /// Share of the budget that each point is trained for.
-    pub fraction: f64,
-}
-
-impl Default for Sweep {
-    fn default() -> Self {
-        Self { lr: 3, factor: 2.0, fraction: 0.1 }
-    }
-}
-
-impl Sweep {
-    /// Factors on the configured learning rate, in rising order: 1/2, 1, 2.
-    pub fn factors(&self) -> Vec<f64> {
-        (0..self.lr).map(|index| self.factor.powf(index as f64 - (self.lr - 1) as f64 / 2.0)).collect()
-    }
-
-    /// The sweep that `lr=3` asks for.
-    ///
-    /// # Errors
-    /// A usage fault where it does not read so.
-    pub fn from_flag(text: &str) -> Result<Self> {
-        match text.split_once('=').map(|(key, count)| (key.trim(), count.trim().parse())) {
-            Some(("lr", Ok(lr))) => Ok(Self { lr, ..Self::default() }),
-            _ => {
-                Err(Fault::usage(format!("--sweep {text}")).hint("write --sweep lr=3: three learning rates per model"))
-            }
-        }
-    }
 }
 
 /// The keys of a file.
@@ -374,13 +328,8 @@ impl Spec {
         if self.seeds.is_empty() || repeated {
             return Err(Fault::usage("seeds must be different, and at least one").hint("for example seeds = [1, 2, 3]"));
         }
-        let sound = |sweep: &Sweep| {
-            (1..=MOST_POINTS).contains(&sweep.lr) && sweep.factor > 1.0 && sweep.fraction > 0.0 && sweep.fraction <= 1.0
-        };
-        if !self.sweep.as_ref().is_none_or(sound) {
-            return Err(Fault::usage("sweep is out of range").hint(format!(
-                "lr is at least 1 and at most {MOST_POINTS}, factor above 1, fraction above 0 and at most 1"
-            )));
+        if let Some(sweep) = &self.sweep {
+            sweep.validate()?;
         }
         if self.points == 0 || self.stride == Some(0) || self.test_limit == Some(0) {
             return Err(Fault::usage("points, stride and test_limit must be at least 1"));
@@ -440,12 +389,5 @@ mod tests {
         assert!(refused("budget = \"1m\"\nmodels = [\"llp\", \"llp\"]").contains("books.toml:2: two models"));
         assert!(refused("budget = \"1m\"\nmodels = [\"llp\"]\nseeds = [1, 1]").contains("seeds"));
         assert!(refused("budget = \"1m\"\nmodels = [\"llp\"]\nsweep = { factor = 1.0 }").contains("sweep"));
-    }
-
-    #[test]
-    fn the_grid_is_geometric_around_the_configured_rate() {
-        assert_eq!(Sweep::from_flag("lr=3").unwrap().factors(), [0.5, 1.0, 2.0]);
-        assert_eq!(Sweep::from_flag("lr=1").unwrap().factors(), [1.0]);
-        assert!(Sweep::from_flag("rate=3").unwrap_err().is_usage());
     }
 }

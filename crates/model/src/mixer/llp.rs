@@ -11,12 +11,13 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use percept_fault::{Fault, Result};
+use percept_fault::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::attention_step::{self, FirstOutput};
 use super::projection::{Projection, extend, rotary};
+use super::segment::check_segment;
 use crate::config::{LayerSpec, ModelConfig};
 use crate::cost::{AttentionCall, Call};
 use crate::decoder::BuildStep;
@@ -110,18 +111,7 @@ impl Sublayer for Llp {
     }
 
     fn validate(config: &ModelConfig, layer: &LayerSpec) -> Result<()> {
-        let segment = layer.options.llp.segment;
-        if segment == 0 {
-            return Err(Fault::usage("model.segment is 0").hint("set model.segment, e.g. context / 8"));
-        }
-        if config.context < segment {
-            return Err(Fault::usage(format!(
-                "model.context = {} is shorter than a segment (model.segment = {segment})",
-                config.context
-            ))
-            .hint(format!("set model.context to at least {segment}, or model.segment lower")));
-        }
-        Ok(())
+        check_segment(config, layer.options.llp.segment, "set model.segment, e.g. context / 8")
     }
 
     fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts {

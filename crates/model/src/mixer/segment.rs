@@ -1,8 +1,10 @@
 //! A length in tokens by which several mixers cut positions.
 
+use percept_fault::{Fault, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::ModelConfig;
 use crate::layer::{FlatKey, Options, Scale};
 
 impl FlatKey {
@@ -39,4 +41,19 @@ impl Options for Segment {
     fn at_context(&self, context: usize) -> Self {
         Self { segment: self.segment.min(context) }
     }
+}
+
+/// Refuses segments that a window does not hold; `advice`: which length to take.
+pub(super) fn check_segment(config: &ModelConfig, segment: usize, advice: &str) -> Result<()> {
+    if segment == 0 {
+        return Err(Fault::usage("model.segment is 0").hint(advice));
+    }
+    if config.context < segment {
+        return Err(Fault::usage(format!(
+            "model.context = {} is shorter than a segment (model.segment = {segment})",
+            config.context
+        ))
+        .hint(format!("set model.context to at least {segment}, or model.segment lower")));
+    }
+    Ok(())
 }

@@ -42,6 +42,7 @@ pub use cell::RecurrentUpdate;
 pub use gate::RecurrentGate;
 
 use super::projection::{Projection, extend};
+use super::segment::check_segment;
 use crate::config::{LayerSpec, ModelConfig, NormKind};
 use crate::decoder::BuildStep;
 use crate::init::Initial;
@@ -204,20 +205,11 @@ impl Sublayer for Recurrent {
 
     fn validate(config: &ModelConfig, layer: &LayerSpec) -> Result<()> {
         let RecurrentOptions { segment, states, .. } = layer.options.recurrent;
-        if segment == 0 {
-            return Err(Fault::usage("model.segment is 0").hint("1 is a recurrence over tokens; context / 8 is fast"));
+        check_segment(config, segment, "1 is a recurrence over tokens; context / 8 is fast")?;
+        match states {
+            0 => Err(Fault::usage("model.recurrent.states is 0").hint("set it to at least 1, e.g. 16")),
+            _ => Ok(()),
         }
-        if states == 0 {
-            return Err(Fault::usage("model.recurrent.states is 0").hint("set it to at least 1, e.g. 16"));
-        }
-        if config.context < segment {
-            return Err(Fault::usage(format!(
-                "model.context = {} is shorter than a segment (model.segment = {segment})",
-                config.context
-            ))
-            .hint(format!("set model.context to at least {segment}, or model.segment lower")));
-        }
-        Ok(())
     }
 
     fn facts(config: &ModelConfig, layer: &LayerSpec, rows: Rows) -> Facts {
