@@ -78,10 +78,20 @@ impl Tiles {
     /// - `b`: per group 16 steps of `vectors` lines; a step is two rows of B, a line 16 columns of them, as pairs. With one vector
     ///   the right half of the sums is the left one again.
     ///
+    /// Meanwhile the lines that the sums from `next` on go to are fetched, two rows per group: a store that waits for them holds up more
+    /// than the products take.
+    ///
     /// # Safety
     /// `groups` is at least one, `vectors` one or two, `a` and `b` hold their lines, and the sums may be written, and read where
     /// they start with what is there.
-    pub(crate) unsafe fn multiply(&self, groups: usize, a: *const u32, (b, vectors): (*const u32, usize), sums: Sums) {
+    pub(crate) unsafe fn multiply(
+        &self,
+        groups: usize,
+        a: *const u32,
+        (b, vectors): (*const u32, usize),
+        sums: Sums,
+        next: *const f32,
+    ) {
         debug_assert!(groups > 0 && (1..=2).contains(&vectors));
         let row = 64 * vectors;
         // SAFETY: `self` has configured the tiles of this thread as whole ones, so that each load and store touches 16 rows of 64
@@ -109,6 +119,12 @@ impl Tiles {
                 "tdpbf16ps tmm1, tmm4, tmm7",
                 "tdpbf16ps tmm2, tmm5, tmm6",
                 "tdpbf16ps tmm3, tmm5, tmm7",
+                "prefetchw [{next}]",
+                "prefetchw [{next} + 64]",
+                "add {next}, {stride}",
+                "prefetchw [{next}]",
+                "prefetchw [{next} + 64]",
+                "add {next}, {stride}",
                 "add {a}, 2048",
                 "add {left}, {step}",
                 "add {right}, {step}",
@@ -129,6 +145,7 @@ impl Tiles {
                 row = in(reg) row,
                 step = in(reg) SIDE * row,
                 groups = inout(reg) groups => _,
+                next = inout(reg) next => _,
                 out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _, out("tmm6") _,
                 out("tmm7") _, options(nostack)
             );

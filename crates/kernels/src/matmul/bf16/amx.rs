@@ -8,9 +8,13 @@ use std::arch::x86_64::_mm512_store_si512;
 
 /// Rows, and columns, of a tile of the output.
 const ROWS: usize = 2 * SIDE;
-/// Most rows of a task: with their depth they fill a part of the second-level cache, and meet each panel of B while it is in the first.
-const HEIGHT: usize = 256;
-/// Tasks per thread at least, where there are rows enough.
+/// Most elements of a block of A: half of the second-level cache, which panels of B pass through.
+const BLOCK: usize = 1 << 19;
+/// Most rows of a task.
+const HEIGHT: usize = 512;
+/// Rows of a task below which reading B again and again costs more than sharing the rows out evenly saves.
+const ENOUGH: usize = 256;
+/// Tasks per thread, where there are rows enough.
 const TASKS: usize = 4;
 
 const _: () = assert!(LANES == SIDE && GROUP == DEPTH, "a line is a row of a tile");
@@ -21,14 +25,19 @@ pub(crate) struct Amx(Tiles);
 impl Kernel for Amx {
     const ROWS: usize = ROWS;
     const COLUMNS: usize = ROWS;
+    const DEPTH: usize = 2048;
     type Order = ();
 
-    fn height(rows: usize, threads: Threads) -> usize {
-        let tasks = match threads {
-            Threads::One => 1,
-            Threads::All => TASKS * rayon::current_num_threads(),
+    fn height(rows: usize, depth: usize, threads: Threads) -> usize {
+        let shared = match threads {
+            Threads::One => rows,
+            Threads::All => {
+                let threads = rayon::current_num_threads();
+                rows.div_ceil(TASKS * threads).max(ENOUGH).min(rows.div_ceil(threads))
+            }
         };
-        rows.div_ceil(tasks).next_multiple_of(ROWS).clamp(ROWS, HEIGHT)
+        let most = (BLOCK / depth.clamp(1, Self::DEPTH)).clamp(ROWS, HEIGHT) / ROWS * ROWS;
+        shared.next_multiple_of(ROWS).clamp(ROWS, most)
     }
 
     unsafe fn start() -> Self {
@@ -53,7 +62,7 @@ impl Kernel for Amx {
             Output::Accumulate => Start::There,
         };
         // SAFETY: the packed operands hold whole groups, of A whole tiles.
-        let multiply = |sums| unsafe { self.0.multiply(groups, a.cast(), (b.cast(), vectors), sums) };
+        let multiply = |sums| unsafe { self.0.multiply(groups, a.cast(), (b.cast(), vectors), sums, tile.next) };
         if (tile.rows, tile.columns) == (ROWS, ROWS) {
             return multiply(Sums { at: out, stride: tile.stride, start });
         }

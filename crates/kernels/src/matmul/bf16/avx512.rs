@@ -28,9 +28,10 @@ pub(crate) enum Order {
 impl Kernel for Avx512 {
     const ROWS: usize = ROWS;
     const COLUMNS: usize = COLUMNS;
+    const DEPTH: usize = 512;
     type Order = Order;
 
-    fn height(_: usize, _: Threads) -> usize {
+    fn height(_: usize, _: usize, _: Threads) -> usize {
         HEIGHT
     }
 

@@ -14,11 +14,13 @@ pub(crate) trait Kernel: Sized {
     const ROWS: usize;
     /// Columns of a tile and of the panels of B, a multiple of [`LANES`].
     const COLUMNS: usize;
+    /// Depth of the blocks of A, and of the part of B that they meet.
+    const DEPTH: usize;
     /// How rows of A have been packed.
     type Order: Copy;
 
-    /// Rows of a task, a multiple of [`Kernel::ROWS`], of a product of so many rows. No sum depends on it.
-    fn height(rows: usize, threads: Threads) -> usize;
+    /// Rows of a task, a multiple of [`Kernel::ROWS`], of a product of so many rows, so deep at most. No sum depends on it.
+    fn height(rows: usize, depth: usize, threads: Threads) -> usize;
 
     /// # Safety
     /// The processor has the instructions; the thread holds no other kernel.
@@ -49,4 +51,6 @@ pub(crate) struct Tile {
     pub(super) stride: usize,
     /// What happens to its elements.
     pub(super) output: Output,
+    /// Where the next tile of this task begins, or, after its last one, somewhere near it. Never dereferenced.
+    pub(super) next: *const f32,
 }

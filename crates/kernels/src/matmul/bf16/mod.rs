@@ -21,10 +21,10 @@ use pack::{Block, Line};
 use std::cell::Cell;
 use std::marker::PhantomData;
 
-/// Depth of the blocks of A, and of the part of B that they meet.
-const DEPTH: usize = 512;
-/// Most depth of a block of B, a multiple of [`DEPTH`].
+/// Most depth of a block of B, a multiple of [`Kernel::DEPTH`].
 const DEEP: usize = 2048;
+/// Depths by which blocks of B grow: the narrower they are, the deeper.
+const STEEP: usize = 512;
 /// Most elements of a block of B: it stays in the last-level cache.
 const SHARED: usize = 1 << 22;
 
@@ -42,7 +42,7 @@ pub(crate) unsafe fn multiply<K: Kernel>(
         (0..m).for_each(|row| out[row * stride..][..n].fill(0.0));
     }
     let out = Shared::new(out);
-    let deep = k.next_multiple_of(DEPTH).clamp(DEPTH, DEEP);
+    let deep = k.next_multiple_of(STEEP).clamp(STEEP, DEEP);
     let wide = (SHARED / deep / K::COLUMNS).max(1) * K::COLUMNS;
     let most = Panels::<K>::new((deep.min(k), wide.min(n)), K::COLUMNS);
     with_lines(&PANELS, most.lines(), |lines| {
@@ -135,7 +135,7 @@ impl<K: Kernel> Panels<K> {
         (out, stride, output): (Shared, usize, Output),
         threads: Threads,
     ) {
-        let height = K::height(a.rows, threads);
+        let height = K::height(a.rows, a.columns, threads);
         threads.each(a.rows.div_ceil(height), |index| {
             let top = index * height;
             let a = Block { top: a.top + top, rows: height.min(a.rows - top), ..a };
@@ -157,24 +157,30 @@ impl<K: Kernel> Panels<K> {
     ) {
         let end = part.left + part.columns;
         let rows = a.rows.next_multiple_of(K::ROWS);
-        with_lines(&ROWS_OF_A, rows * DEPTH / GROUP, |own| {
+        with_lines(&ROWS_OF_A, rows * K::DEPTH.min(a.columns.next_multiple_of(GROUP)) / GROUP, |own| {
             // SAFETY: the caller vouches for the processor; nothing below waits for other tasks, so that no second kernel starts
             // on this thread before this one is dropped.
             let kernel = unsafe { K::start() };
-            for start in (0..a.columns).step_by(DEPTH) {
-                let depth = DEPTH.min(a.columns - start);
+            for start in (0..a.columns).step_by(K::DEPTH) {
+                let depth = K::DEPTH.min(a.columns - start);
                 let output = if start == 0 { output } else { Output::Accumulate };
                 // SAFETY: these columns of `a`, for which `own` has room.
                 let order = unsafe { K::pack(&Block { left: a.left + start, columns: depth, ..a }, own) };
                 for left in (part.left..end).step_by(self.width) {
                     let columns = self.width.min(end - left);
                     let panel = self.before(left) + (part.top + start) / 2 * columns.div_ceil(LANES);
+                    let place = |row: usize, left: usize| row * stride + left - part.left;
                     for row in (0..a.rows).step_by(K::ROWS) {
-                        let tile = Tile { rows: K::ROWS.min(a.rows - row), columns, depth, stride, output };
+                        let next = match row + K::ROWS {
+                            below if below < a.rows => place(below, left),
+                            _ => place(0, left + self.width),
+                        };
+                        let next = out.wrapping_add(next).cast_const();
+                        let tile = Tile { rows: K::ROWS.min(a.rows - row), columns, depth, stride, output, next };
                         // SAFETY: the packed parts hold whole groups; the tile is inside the output.
                         unsafe {
                             let a = own.as_ptr().add(row * depth.next_multiple_of(GROUP) / GROUP);
-                            let out = out.add(row * stride + left - part.left);
+                            let out = out.add(place(row, left));
                             kernel.multiply(&tile, order, a, b.as_ptr().add(panel), out);
                         }
                     }

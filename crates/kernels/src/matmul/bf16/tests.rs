@@ -5,18 +5,19 @@ use crate::testing::random;
 use half::bf16;
 use proptest::prelude::*;
 
-/// A kernel of this processor, or of the emulator: rows of a task, columns of a panel.
+/// A kernel of this processor, or of the emulator: rows of a task that is not deep, columns of a panel, depth of a block.
 #[derive(Debug, Clone, Copy)]
 struct Tested {
     product: Product,
     height: usize,
     columns: usize,
+    depth: usize,
 }
 
 /// The kernels that can be tested here; says so where there is none.
 fn kernels() -> Vec<Tested> {
     fn tested<K: Kernel>(product: Product) -> Tested {
-        Tested { product, height: K::height(1 << 20, Threads::All), columns: K::COLUMNS }
+        Tested { product, height: K::height(1 << 20, 33, Threads::All), depth: K::DEPTH, columns: K::COLUMNS }
     }
     #[cfg(target_os = "linux")]
     crate::amx::emulator::is_ready();
@@ -115,14 +116,14 @@ fn blocks_do_not_show() {
         // More depth than a block of B has, and more columns than fit beside it.
         check(kernel, (3, 2 * columns + 5, DEEP + 77), (false, true), 1, Output::Accumulate);
         check(kernel, (height + 9, SHARED / DEEP + columns, 33), (true, false), 0, Output::Overwrite);
-        check(kernel, (1, SHARED / DEPTH + 1, 40), (false, true), 0, Output::Overwrite);
+        check(kernel, (1, SHARED / STEEP + 1, 40), (false, true), 0, Output::Overwrite);
     }
 }
 
 #[test]
 fn threads_and_places_do_not_show() {
     for kernel in kernels() {
-        let (m, n, k) = (3 * 64 + 5, 3 * kernel.columns + 7, 2 * DEPTH + 11);
+        let (m, n, k) = (3 * 64 + 5, 3 * kernel.columns + 7, 2 * kernel.depth + 11);
         let (a, b, start) = (random(m * k, 1), random(k * n, 2), random(m * n, 3));
         let run = |rows: std::ops::Range<usize>, threads: usize, output: Output| {
             let mut out = start[rows.start * n..rows.end * n].to_vec();
