@@ -4,6 +4,7 @@
 //! once, and [`RingAttention`] lets each row look back at its own stream's keys. Every output is one thread's sum in a
 //! fixed order, so results depend neither on timing nor on the number of threads or streams.
 
+mod ahead;
 mod codec;
 mod each_part;
 mod global;

@@ -5,6 +5,7 @@
 
 use rayon::prelude::*;
 
+use super::ahead;
 use super::codec::{PANEL, ROWS, WeightPrecision, multiply};
 use super::{Crew, Pages};
 use crate::activation::{gelu_part, swiglu_part};
@@ -177,7 +178,10 @@ impl PackedLinear {
         let words = &pages.words()[self.start + panel * length..][..length];
         let whole = self.inputs / per_word * per_word;
         let (words, last) = words.split_at(whole / per_word * PANEL);
-        multiply(self.precision, (x, self.inputs, whole), count, words, &mut sums);
+        ahead::each(words, |place, words| {
+            let (first, inputs) = (place / PANEL * per_word, words.len() / PANEL * per_word);
+            multiply(self.precision, (&x[first..], self.inputs, inputs), count, words, &mut sums);
+        });
         if whole < self.inputs {
             let mut rest = [0f32; ROWS * ROWS];
             for (row, rest) in rest.chunks_exact_mut(per_word).take(count).enumerate() {
