@@ -2,13 +2,16 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use percept_data::Tokenizer;
 use percept_fault::{Fault, Result};
 use percept_serve::{Access, Limits, LogLine, ServedModel, Server, ServerConfig};
+
+/// Whether anything panicked since the server was started: it goes on after a panic, and its client may only see a connection close.
+static PANICKED: AtomicBool = AtomicBool::new(false);
 
 /// A server of the small model, for as long as the process lives.
 fn server() -> SocketAddr {
@@ -24,11 +27,13 @@ fn server() -> SocketAddr {
         };
         let listen = "127.0.0.1:0".parse().expect("an address");
         let config = ServerConfig { listen, access: Access::Loopback, limits, states: None };
-        let log = Arc::new(|line: &LogLine| {
-            if let LogLine::Panic { message, .. } = line {
-                eprintln!("the server panicked: {message}");
-            }
-        });
+        // Not its log alone: that has nothing of a connection's own task.
+        let told = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            PANICKED.store(true, Ordering::Relaxed);
+            told(panic);
+        }));
+        let log = Arc::new(|_: &LogLine| ());
         let server = Server::bind(config, vec![model], log).expect("a server");
         let address = server.address();
         std::thread::spawn(move || server.run(&AtomicBool::new(false)));
@@ -37,12 +42,26 @@ fn server() -> SocketAddr {
     *SERVER
 }
 
+/// What stands in requests for a state that is there: ids are others each time.
+const STATE: &[u8] = b"state-0000000000000000000000";
+
 /// Bytes on a connection: whatever they are, the server answers with no status of 500 or above, or closes.
 ///
 /// # Errors
 /// The answer is a refusal, or there is none; internal: the server failed.
 pub fn request(bytes: &[u8]) -> Result<()> {
-    answer(bytes).map(drop)
+    let Some(at) = bytes.windows(STATE.len()).position(|part| part == STATE) else { return answer(bytes).map(drop) };
+    let body = r#"{"prompt":"a"}"#;
+    let head = "POST /v1/states HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 14";
+    let made = id(&answer(format!("{head}\r\n\r\n{body}").as_bytes())?)?;
+    answer(&[&bytes[..at], made.as_bytes(), &bytes[at + STATE.len()..]].concat()).map(drop)
+}
+
+/// The id of a state in what is answered once it was made.
+fn id(answer: &[u8]) -> Result<String> {
+    let text = String::from_utf8_lossy(answer);
+    let id = text.split("\"id\":\"").nth(1).and_then(|rest| rest.split('"').next());
+    id.map(str::to_owned).ok_or_else(|| Fault::internal(format!("no id in {text}")))
 }
 
 /// What is answered with success.
@@ -62,6 +81,9 @@ fn answer(bytes: &[u8]) -> Result<Vec<u8>> {
         // What came before a reset counts.
         _ => {}
     }
+    if PANICKED.load(Ordering::Relaxed) {
+        return Err(Fault::internal("the server panicked"));
+    }
     let line = String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned();
     match line.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok()) {
         Some(200..300) => Ok(answer),
@@ -80,10 +102,7 @@ pub fn upload(file: &[u8]) -> Result<()> {
         "POST /v1/states/upload HTTP/1.0\r\nHost: localhost\r\n{kind}\r\nContent-Length: {}\r\n\r\n",
         file.len()
     );
-    let answer = answer(&[head.as_bytes(), file].concat())?;
-    let text = String::from_utf8_lossy(&answer).into_owned();
-    let id = text.split("\"id\":\"").nth(1).and_then(|rest| rest.split('"').next());
-    let id = id.ok_or_else(|| Fault::internal(format!("no id in {text}")))?;
+    let id = id(&answer(&[head.as_bytes(), file].concat())?)?;
     let gone_on = completion(format!(r#"{{"state":"{id}","prompt":"a","max_tokens":3,"logprobs":1}}"#).as_bytes());
     for (method, path) in [("GET", format!("/v1/states/{id}/file")), ("DELETE", format!("/v1/states/{id}"))] {
         request(format!("{method} {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())

@@ -8,7 +8,7 @@ use percept_fault::{Fault, Result};
 
 use crate::access::Access;
 
-/// The longest time that a request may have: clocks end somewhere.
+/// The longest time that anything may have: clocks end somewhere.
 const MOST_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What a server is told.
@@ -26,7 +26,8 @@ pub struct ServerConfig {
 
 impl ServerConfig {
     /// # Errors
-    /// Usage: it would listen to other machines and ask nobody who they are, unless that was said, or a limit is zero.
+    /// Usage: it would listen to other machines and ask nobody who they are, unless that was said, or a limit is zero, or a time
+    /// above a year.
     ///
     /// ```
     /// use percept_serve::{Access, Limits, ServerConfig};
@@ -59,8 +60,15 @@ impl ServerConfig {
             ("piece", limits.piece),
             ("state", limits.state_bytes),
         ];
-        if limits.request > MOST_TIME {
-            return Err(Fault::usage("the limit of a request's time is above a year").hint("use fewer seconds"));
+        let times = [
+            ("receive", limits.receive),
+            ("send", limits.send),
+            ("request", limits.request),
+            ("grace", limits.grace),
+            ("states-ttl", limits.states_ttl.unwrap_or_default()),
+        ];
+        if let Some((name, _)) = times.iter().find(|(_, time)| *time > MOST_TIME) {
+            return Err(Fault::usage(format!("the time of {name} is above a year")).hint("use fewer seconds"));
         }
         match sizes.iter().find(|(_, size)| *size == 0) {
             Some((name, _)) => Err(Fault::usage(format!("the limit of {name} is 0")).hint("use at least 1")),
@@ -138,6 +146,39 @@ impl Default for Limits {
             send: Duration::from_secs(60),
             request: Duration::from_secs(600),
             grace: Duration::from_secs(20),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_no_clock_reaches_is_refused() {
+        let refused = |limits: Limits| {
+            let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+            let config = ServerConfig { listen, access: Access::Loopback, limits, states: None };
+            config.validate().err().map(|fault| fault.to_string())
+        };
+        let (year, more) = (MOST_TIME, MOST_TIME + Duration::from_secs(1));
+        let all = |time| Limits {
+            receive: time,
+            send: time,
+            request: time,
+            grace: time,
+            states_ttl: Some(time),
+            ..Limits::default()
+        };
+        assert_eq!(refused(all(year)), None);
+        for (name, limits) in [
+            ("receive", Limits { receive: more, ..all(year) }),
+            ("send", Limits { send: more, ..all(year) }),
+            ("request", Limits { request: more, ..all(year) }),
+            ("grace", Limits { grace: more, ..all(year) }),
+            ("states-ttl", Limits { states_ttl: Some(Duration::MAX), ..all(year) }),
+        ] {
+            assert_eq!(refused(limits), Some(format!("the time of {name} is above a year")));
         }
     }
 }

@@ -126,7 +126,7 @@ impl Server {
             }
             let engine = Engine::start(&one, &config.limits, log.clone())?;
             let ServedModel { name, model, tokenizer } = one;
-            let state_limit = Properties::of(model.config())?.state_limit(size_of::<f32>());
+            let state_limit = Properties::of(model.config())?.state_limit(model.key_value_precision());
             served.insert(name.clone(), Served { name, model, tokenizer, engine, state_limit });
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()

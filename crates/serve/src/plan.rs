@@ -10,17 +10,11 @@ use crate::choices::{ChoiceBuilder, Shown};
 use crate::config::Limits;
 use crate::engine::{AtEnd, Prefixes, Start, Wanted};
 use crate::error::{ApiError, ApiResult};
-use crate::types::{CompletionRequest, Prompt, Stop};
+use crate::types::{CompletionRequest, LONGEST_STOP, MOST_ALTERNATIVES, MOST_BIASES, MOST_STOPS, Prompt, Stop};
 
 /// Tokens where a request does not say how many, as in OpenAI's API.
 const DEFAULT_TOKENS: usize = 16;
-/// Most alternatives of a token.
-const MOST_ALTERNATIVES: usize = 20;
-/// Most stop strings, and bytes of each.
-const MOST_STOPS: usize = 16;
-const LONGEST_STOP: usize = 1024;
-/// Most tokens with a bias, and the largest bias.
-const MOST_BIASES: usize = 1024;
+/// The largest bias.
 const LARGEST_BIAS: f32 = 100.0;
 
 /// Whose request it is, and what it goes on from.

@@ -8,6 +8,14 @@ use serde::{Deserialize, Serialize};
 pub(crate) use crate::prompt::Prompt;
 use crate::states::State;
 
+/// Most alternatives of a token.
+pub(crate) const MOST_ALTERNATIVES: usize = 20;
+/// Most stop strings, and bytes of each.
+pub(crate) const MOST_STOPS: usize = 16;
+pub(crate) const LONGEST_STOP: usize = 1024;
+/// Most tokens with a bias.
+pub(crate) const MOST_BIASES: usize = 1024;
+
 /// What `POST /v1/completions` takes.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -19,12 +27,16 @@ pub(crate) struct CompletionRequest {
     /// At most this many tokens; 16 where it is left out, and with `echo` 0 only scores the prompt.
     pub(crate) max_tokens: Option<usize>,
     /// Below 1 sharper, above 1 flatter, 0 always the most probable token; 1 where it is left out.
+    #[schemars(range(min = 0.0))]
     pub(crate) temperature: Option<f32>,
     /// Draw from the most probable tokens that together have this probability.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub(crate) top_p: Option<f32>,
     /// Draw from this many of the most probable tokens.
+    #[schemars(range(min = 1))]
     pub(crate) top_k: Option<usize>,
     /// Draw from tokens at least this fraction as probable as the most probable one.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub(crate) min_p: Option<f32>,
     /// The same seed gives the same text; without it each request has one of its own.
     pub(crate) seed: Option<i64>,
@@ -36,11 +48,13 @@ pub(crate) struct CompletionRequest {
     #[serde(deserialize_with = "crate::body::object")]
     pub(crate) stream_options: Option<StreamOptions>,
     /// Tell of each token its log-probability, and those of so many of the most probable ones in its place.
+    #[schemars(range(max = MOST_ALTERNATIVES))]
     pub(crate) logprobs: Option<usize>,
     /// Begin the answer with the prompt.
     pub(crate) echo: Option<bool>,
     /// Numbers from -100 to 100 that are added to the log-probabilities of tokens, by id.
     #[serde(deserialize_with = "crate::body::distinct")]
+    #[schemars(extend("maxProperties" = MOST_BIASES))]
     pub(crate) logit_bias: Option<BTreeMap<u32, f32>>,
     /// Go on from this state, and not from the start of a document.
     pub(crate) state: Option<String>,
@@ -49,25 +63,29 @@ pub(crate) struct CompletionRequest {
     /// Whose request it is, in the client's own words; not looked at.
     pub(crate) user: Option<String>,
     /// Only 1: send several prompts for several texts.
+    #[schemars(range(min = 1, max = 1))]
     pub(crate) n: Option<usize>,
     /// Only 1.
+    #[schemars(range(min = 1, max = 1))]
     pub(crate) best_of: Option<usize>,
     /// Refused: these models do not write between two texts.
     pub(crate) suffix: Option<String>,
     /// Only 0.
+    #[schemars(range(min = 0.0, max = 0.0))]
     pub(crate) presence_penalty: Option<f32>,
     /// Only 0.
+    #[schemars(range(min = 0.0, max = 0.0))]
     pub(crate) frequency_penalty: Option<f32>,
 }
 
-/// One stop string, or several.
+/// One stop string, or several: of each the limit is in bytes, of which a character has one at least.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a text, or a list of texts")]
 pub(crate) enum Stop {
     /// One.
-    One(String),
+    One(#[schemars(length(min = 1, max = LONGEST_STOP))] String),
     /// Several.
-    Several(Vec<String>),
+    Several(#[schemars(length(max = MOST_STOPS), inner(length(min = 1, max = LONGEST_STOP)))] Vec<String>),
 }
 
 impl Stop {

@@ -62,7 +62,20 @@ const COMPLETIONS: [(&str, &str); 4] = [
 ];
 
 /// Requests with their heads.
-const REQUESTS: [(&str, &str); 3] = [
+const REQUESTS: [(&str, &str); 7] = [
+    (
+        "make-state",
+        "POST /v1/states HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n{\"prompt\":\"a\",\"name\":\"n\",\"pinned\":false}",
+    ),
+    (
+        "fork-state",
+        "POST /v1/states/state-0000000000000000000000/fork HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"name\":\"m\"}",
+    ),
+    (
+        "delete-state",
+        "DELETE /v1/states/state-0000000000000000000000 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    ),
+    ("list-states", "GET /v1/states?limit=2&model=small HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
     (
         "models",
         "GET /v1/models/small HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer abc\r\n\r\n",

@@ -22,15 +22,13 @@ use crate::clock::now;
 use crate::error::{ApiError, ApiResult};
 use crate::json::Json;
 use crate::states::{
-    DeletedState, ListStates, Listing, MakeState, NamedState, NewState, State, StateId, StateList, UploadState,
+    DeletedState, LONGEST_NAME, ListStates, Listing, MOST_LISTED, MakeState, NamedState, NewState, State, StateId,
+    StateList, UploadState,
 };
 use crate::types::CompletionRequest;
 
-/// States in a list, where a request does not say how many, and the most.
+/// States in a list, where a request does not say how many.
 const LISTED: usize = 20;
-const MOST_LISTED: usize = 100;
-/// Characters of a name.
-const LONGEST_NAME: usize = 200;
 /// Bytes of a file that are sent at once.
 const SENT: usize = 64 << 10;
 

@@ -21,7 +21,9 @@ use tempfile::TempDir;
 
 pub(crate) use database::{Listing, Record};
 pub(crate) use id::StateId;
-pub(crate) use types::{DeletedState, ListStates, MakeState, NamedState, State, StateList, UploadState};
+pub(crate) use types::{
+    DeletedState, LONGEST_NAME, ListStates, MOST_LISTED, MakeState, NamedState, State, StateList, UploadState,
+};
 
 use crate::config::Limits;
 use crate::metrics::StateNumbers;

@@ -5,6 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::prompt::Prompt;
 
+/// States in a list at most.
+pub(crate) const MOST_LISTED: usize = 100;
+/// Characters of a name.
+pub(crate) const LONGEST_NAME: usize = 200;
+
 /// A state: what a model has kept of the tokens that it has read.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct State {
@@ -37,6 +42,7 @@ pub(crate) struct MakeState {
     /// What is read: a text, or token ids.
     pub(crate) prompt: Option<Prompt>,
     /// What to call it.
+    #[schemars(length(max = LONGEST_NAME))]
     pub(crate) name: Option<String>,
     /// Keep it until it is deleted.
     pub(crate) pinned: Option<bool>,
@@ -51,6 +57,7 @@ pub(crate) struct UploadState {
     /// As in a completion.
     pub(crate) model: Option<String>,
     /// What to call it.
+    #[schemars(length(max = LONGEST_NAME))]
     pub(crate) name: Option<String>,
     /// Keep it until it is deleted.
     pub(crate) pinned: Option<bool>,
@@ -61,6 +68,7 @@ pub(crate) struct UploadState {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct NamedState {
     /// What to call it; nothing where it is empty.
+    #[schemars(length(max = LONGEST_NAME))]
     pub(crate) name: Option<String>,
     /// Keep it until it is deleted.
     pub(crate) pinned: Option<bool>,
@@ -73,6 +81,7 @@ pub(crate) struct ListStates {
     /// Only those of this model.
     pub(crate) model: Option<String>,
     /// At most so many; 20 where it is left out.
+    #[schemars(range(min = 1, max = MOST_LISTED))]
     pub(crate) limit: Option<usize>,
     /// Only those made before this one.
     pub(crate) after: Option<String>,

@@ -2,12 +2,12 @@
 
 use percept_data::Tokenizer;
 use percept_generate::{GenerationConfig, SamplingConfig, generate};
-use percept_model::Session;
 use percept_model::properties::Properties;
+use percept_model::{KeyValuePrecision, Session};
 use percept_serve::{Access, Limits};
 use serde_json::{Value, json};
 
-use crate::support::{Running, config, model};
+use crate::support::{Running, config, halves, model, served};
 
 fn text(answer: &Value) -> &str {
     answer["choices"][0]["text"].as_str().unwrap()
@@ -169,6 +169,19 @@ fn models_are_listed_and_chosen_by_name() {
     let answer = server.complete(r#"{"model":"two","prompt":"a","max_tokens":1}"#);
     assert_eq!(answer["model"], "two");
     assert_eq!(server.post("/v1/completions", r#"{"prompt":"a"}"#).status, 400);
+}
+
+#[test]
+fn the_most_that_a_state_takes_is_told_as_its_keys_and_values_are_kept() {
+    let rounded = served("tiny", halves("llp(segment=8)").unwrap());
+    let server = Running::of(Limits::default(), Access::Loopback, vec![rounded]);
+    let limit = server.get("/v1/models/tiny").json()["state_limit"].clone();
+    let properties = Properties::of(&config()).unwrap();
+    assert_eq!(limit, json!(properties.state_limit(KeyValuePrecision::Bf16)));
+    assert!(limit.as_u64() < Some(properties.state_limit(4) as u64));
+    // What a text really comes to.
+    let long = json!({ "prompt": "a".repeat(100), "max_tokens": 1 }).to_string();
+    assert!(server.complete(&long)["choices"][0]["state_bytes"].as_u64() <= limit.as_u64());
 }
 
 #[test]

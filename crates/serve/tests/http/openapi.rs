@@ -1,7 +1,7 @@
 //! The document that is made of the types.
 
 use percept_serve::Limits;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::Running;
 
@@ -14,6 +14,43 @@ fn references(value: &Value, found: &mut Vec<String>) {
         Value::Array(items) => items.iter().for_each(|item| references(item, found)),
         _ => {}
     }
+}
+
+#[test]
+fn the_document_names_the_limits_that_no_flag_moves() {
+    let server = Running::start(Limits::default());
+    let document = server.get("/openapi.json").json();
+    let schemas = &document["components"]["schemas"];
+    let field = |of: &str, name: &str| schemas[of]["properties"][name].clone();
+    for (name, key, limit) in [
+        ("logprobs", "maximum", json!(20)),
+        ("temperature", "minimum", json!(0.0)),
+        ("top_p", "exclusiveMinimum", json!(0.0)),
+        ("top_p", "maximum", json!(1.0)),
+        ("top_k", "minimum", json!(1)),
+        ("min_p", "minimum", json!(0.0)),
+        ("min_p", "maximum", json!(1.0)),
+        ("logit_bias", "maxProperties", json!(1024)),
+        ("n", "maximum", json!(1)),
+        ("best_of", "minimum", json!(1)),
+        ("presence_penalty", "maximum", json!(0.0)),
+        ("frequency_penalty", "minimum", json!(0.0)),
+    ] {
+        assert_eq!(field("CompletionRequest", name)[key], limit, "{name} {key}");
+    }
+    let stops = &schemas["Stop"]["anyOf"];
+    assert_eq!((&stops[0]["minLength"], &stops[0]["maxLength"]), (&json!(1), &json!(1024)));
+    assert_eq!((&stops[1]["maxItems"], &stops[1]["items"]["maxLength"]), (&json!(16), &json!(1024)));
+    for of in ["MakeState", "NamedState"] {
+        assert_eq!(field(of, "name")["maxLength"], 200, "{of}");
+    }
+    let in_query = |path: &str, method: &str, name: &str| {
+        let parameters = document["paths"][path][method]["parameters"].as_array().unwrap();
+        parameters.iter().find(|one| one["name"] == name).unwrap()["schema"].clone()
+    };
+    let limit = in_query("/v1/states", "get", "limit");
+    assert_eq!((&limit["minimum"], &limit["maximum"]), (&json!(1), &json!(100)));
+    assert_eq!(in_query("/v1/states/upload", "post", "name")["maxLength"], 200);
 }
 
 #[test]
