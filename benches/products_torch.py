@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""The products of a training step in PyTorch, beside the rows of `percept bench kernels --config S --only AMX`.
+"""The products of a training step in PyTorch, beside the rows of `percept bench kernels --config S --only linear`.
 
-    products_torch.py S M L          operands and results in bfloat16, as a model in bfloat16 has them
-    products_torch.py --cast S M L   operands in f32, rounded first, as autocast has them
+    products_torch.py S M L                   operands and results in bfloat16, as a model in bfloat16 has them
+    products_torch.py --operands cast S M L   operands in f32, rounded first, as autocast has them
+    products_torch.py --operands f32 S M L    everything in f32
 
 Prints the median and the fastest call of every linear map, forward and backward, and of the head with cross-entropy and
-gradients under autocast. Two threads by default.
+gradients (under autocast, unless in f32). Two threads by default.
 """
 import argparse
 import time
@@ -33,9 +34,9 @@ def report(name, operations, call, seconds):
 @torch.no_grad()
 def linear(name, rows, inputs, outputs, args):
     x, weight, gradient = torch.randn(rows, inputs), torch.randn(outputs, inputs), torch.randn(rows, outputs)
-    if not args.cast:
+    if args.operands == "bf16":
         x, weight, gradient = x.bfloat16(), weight.bfloat16(), gradient.bfloat16()
-    half = torch.Tensor.bfloat16
+    half = torch.Tensor.bfloat16 if args.operands == "cast" else lambda operand: operand
     operations, name = 2 * rows * inputs * outputs, f"{name} linear {inputs} x {outputs}"
     report(f"{name} forward", operations, lambda: F.linear(half(x), half(weight)), args.seconds)
     report(f"{name} dx", operations, lambda: half(gradient) @ half(weight), args.seconds)
@@ -49,7 +50,7 @@ def head(name, rows, dim, vocabulary, args):
 
     def step():
         hidden.grad = weight.grad = None
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.operands != "f32"):
             logits = F.linear(hidden, weight)
         F.cross_entropy(logits.float(), targets).backward()
 
@@ -59,7 +60,7 @@ def head(name, rows, dim, vocabulary, args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configs", nargs="+", choices=CONFIGS)
-    parser.add_argument("--cast", action="store_true")
+    parser.add_argument("--operands", choices=["bf16", "cast", "f32"], default="bf16")
     parser.add_argument("--seconds", type=float, default=0.3, help="least time of each row")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
