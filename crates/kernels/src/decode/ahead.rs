@@ -9,7 +9,7 @@ use super::codec::PANEL;
 
 /// Words of a piece: 2 KiB.
 const PIECE: usize = 512;
-/// Pieces between the one that is fetched and the one that is used.
+/// Pieces from the one that is used to the one that is fetched.
 const DISTANCE: usize = 4;
 
 const _: () = assert!(PIECE.is_multiple_of(PANEL), "pieces are whole groups of a panel");
@@ -19,7 +19,7 @@ pub(super) fn each(words: &[u32], mut body: impl FnMut(usize, &[u32])) {
     if !pays() {
         return body(0, words);
     }
-    fetch(&words[..words.len().min((DISTANCE - 1) * PIECE)]);
+    fetch(&words[..words.len().min(DISTANCE * PIECE)]);
     for (index, piece) in words.chunks(PIECE).enumerate() {
         if let Some(later) = words.get((index + DISTANCE) * PIECE..) {
             fetch(&later[..later.len().min(PIECE)]);
