@@ -9,6 +9,7 @@
 #   STREAMS=1,64  TOKENS=256         texts at once, and tokens of each
 #   LONG=100000  LONG_STREAMS=16     characters of a long prompt that comes beside as many texts; 0: none
 #   SOAK=1800  SOAK_CLIENTS=32       seconds of clients of all kinds; 0: none
+#   SOAK_STATES=536870912            bytes of states that its server keeps
 #   PYTHON=                          a Python with `gguf` and `xllamacpp` of PyPI: the same on llama.cpp's server, without the soak
 #   LLAMA_LONG=$LONG                 its long prompt, which full attention reads slowly
 #   LLAMA_TYPES="F32 Q8_0"           number formats of its weights
@@ -51,7 +52,7 @@ measured() { # model, long prompt, more
   "$load" "$address" --model "$model" --pid "$server" --streams "${STREAMS:-1,64}" --tokens "${TOKENS:-256}" --long "$long" \
     --long-streams "${LONG_STREAMS:-16}" "$@"
 }
-percept_server() { serving "percept serve" "$percept" --json serve "run=$run" --listen 127.0.0.1:0 ${FLAGS:-}; }
+percept_server() { serving "percept serve" "$percept" --json serve "run=$run" --listen 127.0.0.1:0 ${FLAGS:-} "$@"; }
 
 printf '## percept serve %s\n\n' "${FLAGS:-}"
 printf '%s, %s cores\n\n' "$("$percept" --version)" "$(nproc)"
@@ -60,7 +61,8 @@ measured run "${LONG:-100000}"
 stop
 if [ "${SOAK:-1800}" != 0 ]; then
   printf '\n## Soak\n'
-  percept_server # a fresh one: what it holds at the end is the soak's
+  # A fresh one: what it holds at the end is the soak's. Its states are more than it may keep.
+  percept_server --states "$work/states" --states-limit "${SOAK_STATES:-536870912}"
   "$load" "$address" --model run --pid "$server" --streams 0 --long 0 --tokens "${SOAK_TOKENS:-64}" --soak "${SOAK:-1800}" --soak-clients "${SOAK_CLIENTS:-32}" \
     || soak_failed=1
   grep -c '"event":"panic"\|panicked' "$work/log" >/dev/null && { echo "error: the server panicked" >&2; soak_failed=1; } || true

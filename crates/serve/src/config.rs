@@ -56,6 +56,8 @@ impl ServerConfig {
             ("logprobs", limits.logprobs),
             ("streams", limits.streams),
             ("queue", limits.queue),
+            ("streams of each client", limits.streams_each.unwrap_or(1)),
+            ("queue of each client", limits.queue_each.unwrap_or(1)),
             ("connections", limits.connections),
             ("piece", limits.piece),
             ("state", limits.state_bytes),
@@ -94,8 +96,12 @@ pub struct Limits {
     pub logprobs: usize,
     /// Texts of one model that are read or written at once; what each costs in memory is the model's state.
     pub streams: usize,
+    /// Of them, texts of one client; `None` for no limit of its own.
+    pub streams_each: Option<usize>,
     /// Prompts of one model that wait for a place.
     pub queue: usize,
+    /// Of them, prompts of one client; `None` for no limit of its own.
+    pub queue_each: Option<usize>,
     /// Connections that are open at once.
     pub connections: usize,
     /// Tokens of a prompt that are read between two rounds of writing. Prompts are cut at its multiples, so another value is
@@ -133,7 +139,9 @@ impl Default for Limits {
             prompts: 64,
             logprobs: 1 << 19,
             streams: 64,
+            streams_each: None,
             queue: 256,
+            queue_each: None,
             connections: 512,
             piece: 256,
             state_bytes: 256 << 20,

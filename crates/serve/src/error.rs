@@ -123,6 +123,12 @@ impl ApiError {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("queue_full"), message)
     }
 
+    /// Too much of this client waits already: 429.
+    pub(crate) fn share() -> Self {
+        let message = "too many of your prompts wait already: ask for fewer at once, or try again once some have ended";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("share_full"), message)
+    }
+
     /// The server stops: 503.
     pub(crate) fn stopping() -> Self {
         let message = "the server is being stopped";

@@ -72,6 +72,10 @@ pub(crate) struct ModelMetrics {
     pub(crate) refused: Number,
     /// Texts that are read or written now.
     pub(crate) active: Number,
+    /// Of them, texts that wait for their reader now.
+    pub(crate) paused: Number,
+    /// How often a text began to wait for its reader.
+    pub(crate) pauses: Number,
     /// Texts that wait for a place now.
     pub(crate) waiting: Number,
     /// Prompts whose beginning was looked for.
@@ -119,7 +123,7 @@ pub(crate) fn text<'a>(
         let _ = writeln!(out, "{name} {}", number.get());
     }
     type Get = fn(&ModelMetrics) -> &Number;
-    let numbers: [(&str, &str, &str, Get); 13] = [
+    let numbers: [(&str, &str, &str, Get); 15] = [
         ("percept_prompt_tokens_total", "counter", "tokens of prompts that were read", |model| &model.read),
         ("percept_completion_tokens_total", "counter", "tokens that were written", |model| &model.written),
         ("percept_texts_ended_total", "counter", "texts that came to their end", |model| &model.ended),
@@ -134,6 +138,10 @@ pub(crate) fn text<'a>(
         ("percept_prefix_tokens_total", "counter", "tokens that were found, not read", |model| &model.prefix_tokens),
         ("percept_prefix_bytes", "gauge", "bytes of the beginnings that are kept", |model| &model.prefix_bytes),
         ("percept_texts_active", "gauge", "texts that are read or written", |model| &model.active),
+        ("percept_texts_paused", "gauge", "texts that wait for their reader", |model| &model.paused),
+        ("percept_texts_paused_total", "counter", "times that a text began to wait for its reader", |model| {
+            &model.pauses
+        }),
         ("percept_texts_waiting", "gauge", "texts that wait for a place", |model| &model.waiting),
     ];
     for (name, kind, help, get) in numbers {

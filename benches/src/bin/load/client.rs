@@ -1,10 +1,11 @@
 //! A client that notes when each token comes. It knows just enough HTTP, so that it costs the machine little that is measured.
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
+use socket2::{Domain, Socket, Type};
 
 /// Where requests go, and how.
 #[derive(Debug, Clone)]
@@ -26,11 +27,27 @@ pub(crate) struct Ask {
     pub(crate) seed: u64,
     /// Log-probabilities of each token and so many alternatives, which tell more bits of a text than its letters.
     pub(crate) logprobs: Option<u8>,
+    /// A state of the server's from which it goes on.
+    pub(crate) state: Option<String>,
 }
 
 impl Target {
     /// Sends a request as it should be.
     pub(crate) fn ask(&self, ask: &Ask) -> io::Result<Stream> {
+        self.post(&self.body(ask))
+    }
+
+    /// As [`Self::ask`], with room for so few bytes of the answer that the server has to wait for who does not read.
+    pub(crate) fn ask_with_room(&self, ask: &Ask, bytes: usize) -> io::Result<Stream> {
+        let address = self.address.to_socket_addrs()?.next().ok_or_else(|| io::Error::other("no address"))?;
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        // Before it connects, since what it says of its room then holds for all that follows.
+        socket.set_recv_buffer_size(bytes)?;
+        socket.connect(&address.into())?;
+        Stream::begin(socket.into(), &self.text("POST", "/v1/completions", &self.body(ask)))
+    }
+
+    fn body(&self, ask: &Ask) -> String {
         let mut body = json!({
             "model": self.model, "prompt": ask.prompt, "max_tokens": ask.tokens, "seed": ask.seed, "stream": true,
             "logprobs": ask.logprobs, "stream_options": { "include_usage": true },
@@ -38,26 +55,34 @@ impl Target {
         for (field, value) in &self.fields {
             body[field] = value.clone();
         }
-        self.post(&body.to_string())
+        if let Some(state) = &ask.state {
+            body["state"] = state.as_str().into();
+        }
+        body.to_string()
     }
 
     /// Sends whatever body.
     pub(crate) fn post(&self, body: &str) -> io::Result<Stream> {
+        self.request("POST", "/v1/completions", body)
+    }
+
+    /// Sends a request of any kind.
+    pub(crate) fn request(&self, method: &str, path: &str, body: &str) -> io::Result<Stream> {
+        self.send(&self.text(method, path, body))
+    }
+
+    fn text(&self, method: &str, path: &str, body: &str) -> String {
         let token = self.token.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-        self.send(&format!(
-            "POST /v1/completions HTTP/1.0\r\nHost: {}\r\n{token}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        format!(
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\n{token}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             self.address,
             body.len()
-        ))
+        )
     }
 
     /// Sends whatever bytes.
     pub(crate) fn send(&self, bytes: &str) -> io::Result<Stream> {
-        let mut stream = TcpStream::connect(&self.address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(3600)))?;
-        stream.write_all(bytes.as_bytes())?;
-        Ok(Stream { reader: BufReader::new(stream), sent: Instant::now() })
+        Stream::begin(TcpStream::connect(&self.address)?, bytes)
     }
 }
 
@@ -93,6 +118,28 @@ impl Text {
 }
 
 impl Stream {
+    fn begin(mut stream: TcpStream, bytes: &str) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(3600)))?;
+        stream.write_all(bytes.as_bytes())?;
+        Ok(Self { reader: BufReader::new(stream), sent: Instant::now() })
+    }
+
+    /// All of an answer that is no stream of events.
+    ///
+    /// # Errors
+    /// It is no success.
+    pub(crate) fn body(mut self) -> io::Result<String> {
+        let status = self.status()?;
+        let mut answer = String::new();
+        self.reader.read_to_string(&mut answer)?;
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        match status {
+            200..300 => Ok(body.to_owned()),
+            _ => Err(io::Error::other(format!("status {status}: {body}"))),
+        }
+    }
+
     /// The status of the answer.
     pub(crate) fn status(&mut self) -> io::Result<u16> {
         let mut line = String::new();

@@ -27,6 +27,11 @@ const USAGE: &str =
   --pid: the server's process, for its memory    --prompt, --long: characters of a prompt    --long 0: without the long prompt
   --streams 0: without that table    --fields: an object, more fields of each request for a text";
 
+/// Seconds after which memory should have come to rest.
+const STEADY: u64 = 300;
+/// The most that it may grow by then.
+const MOST_GROWTH: f64 = 1.1;
+
 /// What is done.
 struct Plan {
     target: Target,
@@ -186,10 +191,24 @@ fn soak_table(soak: &Value) -> String {
         text += &format!("| {name} | {} |\n", soak[*what]);
     }
     text += &format!("| MiB of memory over time | {} |\n", memory.join(" "));
+    if let Some(growth) = soak["growth"].as_f64() {
+        text += &format!("| most of the later half of it, divided by that of the earlier | {growth:.3} |\n");
+    }
+    for what in soak["did_not_happen"].as_array().into_iter().flatten() {
+        text += &format!("| did not happen | {what} |\n");
+    }
     for failure in soak["first_failures"].as_array().into_iter().flatten() {
         text += &format!("| failed | {failure} |\n");
     }
     text
+}
+
+/// Whether a soak has shown what it should not: a failure, memory that grows, or nothing of what it is there to show.
+fn has_failed(soak: &Value) -> bool {
+    let failures = soak["failures"].as_u64().unwrap_or(0);
+    let grows = soak["seconds"].as_u64().is_some_and(|seconds| seconds >= STEADY)
+        && soak["growth"].as_f64().is_some_and(|growth| growth > MOST_GROWTH);
+    failures > 0 || grows || soak["did_not_happen"].as_array().is_some_and(|what| !what.is_empty())
 }
 
 fn main() -> ExitCode {
@@ -207,8 +226,7 @@ fn main() -> ExitCode {
             } else {
                 print!("{}", table(&report));
             }
-            // A soak with a failure is one that failed.
-            ExitCode::from(u8::from(report["soak"]["failures"].as_u64().unwrap_or(0) > 0))
+            ExitCode::from(u8::from(has_failed(&report["soak"])))
         }
         Err(error) => {
             eprintln!("error: {}: {error}", plan.target.address);

@@ -87,9 +87,15 @@ struct LimitArgs {
     /// Texts of one model that are read or written at once
     #[arg(long, value_name = "N", default_value_t = Limits::default().streams)]
     max_streams: usize,
+    /// Of them, texts of one client, by its token or address; without it one client may have all
+    #[arg(long, value_name = "N")]
+    max_streams_each: Option<usize>,
     /// Prompts of one model that wait for a place
     #[arg(long, value_name = "N", default_value_t = Limits::default().queue)]
     max_waiting: usize,
+    /// Of them, prompts of one client; without it one client may have all
+    #[arg(long, value_name = "N")]
+    max_waiting_each: Option<usize>,
     /// Tokens of a prompt
     #[arg(long, value_name = "N", default_value_t = Limits::default().prompt_tokens)]
     max_prompt: usize,
@@ -139,7 +145,9 @@ impl Serve {
     fn config(&self) -> Result<ServerConfig> {
         let limits = Limits {
             streams: self.limits.max_streams,
+            streams_each: self.limits.max_streams_each,
             queue: self.limits.max_waiting,
+            queue_each: self.limits.max_waiting_each,
             prompt_tokens: self.limits.max_prompt,
             max_tokens: self.limits.max_tokens,
             body_bytes: self.limits.max_body,

@@ -7,12 +7,15 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::{AtEnd, Event, Failure};
+use crate::access::Client;
 
 /// Where the events of a text go.
 #[derive(Debug)]
 pub(super) struct Channel {
     /// The text's place in its request.
     index: usize,
+    /// Whose it is.
+    pub(super) client: Client,
     /// What its reader wants besides.
     pub(super) at_end: AtEnd,
     events: Sender<(usize, Event)>,
@@ -24,8 +27,13 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new(index: usize, at_end: AtEnd, events: Sender<(usize, Event)>, deadline: Instant) -> Self {
-        Self { index, at_end, events, held: VecDeque::new(), arrived: Some(Instant::now()), deadline }
+    pub(super) fn new(
+        (index, client): (usize, Client),
+        at_end: AtEnd,
+        events: Sender<(usize, Event)>,
+        deadline: Instant,
+    ) -> Self {
+        Self { index, client, at_end, events, held: VecDeque::new(), arrived: Some(Instant::now()), deadline }
     }
 
     /// Whether nobody listens any more.

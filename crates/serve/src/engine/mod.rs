@@ -119,7 +119,7 @@ impl Engine {
     /// # Errors
     /// The system gives no further thread.
     pub(crate) fn start(served: &ServedModel, limits: &Limits, log: Log) -> Result<Self> {
-        let queue = Arc::new(Queue::new(limits.queue));
+        let queue = Arc::new(Queue::new(limits.queue, limits.queue_each));
         let metrics = Arc::new(ModelMetrics::default());
         let mut worker = Worker::new(served.clone(), limits, (queue.clone(), metrics.clone()), log);
         let thread =
@@ -133,7 +133,7 @@ impl Engine {
     pub(crate) fn submit(&self, client: Client, texts: Vec<Wanted>, deadline: Instant) -> Result<Events, NotTaken> {
         let (sender, events) = mpsc::channel(WAITING_EVENTS);
         let jobs = texts.into_iter().enumerate().map(|(index, wanted)| {
-            let channel = Channel::new(index, wanted.at_end, sender.clone(), deadline);
+            let channel = Channel::new((index, client), wanted.at_end, sender.clone(), deadline);
             Job { wanted, channel }
         });
         let pushed = self.queue.push(client, jobs.collect());

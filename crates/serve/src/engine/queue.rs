@@ -21,6 +21,8 @@ pub(crate) enum Course {
 pub(crate) enum NotTaken {
     /// Too much waits already.
     Full,
+    /// Too much of this client waits already.
+    Share,
     /// It is being stopped.
     Stopping,
 }
@@ -31,11 +33,14 @@ pub(crate) struct Queue<C, T> {
     inner: Mutex<(Turns<C, T>, Course)>,
     changed: Condvar,
     limit: usize,
+    limit_each: usize,
 }
 
 impl<C: Copy + PartialEq, T> Queue<C, T> {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { inner: Mutex::new((Turns::default(), Course::Open)), changed: Condvar::new(), limit }
+    /// For so many things, of each client so many.
+    pub(crate) fn new(limit: usize, limit_each: Option<usize>) -> Self {
+        let inner = Mutex::new((Turns::default(), Course::Open));
+        Self { inner, changed: Condvar::new(), limit, limit_each: limit_each.unwrap_or(limit) }
     }
 
     /// No panic can leave it half changed.
@@ -52,13 +57,22 @@ impl<C: Copy + PartialEq, T> Queue<C, T> {
         if inner.0.len() + things.len() > self.limit {
             return Err(NotTaken::Full);
         }
+        if inner.0.len_of(client) + things.len() > self.limit_each {
+            return Err(NotTaken::Share);
+        }
         things.into_iter().for_each(|thing| inner.0.push(client, thing));
         self.changed.notify_all();
         Ok(())
     }
 
+    /// The first thing of the client whose turn it is, of those that `may` have one.
+    pub(crate) fn pop_of(&self, may: impl FnMut(&C) -> bool) -> Option<(C, T)> {
+        self.lock().0.pop_of(may)
+    }
+
+    /// As [`Self::pop_of`], whoever it is.
     pub(crate) fn pop(&self) -> Option<(C, T)> {
-        self.lock().0.pop()
+        self.pop_of(|_| true)
     }
 
     /// Takes out whatever `keep` does not want.
@@ -93,7 +107,7 @@ mod tests {
 
     #[test]
     fn all_or_none_is_taken_and_nothing_once_it_stops() {
-        let queue = Queue::new(3);
+        let queue = Queue::new(3, None);
         assert_eq!(queue.push(1, vec!['a', 'b']), Ok(()));
         assert_eq!(queue.push(2, vec!['c', 'd']), Err(NotTaken::Full));
         assert_eq!((queue.push(2, vec!['c']), queue.len()), (Ok(()), 3));
@@ -101,5 +115,16 @@ mod tests {
         queue.set_course(Course::Draining);
         assert_eq!(queue.push(1, vec!['e']), Err(NotTaken::Stopping));
         assert_eq!((queue.pop(), queue.pop(), queue.pop()), (Some((2, 'c')), Some((1, 'b')), None));
+    }
+
+    #[test]
+    fn a_client_has_its_share_and_others_the_rest() {
+        let queue = Queue::new(3, Some(2));
+        assert_eq!(queue.push(1, vec!['a', 'b', 'c']), Err(NotTaken::Share));
+        assert_eq!(queue.push(1, vec!['a', 'b']), Ok(()));
+        assert_eq!(queue.push(1, vec!['c']), Err(NotTaken::Share));
+        assert_eq!((queue.push(2, vec!['d']), queue.push(3, vec!['e'])), (Ok(()), Err(NotTaken::Full)));
+        assert_eq!(queue.pop_of(|client| *client != 1), Some((2, 'd')));
+        assert_eq!((queue.pop_of(|client| *client != 1), queue.pop()), (None, Some((1, 'a'))));
     }
 }

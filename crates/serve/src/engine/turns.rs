@@ -43,9 +43,25 @@ impl<C: Copy + PartialEq, T> Turns<C, T> {
         }
     }
 
+    /// Number of things of a client.
+    pub(crate) fn len_of(&self, client: C) -> usize {
+        self.clients.iter().find(|(known, _)| *known == client).map_or(0, |(_, things)| things.len())
+    }
+
+    /// All things, in no order that means anything.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.clients.iter().flat_map(|(_, things)| things)
+    }
+
     /// The first thing of the client whose turn it is.
     pub(crate) fn pop(&mut self) -> Option<(C, T)> {
-        let (client, mut things) = self.clients.pop_front()?;
+        self.pop_of(|_| true)
+    }
+
+    /// The first thing of the client whose turn it is, of those that `may` have one; the others keep theirs.
+    pub(crate) fn pop_of(&mut self, mut may: impl FnMut(&C) -> bool) -> Option<(C, T)> {
+        let turn = self.clients.iter().position(|(client, _)| may(client))?;
+        let (client, mut things) = self.clients.remove(turn)?;
         let thing = things.pop_front()?;
         self.length -= 1;
         if !things.is_empty() {
@@ -91,5 +107,15 @@ mod tests {
         turns.push('b', 3);
         turns.retain(|thing| *thing != 2);
         assert_eq!((turns.len(), turns.pop(), turns.pop()), (1, Some(('b', 3)), None));
+    }
+
+    #[test]
+    fn who_may_not_have_a_turn_keeps_it() {
+        let mut turns = Turns::default();
+        [('a', 0), ('a', 1), ('b', 10), ('c', 20)].into_iter().for_each(|(client, thing)| turns.push(client, thing));
+        assert_eq!((turns.len_of('a'), turns.len_of('d'), turns.iter().sum::<i32>()), (2, 0, 31));
+        assert_eq!(turns.pop_of(|client| *client == 'd'), None);
+        assert_eq!((turns.pop_of(|client| *client != 'a'), turns.len()), (Some(('b', 10)), 3));
+        assert_eq!((turns.pop(), turns.pop(), turns.pop()), (Some(('a', 0)), Some(('c', 20)), Some(('a', 1))));
     }
 }

@@ -84,6 +84,7 @@ impl Texts {
         let served = app.model(Some(&name))?;
         let events = served.engine.submit(client, texts, deadline).map_err(|reason| match reason {
             NotTaken::Full => ApiError::busy(),
+            NotTaken::Share => ApiError::share(),
             NotTaken::Stopping => ApiError::stopping(),
         })?;
         let head = Head {

@@ -49,6 +49,30 @@ fn a_full_queue_says_so_and_a_client_that_goes_makes_place() {
 }
 
 #[test]
+fn a_client_has_its_share_and_others_the_rest() {
+    let tokens = Tokens::of_lines("the-token-of-the-first\nthe-token-of-the-other\n", "tokens").unwrap();
+    let limits = Limits { streams: 2, streams_each: Some(1), queue: 9, queue_each: Some(1), ..Limits::default() };
+    let server = Running::with(limits, Access::Tokens(tokens), &["tiny"]);
+    let [one, other] = ["first", "other"].map(|whose| format!("Authorization: Bearer the-token-of-the-{whose}\r\n"));
+    let ask = |body, whose: &str| server.posting("/v1/completions", body, whose);
+    let mut first = ask(LONG, &one);
+    assert!(first.event().is_some());
+    // There is a place, but not for this one.
+    let second = ask(SHORT, &one);
+    let metrics = || server.open(&format!("GET /metrics HTTP/1.0\r\nHost: localhost\r\n{one}\r\n")).answer().body;
+    while !metrics().contains(r#"percept_texts_waiting{model="tiny"} 1"#) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let third = ask(SHORT, &one).answer();
+    assert_eq!((third.status, third.head.contains("retry-after: 1")), (429, true));
+    assert_eq!(third.json()["error"]["code"], "share_full");
+    assert_eq!(ask(SHORT, &other).answer().status, 200);
+    assert!(metrics().contains(r#"percept_texts_waiting{model="tiny"} 1"#));
+    first.close();
+    assert_eq!(second.answer().status, 200);
+}
+
+#[test]
 fn a_client_that_goes_before_its_answer_is_noticed() {
     let server = Running::start(Limits { streams: 1, ..Limits::default() });
     let mut first = server.posting("/v1/completions", LONG, "");

@@ -12,9 +12,10 @@ fn ask_as(worker: &Worker, client: u8, prompt: usize, tokens: usize) -> Receiver
     let events = ask(worker, prompt, tokens);
     let asked = Vec::from_iter(std::iter::from_fn(|| worker.queue.pop()));
     let here = IpAddr::from([127, 0, 0, 1]);
-    for (known, job) in asked {
+    for (known, mut job) in asked {
         let client =
             if known == Client::Address(here) { Client::Address(IpAddr::from([10, 0, 0, client])) } else { known };
+        job.channel.client = client;
         worker.queue.push(client, vec![job]).unwrap();
     }
     events
@@ -54,6 +55,24 @@ fn clients_take_turns_in_reading_and_each_reads_its_first_prompt_to_the_end() {
 }
 
 #[test]
+fn a_client_has_its_share_of_the_places_wherever_its_texts_stand() {
+    let (mut worker, _) = worker();
+    (worker.places, worker.places_each) = (9, 3);
+    // One is paused, one written, one read.
+    let _paused = ask_as(&worker, 1, 1, 1000);
+    (0..70).for_each(|_| worker.round());
+    let written = ask_as(&worker, 1, 1, 1000);
+    (0..3).for_each(|_| worker.round());
+    let _more = (ask_as(&worker, 1, 40, 1000), ask_as(&worker, 1, 1, 1000), ask_as(&worker, 2, 1, 1000));
+    worker.round();
+    let places = (worker.paused.len(), worker.writing.len() + worker.reading.len(), worker.queue.len());
+    assert_eq!(places, (1, 3, 1));
+    drop(written);
+    worker.round();
+    assert_eq!(worker.queue.len(), 0);
+}
+
+#[test]
 fn a_text_waits_for_its_reader_and_goes_on_where_it_was() {
     let (mut worker, _) = worker();
     let (mut slow, mut quick) = (ask(&worker, 1, 200), ask(&worker, 1, 200));
@@ -64,6 +83,7 @@ fn a_text_waits_for_its_reader_and_goes_on_where_it_was() {
     }
     // A channel's events, and one that is held: no more is written.
     assert_eq!((worker.paused.len(), worker.writing.len(), worker.active()), (1, 1, 2));
+    assert_eq!((worker.metrics.paused.get(), worker.metrics.pauses.get()), (1, 1));
     assert_eq!(worker.metrics.written.get() as usize, 65 + tokens(&expected).len());
     while worker.active() > 0 {
         seen.extend(come(&mut slow));
