@@ -75,6 +75,7 @@ def main():
     parser.add_argument("--streams", type=int, default=64)
     parser.add_argument("--context", type=int, default=262144, help="tokens of all streams together")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--unified", action="store_true", help="one cache for all streams, not a part of it for each")
     parser.add_argument("--type", default="F32", help="number format of the matrices: F32, F16, Q8_0")
     for name, value in dict(dim=320, depth=8, heads=5, feed_forward=864).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
@@ -84,7 +85,7 @@ def main():
     params = xllamacpp.CommonParams()
     params.model.path = options.model
     params.hostnames, params.port = ["127.0.0.1"], options.port
-    params.n_parallel, params.n_ctx, params.kv_unified = options.streams, options.context, True
+    params.n_parallel, params.n_ctx, params.kv_unified = options.streams, options.context, options.unified
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options.threads
     server = xllamacpp.Server(params)
     address = server.listening_address.removeprefix("http://")

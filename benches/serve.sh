@@ -46,10 +46,10 @@ serving() { # name, then the command of a server whose first line is a JSON obje
   address=$(sed -n '1s/.*"address": *"\([^"]*\)".*/\1/p' "$work/listening")
   [ -n "$address" ] || { echo "error: $name says no address" >&2; exit 3; }
 }
-measured() { # model, long prompt, more
-  local model=$1 long=$2
-  shift 2
-  "$load" "$address" --model "$model" --pid "$server" --streams "${STREAMS:-1,64}" --tokens "${TOKENS:-256}" --long "$long" \
+measured() { # model, streams, long prompt, more
+  local model=$1 streams=$2 long=$3
+  shift 3
+  "$load" "$address" --model "$model" --pid "$server" --streams "$streams" --tokens "${TOKENS:-256}" --long "$long" \
     --long-streams "${LONG_STREAMS:-16}" "$@"
 }
 percept_server() { serving "percept serve" "$percept" --json serve "run=$run" --listen 127.0.0.1:0 ${FLAGS:-} "$@"; }
@@ -57,7 +57,7 @@ percept_server() { serving "percept serve" "$percept" --json serve "run=$run" --
 printf '## percept serve %s\n\n' "${FLAGS:-}"
 printf '%s, %s cores\n\n' "$("$percept" --version)" "$(nproc)"
 percept_server
-measured run "${LONG:-100000}"
+measured run "${STREAMS:-1,64}" "${LONG:-100000}"
 stop
 if [ "${SOAK:-1800}" != 0 ]; then
   printf '\n## Soak\n'
@@ -72,10 +72,17 @@ if [ -n "${PYTHON:-}" ]; then
   for type in ${LLAMA_TYPES:-F32 Q8_0}; do
     printf "\n## llama.cpp's server (xllamacpp %s of PyPI), a Llama of the same size, %s\n\n" \
       "$("$PYTHON" -c 'import importlib.metadata as m; print(m.version("xllamacpp"))')" "$type"
-    serving "llama.cpp" "$PYTHON" benches/llama_server.py "$work/$type.gguf" --type "$type"
-    # Its own field, so that no text ends before its time; a prompt that it has seen is read again.
-    measured model "${LLAMA_LONG:-${LONG:-100000}}" --fields '{"ignore_eos": true, "cache_prompt": false}'
+    llama() { serving "llama.cpp" "$PYTHON" benches/llama_server.py "$work/$type.gguf" --type "$type" "$@"; }
+    # Its own fields, so that no text ends before its time; a prompt that it has seen is read again.
+    fields='{"ignore_eos": true, "cache_prompt": false}'
+    llama
+    measured model "${STREAMS:-1,64}" 0 --fields "$fields"
     stop
+    if [ "${LLAMA_LONG:-${LONG:-100000}}" != 0 ]; then
+      llama --unified # a part of the cache for each text would be too small
+      measured model 0 "${LLAMA_LONG:-${LONG:-100000}}" --fields "$fields"
+      stop
+    fi
   done
 fi
 exit "${soak_failed:-0}"

@@ -162,13 +162,15 @@ impl Default for Limits {
 mod tests {
     use super::*;
 
+    /// Why a server with these limits is refused.
+    fn refused(limits: Limits) -> Option<String> {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let config = ServerConfig { listen, access: Access::Loopback, limits, states: None };
+        config.validate().err().map(|fault| fault.to_string())
+    }
+
     #[test]
     fn a_time_that_no_clock_reaches_is_refused() {
-        let refused = |limits: Limits| {
-            let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-            let config = ServerConfig { listen, access: Access::Loopback, limits, states: None };
-            config.validate().err().map(|fault| fault.to_string())
-        };
         let (year, more) = (MOST_TIME, MOST_TIME + Duration::from_secs(1));
         let all = |time| Limits {
             receive: time,
@@ -187,6 +189,17 @@ mod tests {
             ("states-ttl", Limits { states_ttl: Some(Duration::MAX), ..all(year) }),
         ] {
             assert_eq!(refused(limits), Some(format!("the time of {name} is above a year")));
+        }
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_refused() {
+        for (name, limits) in [
+            ("streams", Limits { streams: 0, ..Limits::default() }),
+            ("streams of each client", Limits { streams_each: Some(0), ..Limits::default() }),
+            ("queue of each client", Limits { queue_each: Some(0), ..Limits::default() }),
+        ] {
+            assert_eq!(refused(limits), Some(format!("the limit of {name} is 0")));
         }
     }
 }
