@@ -27,8 +27,12 @@ pub(crate) struct Ask {
     pub(crate) seed: u64,
     /// Log-probabilities of each token and so many alternatives, which tell more bits of a text than its letters.
     pub(crate) logprobs: Option<u8>,
-    /// A state of the server's from which it goes on.
+    /// A state of the server's from which it goes on, without a further prompt.
     pub(crate) state: Option<String>,
+    /// Whether the state at its end is kept.
+    pub(crate) keep: bool,
+    /// Whether the answer begins with the prompt, of whose tokens as much is told.
+    pub(crate) echo: bool,
 }
 
 impl Target {
@@ -56,7 +60,13 @@ impl Target {
             body[field] = value.clone();
         }
         if let Some(state) = &ask.state {
-            body["state"] = state.as_str().into();
+            (body["state"], body["prompt"]) = (state.as_str().into(), Value::Null);
+        }
+        if ask.echo {
+            body["echo"] = true.into();
+        }
+        if ask.keep {
+            body["keep_state"] = true.into();
         }
         body.to_string()
     }
@@ -97,10 +107,14 @@ pub(crate) struct Stream {
 pub(crate) struct Text {
     /// Texts and log-probabilities of all tokens, as the server wrote them.
     pub(crate) written: String,
+    /// Log-probabilities of all tokens. Unlike `written` they do not depend on where a text is cut: characters of several tokens do.
+    pub(crate) probable: Vec<f64>,
     /// How many tokens, as the server counts them.
     pub(crate) tokens: u64,
     /// How many the prompt has.
     pub(crate) prompt_tokens: u64,
+    /// The id of the state at its end, if it was kept.
+    pub(crate) state: Option<String>,
     /// Seconds from the request to each token.
     pub(crate) times: Vec<f64>,
 }
@@ -181,11 +195,14 @@ impl Stream {
                 return Err(io::Error::other(error.to_string()));
             }
             let choice = &event["choices"][0];
+            text.state = choice["state"]["id"].as_str().map(str::to_owned).or(text.state);
             if choice.is_null() || !choice["finish_reason"].is_null() {
                 continue;
             }
             text.times.push(self.sent.elapsed().as_secs_f64());
-            text.written += &format!("{} {}\n", choice["text"], choice["logprobs"]);
+            let told = &choice["logprobs"];
+            text.written += &format!("{} {told}\n", choice["text"]);
+            text.probable.extend(told["token_logprobs"].as_array().into_iter().flatten().filter_map(Value::as_f64));
             seen();
         }
         (text.tokens, text.prompt_tokens) = counted.ok_or_else(|| io::Error::other("the text was cut"))?;

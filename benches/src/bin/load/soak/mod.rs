@@ -18,6 +18,8 @@ pub(crate) use memory::growth;
 
 /// Texts whose content is known.
 const KNOWN: u64 = 8;
+/// Prompts in the prompt of a text of which much is told.
+const LONG: usize = 40;
 /// Looks at the memory.
 const LOOKS: u32 = 30;
 
@@ -67,7 +69,7 @@ struct Soak<'a> {
     target: &'a Target,
     /// The requests, and what each gave alone.
     known: Vec<(Ask, Text)>,
-    /// One of many tokens with much to say of each, for readers that dawdle.
+    /// One with so much to tell that it fills whatever lies between the text and its reader, for readers that dawdle.
     long: (Ask, Text),
     tally: Mutex<Tally>,
 }
@@ -100,7 +102,7 @@ fn requests(ask: &Ask) -> Vec<Ask> {
 /// `clients` at once for `time`; each text that is read to its end is compared with what the same request gave alone.
 pub(crate) fn soak(target: &Target, clients: usize, ask: &Ask, time: Duration, pid: Option<u32>) -> io::Result<Value> {
     let alone = |ask: Ask| target.ask(&ask)?.text(|| ()).map(|text| (ask, text));
-    let long = Ask { tokens: 3000, logprobs: Some(20), ..ask.clone() };
+    let long = Ask { prompt: ask.prompt.repeat(LONG), tokens: 400, logprobs: Some(20), echo: true, ..ask.clone() };
     let known = requests(ask).into_iter().map(alone).collect::<io::Result<_>>()?;
     let soak = Soak { target, known, long: alone(long)?, tally: Mutex::default() };
     let end = Instant::now() + time;

@@ -4,7 +4,7 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Draw, Soak};
 use crate::client::{Ask, Text};
@@ -32,10 +32,11 @@ impl Soak<'_> {
         }
     }
 
-    /// Takes a little of a text, then nothing for a while, then all.
+    /// Takes a little of a text, then nothing for a while, long enough for all that lies between to be full but not for the server's
+    /// patience (60 s), then all.
     fn dawdle(&self, draw: &mut Draw) -> io::Result<()> {
         let (ask, known) = &self.long;
-        let (takes, pause) = (1 + draw.below(50), Duration::from_millis(3000 + draw.below(10_000)));
+        let (takes, pause) = (1 + draw.below(50), Duration::from_secs(20 + draw.below(30)));
         let mut taken = 0;
         let text = self.target.ask_with_room(ask, LITTLE)?.text(|| {
             taken += 1;
@@ -46,30 +47,32 @@ impl Soak<'_> {
         same(text, known)
     }
 
-    /// Makes a state of the beginning of a prompt, goes on from it or from a copy, and mostly removes what it made.
+    /// Stops in the middle of a text, goes on from the state there or from a copy of it, and mostly removes what was kept.
     fn go_on(&self, ask: &Ask, known: &Text, draw: &mut Draw) -> io::Result<()> {
-        let at = 1 + draw.below(ask.prompt.len() as u64 - 1) as usize;
-        let (begin, rest) = ask.prompt.split_at(at);
-        let model = &self.target.model;
-        let made = self.json("POST", "/v1/states", &json!({ "model": model, "prompt": begin }))?;
-        let mut ids = vec![made];
+        let at = 1 + draw.below(ask.tokens as u64 - 1) as usize;
+        let first = self.target.ask(&Ask { tokens: at, keep: true, ..ask.clone() })?.text(|| ())?;
+        let kept = first.state.ok_or_else(|| io::Error::other("no state was kept"))?;
+        let mut ids = vec![kept];
         if draw.below(2) == 0 {
-            ids.push(self.json("POST", &format!("/v1/states/{}/fork", ids[0]), &json!({}))?);
+            ids.push(self.make(&format!("/v1/states/{}/fork", ids[0]))?);
         }
-        let state = ids.last().cloned();
-        let text = self.target.ask(&Ask { prompt: rest.into(), state, ..ask.clone() })?.text(|| ())?;
+        let rest = Ask { tokens: ask.tokens - at, state: ids.last().cloned(), ..ask.clone() };
+        let rest = self.target.ask(&rest)?.text(|| ())?;
         // Those that stay are what the limit of states is for.
         if draw.below(4) > 0 {
             for id in &ids {
                 self.target.request("DELETE", &format!("/v1/states/{id}"), "")?.body()?;
             }
         }
-        same(Text { prompt_tokens: known.prompt_tokens, ..text }, known)
+        match [first.probable, rest.probable].concat() == known.probable {
+            true => Ok(()),
+            false => Err(io::Error::other("a text that was cut went on as another one")),
+        }
     }
 
     /// The id of what a request makes.
-    fn json(&self, method: &str, path: &str, body: &Value) -> io::Result<String> {
-        let answer = self.target.request(method, path, &body.to_string())?.body()?;
+    fn make(&self, path: &str) -> io::Result<String> {
+        let answer = self.target.request("POST", path, "{}")?.body()?;
         let made: Value = serde_json::from_str(&answer).map_err(io::Error::other)?;
         made["id"].as_str().map(str::to_owned).ok_or_else(|| io::Error::other(format!("no id: {answer}")))
     }
@@ -129,8 +132,8 @@ impl Soak<'_> {
 
 /// A text must be the one that was written alone; when its tokens came may differ.
 fn same(text: Text, known: &Text) -> io::Result<()> {
-    match (text.written == known.written, text.tokens == known.tokens) {
-        (true, true) => Ok(()),
-        _ => Err(io::Error::other("a text differs from the one that the same request gave alone")),
+    match text.written == known.written && text.tokens == known.tokens {
+        true => Ok(()),
+        false => Err(io::Error::other("a text differs from the one that the same request gave alone")),
     }
 }
