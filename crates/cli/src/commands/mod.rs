@@ -48,9 +48,9 @@ pub(crate) enum Command {
     /// Score a trained model on text: perplexity and bits per byte
     Eval(eval::Eval),
     /// Compare several models on one text under equal conditions
-    Compare(compare::Compare),
+    Compare(Box<compare::Compare>),
     /// Ask models problems, directly and with a chain of thought: what can they compute?
-    Suite(suite::SuiteCommand),
+    Suite(Box<suite::SuiteCommand>),
     /// Write a comparison or a suite as jobs of Slurm or Kubernetes
     Cluster(cluster::Cluster),
     /// Render the report of a comparison again: HTML, CSV, and a table here
