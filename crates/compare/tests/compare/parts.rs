@@ -84,6 +84,12 @@ fn a_part_that_must_wait_says_for_what_and_a_finished_one_trains_nothing() {
     let finalist = refused(Stage::Finalists, 0).to_string();
     assert!(finalist.ends_with("not finished: llp seed 1, perceiver-ar seed 1"), "{finalist}");
     assert!(!place.path("parts").exists(), "nothing is left of what could not begin");
+    let two = Spec { seeds: vec![1, 2], ..spec.clone() };
+    let labels: Vec<String> = opened(&place, two).parts().unwrap().into_iter().map(|part| part.label).collect();
+    assert_eq!(
+        labels[4..],
+        ["llp seed 1", "perceiver-ar seed 1", "llp seed 2", "perceiver-ar seed 2", "finalist 1 seed 7"]
+    );
     let none = lineup.part(Stage::Sweep, 4).unwrap_err();
     assert_eq!((none.exit_code(), none.hint_text()), (2, Some("its tasks are 0 to 3")));
 
