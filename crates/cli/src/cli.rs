@@ -1,15 +1,15 @@
-//! The command line: global flags, the list of commands, and usage errors in the house format.
+//! The command line: global flags and the list of commands.
 
 use std::ffi::OsString;
 use std::num::NonZero;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use percept::{Fault, Result};
 
 use crate::arguments::Global;
 use crate::commands::Command;
-use crate::terminal;
+use crate::{terminal, usage};
 
 /// No machine has more cores, and each thread takes memory of its own.
 const MOST_THREADS: usize = 4096;
@@ -58,7 +58,7 @@ pub(crate) fn parse() -> Result<Option<Cli>> {
         Err(error) => {
             // Only commands are looked up among these: what is no text is none.
             let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
-            Err(usage_fault(&error, arguments))
+            Err(usage::fault(&error, &Cli::command(), arguments))
         }
     }
 }
@@ -75,56 +75,13 @@ fn not_text(arguments: impl Iterator<Item = OsString>) -> Fault {
         .hint("names, texts and the paths of text and tokenizers must be UTF-8: rename the file or folder")
 }
 
-/// Clap's report, reduced to what went wrong and what to do.
-fn usage_fault(error: &clap::Error, arguments: impl Iterator<Item = String>) -> Fault {
-    let no_command = [ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, ErrorKind::MissingSubcommand];
-    let command = command_path(arguments);
-    if no_command.contains(&error.kind()) {
-        return Fault::usage("no command given").hint(match command.as_str() {
-            "percept" => "`percept --help` lists them; `percept quickstart` is a good start".to_string(),
-            command => format!("`{command} --help` lists them"),
-        });
-    }
-    let rendered = error.render().to_string();
-    let first = rendered.split("\n\n").next().unwrap_or_default();
-    let lines: Vec<&str> = first.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let message = lines.join(" ");
-    let message = message.strip_prefix("error: ").unwrap_or(&message).to_string();
-    Fault::usage(message).hint(match suggestion(error) {
-        Some(suggestion) => format!("did you mean `{suggestion}`?"),
-        None => format!("`{command} --help` shows what is accepted"),
-    })
-}
-
-fn suggestion(error: &clap::Error) -> Option<String> {
-    let kinds = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::SuggestedValue];
-    kinds.iter().find_map(|kind| match error.get(*kind)? {
-        ContextValue::String(text) => Some(text.clone()),
-        ContextValue::Strings(texts) => texts.first().cloned(),
-        _ => None,
-    })
-}
-
-/// `percept tokenizer train` for arguments that begin with these commands.
-fn command_path(arguments: impl Iterator<Item = String>) -> String {
-    let mut tree = &Cli::command();
-    let mut path = tree.get_name().to_string();
-    for argument in arguments {
-        if let Some(command) = tree.find_subcommand(&argument) {
-            path = format!("{path} {argument}");
-            tree = command;
-        }
-    }
-    path
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn fault(arguments: &[&str]) -> (String, String) {
         let error = Cli::try_parse_from(arguments).unwrap_err();
-        let fault = usage_fault(&error, arguments[1..].iter().map(|argument| argument.to_string()));
+        let fault = usage::fault(&error, &Cli::command(), arguments[1..].iter().map(|argument| argument.to_string()));
         (fault.to_string(), fault.hint_text().unwrap_or_default().to_string())
     }
 

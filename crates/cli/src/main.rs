@@ -12,10 +12,12 @@ mod interrupt;
 mod machine;
 mod meter;
 mod out_of_memory;
+mod parts;
 mod screen;
 mod table;
 mod terminal;
 mod training;
+mod usage;
 
 use std::process::ExitCode;
 

@@ -6,6 +6,7 @@ mod global;
 pub(crate) mod keys_values;
 pub(crate) mod lineup;
 pub(crate) mod run;
+pub(crate) mod task;
 mod weights;
 
 pub(crate) use global::Global;

@@ -1,6 +1,7 @@
 //! One file per command: its arguments, what it does, what it prints.
 
 mod bench;
+mod cluster;
 mod compare;
 mod completions;
 mod data;
@@ -47,9 +48,11 @@ pub(crate) enum Command {
     /// Score a trained model on text: perplexity and bits per byte
     Eval(eval::Eval),
     /// Compare several models on one text under equal conditions
-    Compare(compare::Compare),
+    Compare(Box<compare::Compare>),
     /// Ask models problems, directly and with a chain of thought: what can they compute?
-    Suite(suite::SuiteCommand),
+    Suite(Box<suite::SuiteCommand>),
+    /// Write a comparison or a suite as jobs of Slurm or Kubernetes
+    Cluster(cluster::Cluster),
     /// Render the report of a comparison again: HTML, CSV, and a table here
     Report(report::ReportCommand),
     /// Generate text from a prompt
@@ -88,6 +91,7 @@ impl Command {
             Command::Eval(command) => command.run(global),
             Command::Compare(command) => command.run(global),
             Command::Suite(command) => command.run(global),
+            Command::Cluster(command) => command.run(global, tree),
             Command::Report(command) => command.run(global),
             Command::Generate(command) => command.run(global),
             Command::Serve(command) => command.run(global),

@@ -3,6 +3,8 @@
 mod bad_input;
 mod bench;
 mod budget;
+#[cfg(unix)]
+mod cluster;
 mod compare;
 mod decoders;
 mod exported_tokenizers;
@@ -15,9 +17,12 @@ mod interruption;
 mod keys_values;
 #[cfg(target_os = "linux")]
 mod limits;
+#[cfg(all(target_os = "linux", not(any(feature = "cuda", feature = "vulkan", feature = "metal"))))]
+mod linked;
 #[cfg(target_os = "linux")]
 mod models;
 mod own_files;
+mod parts;
 mod pipeline;
 mod precision;
 mod problems;

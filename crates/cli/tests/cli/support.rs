@@ -71,6 +71,8 @@ impl Work {
             .env("XDG_CACHE_HOME", self.path("cache"))
             .env_remove("CARGO")
             .env_remove("RUST_BACKTRACE")
+            .env_remove("SLURM_ARRAY_TASK_ID")
+            .env_remove("JOB_COMPLETION_INDEX")
             .env("PERCEPT_THREADS", "1")
             .stdin(std::process::Stdio::null());
         command

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use percept_data::{Made, Split, mark_folder};
 use percept_fault::{Fault, Result};
-use percept_train::{DeviceChoice, Event as TrainEvent, Which, load_run};
+use percept_train::{DeviceChoice, StepMetrics, Which, load_run};
 
 use super::assemble::{Baselines, assemble};
 use super::event::Event;
@@ -86,7 +86,7 @@ impl Lineup {
             }
             for &seed in &self.spec.seeds {
                 let rate = self.contenders[index].config.train.learning_rate;
-                let task = self.task(index, seed, rate, super::runs::Stage::Full)?;
+                let task = self.task(index, seed, rate, super::runs::Role::Full)?;
                 (runs, total, of_one_seed) = (runs + 1, total + task.work, of_one_seed + task.work);
             }
         }
@@ -150,14 +150,12 @@ impl Work<'_> {
             let (finished, total) = (self.finished, self.runs);
             (self.observer)(Event::Run { label: task.label.clone(), finished, total });
             let (done, all, observer) = (self.done, self.total, &mut *self.observer);
-            let ended = task.run(self.stop, &mut |event| match event {
-                TrainEvent::Step(metrics) => {
-                    let run = task.share(&metrics);
-                    observer(Event::Step { metrics, run, whole: (done + run * task.work) / all });
-                }
-                TrainEvent::Validation(metrics) => observer(Event::Validation(metrics)),
-                TrainEvent::Warning(warning) => observer(Event::Warning(warning)),
-                _ => {}
+            let shares = |metrics: &StepMetrics| {
+                let run = task.share(metrics);
+                (run, (done + run * task.work) / all)
+            };
+            let ended = task.run(self.stop, &mut |event| {
+                Event::of_training(event, shares).into_iter().for_each(&mut *observer);
             })?;
             let ended = ended.ok_or(Halt::Asked)?;
             self.warn_of(task, &ended);
@@ -226,8 +224,7 @@ impl Work<'_> {
     /// Says that a run has no result, if that is so.
     fn warn_of(&mut self, task: &Task, done: &Done) {
         if let Some(failure) = done.failure() {
-            let text = format!("{}: {}; the comparison goes on without it", task.label, failure.message);
-            (self.observer)(Event::Warning(text));
+            (self.observer)(Event::failed(&task.label, &failure));
         }
     }
 

@@ -1,6 +1,8 @@
 //! What a comparison tells while it goes on.
 
-use percept_train::{StepMetrics, ValidationMetrics};
+use percept_train::{Event as TrainEvent, StepMetrics, ValidationMetrics};
+
+use super::result::Failure;
 
 /// What a comparison tells while it goes on.
 #[derive(Debug)]
@@ -46,4 +48,24 @@ pub enum Event {
         /// Targets in all.
         total: u64,
     },
+}
+
+impl Event {
+    /// What a run tells; `shares`: how much of the run and of the whole is done, from 0 to 1.
+    pub(super) fn of_training(event: TrainEvent, shares: impl FnOnce(&StepMetrics) -> (f64, f64)) -> Option<Self> {
+        match event {
+            TrainEvent::Step(metrics) => {
+                let (run, whole) = shares(&metrics);
+                Some(Self::Step { metrics, run, whole })
+            }
+            TrainEvent::Validation(metrics) => Some(Self::Validation(metrics)),
+            TrainEvent::Warning(warning) => Some(Self::Warning(warning)),
+            _ => None,
+        }
+    }
+
+    /// A run has no result.
+    pub(super) fn failed(label: &str, failure: &Failure) -> Self {
+        Self::Warning(format!("{label}: {}; the comparison goes on without it", failure.message))
+    }
 }

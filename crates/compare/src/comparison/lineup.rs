@@ -49,6 +49,9 @@ pub struct Lineup {
 pub enum Purpose {
     /// To be run: text that comes from a pipe is kept in the comparison's folder.
     Run,
+    /// To be run in parts by several processes, which must all find the same: text that comes from a pipe is refused, and so is a precision that is
+    /// measured.
+    Shared,
     /// To show what would run; the folder is not touched.
     Preview,
 }
@@ -79,7 +82,7 @@ impl Lineup {
             contender.config.data = dataset.config().clone();
             contender.config.train.validation_stride = protocol.stride;
         }
-        let (environment, precision_note) = environment(&mut contenders, folder)?;
+        let (environment, precision_note) = environment(&mut contenders, folder, purpose)?;
         let hashes = splits().map(|split| split_hash(&dataset, split)).concat();
         let mut lineup = Self {
             budget,
@@ -194,7 +197,7 @@ struct EarlierEnvironment {
 
 /// Where the models train, and what to tell about their precision: all have the one that is chosen for the first of them, or that a comparison which
 /// goes on was begun in.
-fn environment(contenders: &mut [Contender], folder: &Path) -> Result<(Environment, Option<String>)> {
+fn environment(contenders: &mut [Contender], folder: &Path, purpose: Purpose) -> Result<(Environment, Option<String>)> {
     let Some(Contender { config, .. }) = contenders.first_mut() else {
         return Err(Fault::usage("no models to compare"));
     };
@@ -203,6 +206,10 @@ fn environment(contenders: &mut [Contender], folder: &Path) -> Result<(Environme
         && let Some(Earlier { environment }) = read_json(&folder.join(REPORT))?
     {
         config.train.precision = environment.precision;
+    }
+    if purpose == Purpose::Shared && config.train.precision == PrecisionChoice::Auto {
+        return Err(Fault::usage("train.precision is auto: machines that share a comparison may not choose alike")
+            .hint("--precision f32, or --precision bf16 where all of them have it"));
     }
     let taken = config.take_precision(&device)?;
     let precision = config.train.precision;
@@ -245,9 +252,12 @@ fn split_hash(dataset: &Dataset, split: Split) -> String {
 fn text(spec: &Spec, folder: &Path, purpose: Purpose, watch: &mut dyn Watch<'_>) -> Result<DataConfig> {
     let data = data_config(spec)?;
     check_apart(folder, &data)?;
-    let has_streams = |sources: &Vec<SourceConfig>| sources.iter().any(|source| is_stream(&source.path));
-    if purpose == Purpose::Preview || ![&data.sources, &data.validation, &data.test].into_iter().any(has_streams) {
-        return Ok(data);
+    let all = [&data.sources, &data.validation, &data.test];
+    let stream = all.into_iter().flatten().find(|source: &&SourceConfig| is_stream(&source.path));
+    let Some(stream) = stream.filter(|_| purpose != Purpose::Preview) else { return Ok(data) };
+    if purpose == Purpose::Shared {
+        return Err(Fault::usage(format!("{} can be read only once, and several tasks need it", stream.path))
+            .hint("write the text into a file that all of them see"));
     }
     let folder = absolute(folder).at("find", folder)?;
     let marked = mark_folder(&folder, Made::Comparison)?;

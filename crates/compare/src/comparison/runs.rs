@@ -8,9 +8,9 @@ use super::result::{Axis, Budget, Failure, FailureKind, SweepPoint};
 use super::steps::{Cadence, flops_per_step};
 use super::task::{End, Task, fingerprint};
 
-/// Which run of a model.
+/// What a run of a model is for.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Stage {
+pub(super) enum Role {
     /// A point of the search for a learning rate, of a share of the budget.
     Sweep(f64),
     /// The run that counts.
@@ -30,11 +30,11 @@ pub(super) enum Rate {
 
 impl Lineup {
     /// One run of a model.
-    pub(super) fn task(&self, index: usize, seed: u64, learning_rate: f64, stage: Stage) -> Result<Task> {
+    pub(super) fn task(&self, index: usize, seed: u64, learning_rate: f64, role: Role) -> Result<Task> {
         let contender = &self.contenders[index];
-        let share = match stage {
-            Stage::Sweep(fraction) => fraction,
-            Stage::Full => 1.0,
+        let share = match role {
+            Role::Sweep(fraction) => fraction,
+            Role::Full => 1.0,
         };
         let budget = Budget { amount: share * self.budget.amount, ..self.budget };
         let mut config = contender.config.clone();
@@ -44,15 +44,15 @@ impl Lineup {
         let train = &mut config.train;
         (train.seed, train.learning_rate, train.steps) = (seed, learning_rate, steps);
         (train.log_every, train.checkpoint_every) = (cadence.log_every, cadence.validate_every);
-        let (folder, label) = match stage {
-            Stage::Sweep(_) => {
+        let (folder, label) = match role {
+            Role::Sweep(_) => {
                 train.validate_every = 0;
                 config.sample.tokens = 0;
                 ("sweep", format!("{} lr {learning_rate:.2e}", contender.name))
             }
-            Stage::Full => {
+            Role::Full => {
                 train.validate_every = cadence.validate_every;
-                ("runs", format!("{} seed {seed}", contender.name))
+                ("runs", self.full_label(index, seed))
             }
         };
         let train = &mut config.train;
@@ -74,7 +74,7 @@ impl Lineup {
         let Some(sweep) = &self.spec.sweep else { return Ok(Vec::new()) };
         let rate = self.contenders[index].config.train.learning_rate;
         let tasks = sweep.factors().into_iter();
-        tasks.map(|factor| self.task(index, self.spec.seeds[0], factor * rate, Stage::Sweep(sweep.fraction))).collect()
+        tasks.map(|factor| self.task(index, self.spec.seeds[0], factor * rate, Role::Sweep(sweep.fraction))).collect()
     }
 
     /// What the sweep of a model found so far.
@@ -123,10 +123,15 @@ impl Lineup {
         Ok(Failure { kind: FailureKind::Diverged, step: None, message })
     }
 
+    /// What messages call the full run of a model with a seed.
+    pub(super) fn full_label(&self, index: usize, seed: u64) -> String {
+        format!("{} seed {seed}", self.contenders[index].name)
+    }
+
     /// The full run of a model with a seed; `None` while its learning rate is not known, and where it has none.
     pub(super) fn full_task(&self, index: usize, seed: u64) -> Result<Option<Task>> {
         match self.learning_rate(index)? {
-            Rate::Chosen(rate) => self.task(index, seed, rate, Stage::Full).map(Some),
+            Rate::Chosen(rate) => self.task(index, seed, rate, Role::Full).map(Some),
             Rate::Unknown | Rate::Failed(_) => Ok(None),
         }
     }

@@ -6,6 +6,7 @@
 mod exam;
 mod line;
 mod page;
+mod parts;
 mod plan;
 mod result;
 mod run;
@@ -20,6 +21,7 @@ use crate::Spec;
 pub use crate::comparison::Questions;
 pub use line::{Line, Shares};
 pub use page::{suite_html, write_suite_page};
+pub use parts::SuitePart;
 pub use plan::Suite;
 pub use result::{ExamAt, LengthChance, ModeResult, ModelExams, REACHED, RunExam, SuiteReport, TaskResult};
 pub use run::{SuiteEnded, SuiteEvent};

@@ -69,9 +69,7 @@ impl Suite {
     /// # Errors
     /// Usage: `folder` is that of a run. Else as [`Lineup::new`] and [`Lineup::run`].
     pub fn run(&self, folder: &Path, stop: &AtomicBool, observer: &mut dyn FnMut(SuiteEvent)) -> Result<SuiteEnded> {
-        if RunFolder::new(folder).is_begun() {
-            return Err(Fault::usage(format!("{} already holds a run", folder.display())).hint("choose another folder"));
-        }
+        check_no_run(folder)?;
         mark_folder(folder, Made::Comparison)?;
         let mut report = self.empty_report()?;
         for (done, entry) in self.entries.iter().enumerate() {
@@ -178,16 +176,25 @@ impl Suite {
         })
     }
 
-    fn kept_or_examined(&self, entry: &Entry, run: &Path, fingerprint: &str) -> Result<Vec<ExamAt>> {
-        let exercises = self.questions.exercises;
-        let key = format!("exam 1 {fingerprint} {:?} {:?} {exercises}", entry.problem, entry.lengths);
+    /// The examination that a run's folder holds of what is asked now.
+    pub(super) fn kept(&self, entry: &Entry, run: &Path, fingerprint: &str) -> Result<Option<Vec<ExamAt>>> {
         let kept: Option<Kept> = read_json(&run.join(EXAM))?;
-        if let Some(kept) = kept.filter(|kept| kept.key == key) {
-            return Ok(kept.lengths);
+        Ok(kept.filter(|kept| kept.key == self.key(entry, fingerprint)).map(|kept| kept.lengths))
+    }
+
+    pub(super) fn kept_or_examined(&self, entry: &Entry, run: &Path, fingerprint: &str) -> Result<Vec<ExamAt>> {
+        if let Some(lengths) = self.kept(entry, run, fingerprint)? {
+            return Ok(lengths);
         }
         let lengths = self.examined(entry, run)?;
-        write_json(&run.join(EXAM), &Kept { key, lengths: lengths.clone() })?;
+        write_json(&run.join(EXAM), &Kept { key: self.key(entry, fingerprint), lengths: lengths.clone() })?;
         Ok(lengths)
+    }
+
+    /// Everything that an examination depends on.
+    fn key(&self, entry: &Entry, fingerprint: &str) -> String {
+        let exercises = self.questions.exercises;
+        format!("exam 1 {fingerprint} {:?} {:?} {exercises}", entry.problem, entry.lengths)
     }
 
     fn examined(&self, entry: &Entry, run: &Path) -> Result<Vec<ExamAt>> {
@@ -196,5 +203,14 @@ impl Suite {
         let model = Arc::new(loaded.model.into());
         let problems = entry.lengths.iter().filter_map(|&length| entry.problem.of_length(length));
         problems.map(|problem| examine(&model, document_token, &problem, self.questions.exercises)).collect()
+    }
+}
+
+/// # Errors
+/// Usage: `folder` is that of a run.
+pub(super) fn check_no_run(folder: &Path) -> Result<()> {
+    match RunFolder::new(folder).is_begun() {
+        true => Err(Fault::usage(format!("{} already holds a run", folder.display())).hint("choose another folder")),
+        false => Ok(()),
     }
 }

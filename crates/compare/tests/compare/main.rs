@@ -1,6 +1,7 @@
 //! Whole comparisons of very small models: fair, resumable, and with their budgets kept.
 
 mod failures;
+mod parts;
 mod place;
 mod suite;
 mod timing;

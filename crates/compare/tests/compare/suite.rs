@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use percept_compare::suite::{ExamAt, Questions, SUITE, Suite, SuiteEnded, SuiteEvent, SuiteReport};
-use percept_compare::{Event, ModelSpec, Spec, State};
+use percept_compare::{Event, ModelSpec, PartState, Spec, Stage, State};
 use percept_train::Override;
 
 /// A folder for suites.
@@ -55,6 +55,12 @@ impl Place {
             SuiteEnded::Finished(report) => (report, trained, asked),
             SuiteEnded::Interrupted(_) => panic!("nobody asked it to stop"),
         }
+    }
+
+    /// The examinations in the folder of a comparison.
+    fn exams(&self, folder: &std::path::Path) -> Vec<PathBuf> {
+        let runs = std::fs::read_dir(folder.join("runs")).unwrap().map(|run| run.unwrap().path().join("exam.json"));
+        runs.filter(|exam| exam.exists()).collect()
     }
 
     fn written(&self, name: &str) -> String {
@@ -128,6 +134,35 @@ fn an_interrupted_suite_equals_an_uninterrupted_one() {
     }
     assert!(sittings > 5 && last == 2, "{sittings} {last}");
     assert_eq!(place.written("cut"), place.written("whole"));
+}
+
+#[test]
+fn a_suite_in_parts_equals_one_in_one_go() {
+    let place = Place::new();
+    let models = [wild("llp"), "rwkv7".into()];
+    let suite = place.suite(&models, "2k tokens", questions(&["parity"], 2, 4));
+    place.run(&suite, "whole");
+    let folder = place.path("parts");
+    let fault = suite.check_finished(&folder).unwrap_err();
+    assert!(fault.to_string().starts_with("4 of 4 runs are not finished: parity direct llp seed 1, "), "{fault}");
+    assert_eq!(Stage::ALL.map(|stage| suite.tasks(stage)), [0, 4, 0]);
+    for number in (0..4).rev() {
+        let part = suite.part(&folder, Stage::Runs, number).unwrap();
+        assert_eq!((part.part().number, part.part().state), (number, PartState::Ready));
+        let after = part.run(&AtomicBool::new(false), &mut |_| ()).unwrap();
+        assert_eq!((after.state, after.failure.is_some()), (PartState::Finished, number % 2 == 0), "{number}");
+    }
+    // Trained and not examined: not over.
+    let run = place.exams(&folder.join("parity-direct"));
+    assert_eq!(run.len(), 1);
+    std::fs::remove_file(&run[0]).unwrap();
+    assert_eq!(suite.parts(&folder).unwrap()[1].state, PartState::Begun);
+    let mut told = Vec::new();
+    suite.part(&folder, Stage::Runs, 1).unwrap().run(&AtomicBool::new(false), &mut |event| told.push(event)).unwrap();
+    assert!(matches!(&told[..], [SuiteEvent::Exam { .. }]) && run[0].is_file(), "{told:?}");
+    suite.check_finished(&folder).unwrap();
+    let (_, trained, _) = place.run(&suite, "parts");
+    assert_eq!((place.written("parts"), trained), (place.written("whole"), 0));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod cargo;
 mod circles;
+mod default_build;
 mod lengths;
 mod one_feature_set;
 mod sources;

@@ -11,16 +11,23 @@ use crate::cargo::{cargo, packages};
 /// that it depends on.
 type Identity = String;
 
-struct Unit {
+pub(crate) struct Unit {
     /// The package and what of it is built.
     name: String,
-    features: BTreeSet<String>,
+    pub(crate) features: BTreeSet<String>,
     dependencies: Vec<usize>,
     identity: Identity,
 }
 
+impl Unit {
+    /// Its package, with the version.
+    pub(crate) fn package(&self) -> &str {
+        self.name.split(' ').next().unwrap_or_default()
+    }
+}
+
 /// All that a command would build, dependencies first.
-fn units(command: &[&str]) -> Vec<Unit> {
+pub(crate) fn units(command: &[&str]) -> Vec<Unit> {
     let graph = cargo(&[command, &["--release", "--unit-graph", "-Zunstable-options"]].concat());
     let raw = graph["units"].as_array().expect("a list of units");
     let mut done: HashMap<usize, usize> = HashMap::new();

@@ -1,8 +1,10 @@
 //! `percept compare`: several models under equal conditions.
 
+mod parts;
+
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use percept::compare::report;
 use percept::compare::{Comparison, Ended, Lineup, Purpose, REPORT, Spec};
 use percept::{Fault, Result};
@@ -20,51 +22,111 @@ use crate::{human, interrupt, out_of_memory};
 #[derive(Debug, Args)]
 #[command(
     after_help = "For example: percept compare --models llp,perceiver-ar,transformer --data my-texts/ --budget 20m\n\
-    The same command goes on where it was interrupted. A model that diverges is left out of the ranking. What is equal for all models: docs/comparison.md."
+    The same command goes on where it was interrupted. A model that diverges is left out of the ranking. What is equal for all models: docs/comparison.md.\n\
+    On several machines: `plan`, `run` and `assemble` take the same arguments (docs/scaling.md)."
 )]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Compare {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    comparison: ComparisonArgs,
+    /// Show what would run, with parameters, operations and time, and run nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// A comparison in parts, on machines that share its folder.
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List the tasks that the comparison consists of, and how each stands
+    Plan(parts::Plan),
+    /// Train one task; the same command goes on where it was interrupted
+    Run(parts::Run),
+    /// Time and score the models whose tasks are all finished, and write the report
+    Assemble(parts::Assemble),
+}
+
+/// What is compared, and where.
+#[derive(Debug, Args)]
+pub(crate) struct ComparisonArgs {
     #[command(flatten)]
     lineup: LineupArgs,
     /// Folder of the runs and the report; by default comparisons/ and the name of the file
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Show what would run, with parameters, operations and time, and run nothing
-    #[arg(long)]
-    dry_run: bool,
     #[command(flatten)]
     force: ForceArgs,
     #[command(flatten)]
     training: TrainingArgs,
 }
 
-impl Compare {
-    pub(crate) fn run(&self, global: &Global) -> Result<()> {
-        let terminal = global.terminal();
+impl ComparisonArgs {
+    /// The file with the flags on top.
+    pub(crate) fn specification(&self, global: &Global) -> Result<Spec> {
         let mut spec = self.lineup.specification(|| Ok(Spec::default()))?;
         spec.base.extend(self.training.overrides(global));
-        let folder = self.out.clone().unwrap_or_else(|| Path::new("comparisons").join(&spec.name));
+        Ok(spec)
+    }
+
+    fn folder(&self, spec: &Spec) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| Path::new("comparisons").join(&spec.name))
+    }
+
+    /// Reads the text and configures the models; what should be known of them is said.
+    fn open(&self, terminal: Terminal, spec: Spec, purpose: Purpose) -> Result<Lineup> {
+        let folder = self.folder(&spec);
         let lineup = {
             let mut meter = DataMeter::new(terminal);
-            let purpose = if self.dry_run { Purpose::Preview } else { Purpose::Run };
             Lineup::new(spec, &folder, purpose, &mut meter)?
         };
         lineup.notes().iter().for_each(|note| terminal.warn(note));
-        if self.dry_run {
-            let preview = lineup.preview()?;
-            print_preview(&terminal, &preview)?;
-            return terminal.json(&preview);
-        }
+        Ok(lineup)
+    }
+
+    /// Does whatever is not done yet, and prints the report.
+    fn finish(&self, terminal: Terminal, lineup: &Lineup) -> Result<()> {
         for contender in lineup.contenders() {
             let what = format!("training {}", contender.name);
             self.force.check_plan(&terminal, &what, &contender.config, contender.plan.clone())?;
         }
-        out_of_memory::hint("what was trained is saved, and the same command goes on from there; a smaller train.batch needs less memory".into());
+        hint_where_memory_ends();
         let ended = {
             let mut comparing = Comparing::new(terminal);
             lineup.run(interrupt::save_first(), &mut |event| comparing.event(event))?
         };
-        conclude(&terminal, &ended, &folder)
+        conclude(&terminal, &ended, lineup.folder())
     }
+}
+
+impl Compare {
+    pub(crate) fn run(&self, global: &Global) -> Result<()> {
+        match &self.action {
+            Some(Action::Plan(plan)) => plan.run(global),
+            Some(Action::Run(run)) => run.run(global),
+            Some(Action::Assemble(assemble)) => assemble.run(global),
+            None => self.whole(global),
+        }
+    }
+
+    fn whole(&self, global: &Global) -> Result<()> {
+        let terminal = global.terminal();
+        let spec = self.comparison.specification(global)?;
+        if !self.dry_run {
+            let lineup = self.comparison.open(terminal, spec, Purpose::Run)?;
+            return self.comparison.finish(terminal, &lineup);
+        }
+        let preview = self.comparison.open(terminal, spec, Purpose::Preview)?.preview()?;
+        print_preview(&terminal, &preview)?;
+        terminal.json(&preview)
+    }
+}
+
+fn hint_where_memory_ends() {
+    out_of_memory::hint(
+        "what was trained is saved, and the same command goes on from there; a smaller train.batch needs less memory"
+            .into(),
+    );
 }
 
 /// Prints the end; an interrupted comparison is a fault with exit code 130.

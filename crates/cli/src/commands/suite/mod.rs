@@ -1,8 +1,10 @@
 //! `percept suite`: what models can compute, directly and with a chain of thought.
 
+mod parts;
+
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use percept::compare::suite::{
     Line, Questions, SUITE, Suite, SuiteEnded, SuiteEvent, SuiteReport, quick, suite_words, write_suite_page,
 };
@@ -20,9 +22,31 @@ use crate::{human, interrupt, out_of_memory};
 #[derive(Debug, Args)]
 #[command(
     after_help = "For example: percept suite --models transformer,rwkv7 --tasks parity,cycle-navigation --budget \"2M tokens\" --seeds 1,2,3\n\
-    The same command goes on where it was interrupted. The problems: docs/data.md; what is asked, and how: docs/suite.md."
+    The same command goes on where it was interrupted. The problems: docs/data.md; what is asked, and how: docs/suite.md.\n\
+    On several machines: `plan`, `run` and `assemble` take the same arguments (docs/scaling.md)."
 )]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct SuiteCommand {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    suite: SuiteArgs,
+}
+
+/// A suite in parts, on machines that share its folder.
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List the tasks that the suite consists of, and how each stands
+    Plan(parts::Plan),
+    /// Train and examine one task; the same command goes on where it was interrupted
+    Run(parts::Run),
+    /// Time and score the models whose tasks are all finished, and write the reports
+    Assemble(parts::Assemble),
+}
+
+/// What is asked of which models, and where.
+#[derive(Debug, Args)]
+pub(crate) struct SuiteArgs {
     #[command(flatten)]
     lineup: LineupArgs,
     /// A suite that takes a few minutes instead of a file: one model, parity
@@ -47,32 +71,26 @@ pub(crate) struct SuiteCommand {
 
 impl SuiteCommand {
     pub(crate) fn run(&self, global: &Global) -> Result<()> {
-        let terminal = global.terminal();
-        let spec = self.specification(global)?;
-        let folder = self.out.clone().unwrap_or_else(|| Path::new("suites").join(&spec.name));
-        let suite = Suite::new(spec)?;
-        out_of_memory::hint("what was trained is saved, and the same command goes on from there; a smaller train.batch needs less memory".into());
-        let ended = {
-            let mut comparing: Option<Comparing> = None;
-            suite.run(&folder, interrupt::save_first(), &mut |event| match event {
-                SuiteEvent::Problem { label, done, total } => {
-                    comparing = None;
-                    terminal.say(format!("[{}/{total}] {label}", done + 1));
-                }
-                SuiteEvent::Comparison(event) => {
-                    comparing.get_or_insert_with(|| Comparing::new(terminal)).event(event);
-                }
-                SuiteEvent::Exam { label } => {
-                    comparing = None;
-                    terminal.say(format!("examining {label}"));
-                }
-                _ => {}
-            })?
-        };
-        conclude(&terminal, &ended, &folder)
+        match &self.action {
+            Some(Action::Plan(plan)) => plan.run(global),
+            Some(Action::Run(run)) => run.run(global),
+            Some(Action::Assemble(assemble)) => assemble.run(global),
+            None => {
+                let spec = self.suite.specification(global)?;
+                let folder = self.suite.folder(&spec);
+                finish(global.terminal(), &Suite::new(spec)?, &folder)
+            }
+        }
+    }
+}
+
+impl SuiteArgs {
+    fn folder(&self, spec: &Spec) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| Path::new("suites").join(&spec.name))
     }
 
-    fn specification(&self, global: &Global) -> Result<Spec> {
+    /// The file with the flags on top.
+    pub(crate) fn specification(&self, global: &Global) -> Result<Spec> {
         let without_file = || if self.quick { quick() } else { Ok(Spec { name: "suite".into(), ..Spec::default() }) };
         let mut spec = self.lineup.specification(without_file)?;
         spec.base.extend(TrainingArgs::default().overrides(global));
@@ -84,6 +102,52 @@ impl SuiteCommand {
             exercises: self.exercises.unwrap_or(file.exercises),
         });
         Ok(spec)
+    }
+}
+
+/// Does whatever is not done yet, and prints the report.
+fn finish(terminal: Terminal, suite: &Suite, folder: &Path) -> Result<()> {
+    hint_where_memory_ends();
+    let ended = {
+        let mut showing = Showing::new(terminal);
+        suite.run(folder, interrupt::save_first(), &mut |event| showing.event(event))?
+    };
+    conclude(&terminal, &ended, folder)
+}
+
+fn hint_where_memory_ends() {
+    out_of_memory::hint(
+        "what was trained is saved, and the same command goes on from there; a smaller train.batch needs less memory"
+            .into(),
+    );
+}
+
+/// Shows the events of a suite.
+struct Showing {
+    terminal: Terminal,
+    comparing: Option<Comparing>,
+}
+
+impl Showing {
+    fn new(terminal: Terminal) -> Self {
+        Self { terminal, comparing: None }
+    }
+
+    fn event(&mut self, event: SuiteEvent) {
+        match event {
+            SuiteEvent::Problem { label, done, total } => {
+                self.comparing = None;
+                self.terminal.say(format!("[{}/{total}] {label}", done + 1));
+            }
+            SuiteEvent::Comparison(event) => {
+                self.comparing.get_or_insert_with(|| Comparing::new(self.terminal)).event(event);
+            }
+            SuiteEvent::Exam { label } => {
+                self.comparing = None;
+                self.terminal.say(format!("examining {label}"));
+            }
+            _ => {}
+        }
     }
 }
 
