@@ -20,6 +20,7 @@ mod state;
 mod suite;
 mod tokenizer;
 mod train;
+mod tune;
 mod verify;
 
 use clap::Subcommand;
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     Compare(compare::Compare),
     /// Ask models problems, directly and with a chain of thought: what can they compute?
     Suite(suite::SuiteCommand),
+    /// Search the hyperparameters of a model: learning rate, width, schedule, any key
+    Tune(tune::Tune),
     /// Render the report of a comparison again: HTML, CSV, and a table here
     Report(report::ReportCommand),
     /// Generate text from a prompt
@@ -88,6 +91,7 @@ impl Command {
             Command::Eval(command) => command.run(global),
             Command::Compare(command) => command.run(global),
             Command::Suite(command) => command.run(global),
+            Command::Tune(command) => command.run(global),
             Command::Report(command) => command.run(global),
             Command::Generate(command) => command.run(global),
             Command::Serve(command) => command.run(global),

@@ -37,3 +37,4 @@ mod suite;
 mod suites;
 mod support;
 mod tokenizers;
+mod tune;
