@@ -60,7 +60,7 @@ impl Compare {
         }
         out_of_memory::hint("what was trained is saved, and the same command goes on from there; a smaller train.batch needs less memory".into());
         let ended = {
-            let mut comparing = Comparing::new(terminal);
+            let mut comparing = Comparing::new(terminal, "comparing");
             lineup.run(interrupt::save_first(), &mut |event| comparing.event(event))?
         };
         conclude(&terminal, &ended, &folder)

@@ -60,7 +60,7 @@ impl SuiteCommand {
                     terminal.say(format!("[{}/{total}] {label}", done + 1));
                 }
                 SuiteEvent::Comparison(event) => {
-                    comparing.get_or_insert_with(|| Comparing::new(terminal)).event(event);
+                    comparing.get_or_insert_with(|| Comparing::new(terminal, "comparing")).event(event);
                 }
                 SuiteEvent::Exam { label } => {
                     comparing = None;

@@ -75,7 +75,7 @@ impl Tune {
         }
         out_of_memory::hint("what was trained is saved, and the same command goes on from there; a smaller train.batch needs less memory".into());
         let ended = {
-            let mut comparing = Comparing::new(terminal);
+            let mut comparing = Comparing::new(terminal, "tuning");
             tuning.run(interrupt::save_first(), &mut |event| comparing.event(event))?
         };
         conclude(&terminal, &ended, &folder)
@@ -174,7 +174,7 @@ fn print(terminal: &Terminal, found: &TuneReport) -> Result<()> {
 fn print_preview(terminal: &Terminal, preview: &TunePreview) -> Result<()> {
     let mut keys = table(&["key", "values"]);
     for axis in &preview.space {
-        keys.add_row([axis.key.clone(), axis.values.iter().map(shown).collect::<Vec<_>>().join(", ")]);
+        keys.add_row([axis.key.clone(), axis.values.iter().map(shown).collect::<Vec<_>>().join(" | ")]);
     }
     print_table(terminal, &mut keys, 2)?;
     terminal.text(format!(

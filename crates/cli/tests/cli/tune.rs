@@ -176,15 +176,21 @@ fn with_halving_the_best_go_on_from_where_they_stand() {
     let flops = |trial: &Value| trial["flops"].as_f64().unwrap();
     assert!((flops(promoted) / flops(first) - 2.0).abs() < 1e-9, "{report}");
     // Its run was judged at both rungs, and not begun anew.
-    let run = work.path("out").join(promoted["folder"].as_str().unwrap());
-    let lines = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
-    let validated: Vec<u64> = lines
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap())
-        .filter(|line| line["kind"] == "validation")
-        .map(|line| line["step"].as_u64().unwrap())
-        .collect();
-    assert_eq!(validated, [10, 20, 30]);
+    let validated = |trial: &Value| -> Vec<u64> {
+        let run = work.path("out").join(trial["folder"].as_str().unwrap());
+        let lines = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+        let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line["kind"] == "validation").map(|line| line["step"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(validated(promoted), [10, 20, 30]);
+    let promoted_runs: Vec<&Value> =
+        trials(&report).iter().filter(|trial| trial["rung"] == 1).map(|trial| &trial["folder"]).collect();
+    let others: Vec<&Value> =
+        trials(&report).iter().filter(|trial| !promoted_runs.contains(&&trial["folder"])).collect();
+    assert!(
+        !others.is_empty() && others.iter().all(|trial| validated(trial) == [10]),
+        "the others stopped at their rung"
+    );
     assert_eq!(report["best"].as_u64().map(|best| &trials(&report)[best as usize]["rung"]), Some(&1.into()));
 
     // The same configuration trained at once, in a grid, is as good to the last bit.
@@ -247,7 +253,7 @@ fn what_would_run_is_shown_and_nothing_is_written() {
     let work = work(&format!("parameters = 20_000\n{SPEC}").replace("[16, 24]", "[16, 15]"));
     let shown = work.run(&with(&["--dry-run", "--halving=2"])).succeeds();
     for part in [
-        "learning_rate  0.001, 0.01",
+        "learning_rate  0.001 | 0.01",
         "random over 4 configurations: 5 trials, which take 3.0 whole budgets at most",
         "2 of the 4 looked at cannot be trained: the first, model.dim = 15, train.learning_rate = 0.001: ",
     ] {

@@ -48,7 +48,8 @@ impl Candidate {
         (train.steps, train.warmup) = (last, train.warmup.min(last / 10));
         train.validate_every = first;
         train.log_every = first.min(LOG_EVERY);
-        train.checkpoint_every = (last / CHECKPOINTS).max(1);
+        // Every rung's end is saved.
+        train.checkpoint_every = if first < last { first } else { (last / CHECKPOINTS).max(1) };
         // A run that is judged at other steps has other lines of metrics.
         let judged = format!("{} judged at {stages:?}", tuning.text_hash);
         let fingerprint = fingerprint(&config, &judged, &tuning.budget)?;

@@ -11,7 +11,7 @@ use super::result::{AxisInfo, TrialResult, TuneReport, shown};
 use super::words::tune_words;
 use crate::State;
 use crate::report::html::table::{Cell, Column, Table, number, text};
-use crate::report::html::{grid, page, section};
+use crate::report::html::{page, section};
 use crate::report::{HTML, write};
 
 /// Size of the charts, which stand one below the other.
@@ -45,6 +45,11 @@ pub fn tune_html(report: &TuneReport) -> String {
     page(&report.name, &(header + &words + &progress(report) + &tried(report) + &effects(report) + &trials(report)))
 }
 
+/// A chart as wide as the page allows.
+fn figure(chart: &dyn Chart) -> String {
+    format!("<figure class=\"wide\">{}</figure>\n", chart.to_inline())
+}
+
 /// Best so far against cost.
 fn progress(report: &TuneReport) -> String {
     let level = report.start.as_ref().and_then(|start| start.metric);
@@ -60,7 +65,7 @@ fn progress(report: &TuneReport) -> String {
     };
     let note = "The lowest metric among the trials of the highest rung, against what all trials up to there have cost by the cost model. \
                 A trial that repeats another costs nothing.";
-    section("progress", "How fast it was found", note, &grid(&[&chart as &dyn Chart]))
+    section("progress", "How fast it was found", note, &figure(&chart))
 }
 
 /// Every configuration as a line across the keys.
@@ -85,7 +90,7 @@ fn tried(report: &TuneReport) -> String {
         size: SIZE,
     };
     let note = "Those that finished the highest rung, each as a line through the values of its keys to its metric.";
-    section("tried", "What was tried", note, &grid(&[&chart as &dyn Chart]))
+    section("tried", "What was tried", note, &figure(&chart))
 }
 
 /// Which keys matter.

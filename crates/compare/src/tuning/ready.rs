@@ -19,6 +19,38 @@ use crate::comparison::{Purpose, machine, matched, text};
 const SEARCH: &str = "the search";
 
 /// A search that is ready to run.
+///
+/// ```
+/// use std::sync::atomic::AtomicBool;
+/// use percept_compare::Purpose;
+/// use percept_compare::tuning::{TuneEnded, TuneSpec, Tuning, tune_words};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let text: String = (0..400).map(|line| format!("{line} sheep and {} more\n", line * line)).collect();
+/// # std::fs::write(folder.path().join("text.txt"), text).unwrap();
+/// let path = folder.path().join("rates.toml");
+/// std::fs::write(&path, r#"
+/// preset = "llp-tiny"
+/// budget = "500 tokens"
+/// trials = 3
+/// algorithm = "tpe"
+/// base.model = { dim = 16, depth = 1, heads = 2, context = 32, segment = 8 }
+/// base.train = { batch = 2, device = "cpu", validation_targets = 64 }
+/// [space]
+/// train.learning_rate = [1e-4, 1e-2]
+/// "#).unwrap();
+/// let mut spec = TuneSpec::read(&path)?;
+/// # let text = vec![folder.path().join("text.txt").display().to_string()];
+/// # spec.base.push(percept_train::Override::flag("--data", "data.sources", text));
+/// # let cache = folder.path().join("cache").display().to_string();
+/// # spec.base.push(percept_train::Override::flag("--cache", "data.cache", cache));
+/// let tuning = Tuning::new(spec, &folder.path().join("out"), Purpose::Run, &mut |_| {})?;
+/// let TuneEnded::Finished(report) = tuning.run(&AtomicBool::new(false), &mut |_| ())? else { panic!("nobody asked it to stop") };
+/// // Three trials of two values: one of them came twice, and was trained once.
+/// let runs: std::collections::BTreeSet<_> = report.trials.iter().map(|trial| &trial.folder).collect();
+/// assert_eq!((report.trials.len(), runs.len()), (3, 2));
+/// assert!(tune_words(&report)[0].starts_with("The best is trial"));
+/// # Ok::<(), percept_fault::Fault>(())
+/// ```
 #[derive(Debug)]
 pub struct Tuning {
     pub(super) spec: TuneSpec,
