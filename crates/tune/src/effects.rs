@@ -183,15 +183,15 @@ mod tests {
     #[test]
     fn a_key_is_not_blamed_for_another_that_it_went_with() {
         let space = space(&[4, 4]);
-        // Trials along the diagonal and some beside it; the first key alone matters.
-        let trials: Vec<(Point, f64)> = whole(&space, |point| point[0] as f64)
+        // Trials along the diagonal and some beside it; the second key alone matters, which is fitted after the first.
+        let trials: Vec<(Point, f64)> = whole(&space, |point| point[1] as f64)
             .into_iter()
             .filter(|(point, _)| point[0].abs_diff(point[1]) <= 1)
             .flat_map(|trial| std::iter::repeat_n(trial, 20))
             .collect();
         let effects = MainEffects::of(&space, &trials).unwrap();
-        assert!(effects.keys[0].share > 0.95, "{effects:?}");
-        let means: Vec<f64> = effects.keys[0].means.iter().flatten().copied().collect();
+        assert!(effects.keys[1].share > 0.95, "{effects:?}");
+        let means: Vec<f64> = effects.keys[1].means.iter().flatten().copied().collect();
         assert!((means[3] - means[0] - 3.0).abs() < 0.2, "{means:?}");
     }
 
