@@ -267,7 +267,7 @@ fn what_would_run_is_shown_and_nothing_is_written() {
 }
 
 #[test]
-fn mistakes_are_named_with_what_to_do() {
+fn mistakes_in_a_file_are_named_with_what_to_do() {
     let work = work(SPEC);
     work.write("typo.toml", &SPEC.replace("trials", "trails"));
     work.write("key.toml", &SPEC.replace("train.learning_rate = {", "train.seconds = {"));
@@ -305,6 +305,13 @@ fn mistakes_are_named_with_what_to_do() {
     error: cannot read none.toml: No such file or directory (os error 2)
     hint: check the path
     ");
+    assert!(!work.path("tunings").exists());
+}
+
+#[test]
+fn mistakes_in_a_command_are_named_with_what_to_do() {
+    let work = work(SPEC);
+    let refusal = |arguments: &str| work.run(&arguments.split(' ').collect::<Vec<_>>()).refusal();
     insta::assert_snapshot!(refusal("tune small.toml"), @r"
     exit 2
     error: no text given: data.sources is empty
