@@ -1,4 +1,4 @@
-//! Charts as SVG: lines, scatter, heat maps, bars.
+//! Charts as SVG: lines, scatter, heat maps, bars, parallel coordinates.
 //!
 //! A chart is a plain value; [`Chart::to_svg`] gives a complete file, [`Chart::to_inline`] an element for an HTML page
 //! that holds [`STYLE`] once. Both follow the reader's light or dark theme, ask the network for nothing, and show the
@@ -25,6 +25,7 @@ mod heat_map;
 mod line;
 mod number;
 mod palette;
+mod parallel;
 mod scatter;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ pub use heat_map::HeatMap;
 pub use line::{Level, LineChart, Series};
 pub use number::Unit;
 pub use palette::{STYLES, swatch};
+pub use parallel::{Coordinate, ParallelCoordinates, Trace};
 pub use scatter::{Point, Scatter, pareto_front};
 
 /// The style sheet of all charts, for a page that holds inline ones.

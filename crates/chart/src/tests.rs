@@ -189,6 +189,43 @@ fn bars_carry_values_and_errors() {
 }
 
 #[test]
+fn traces_go_from_value_to_value_the_lowest_last_and_in_a_colour_of_its_own() {
+    let coordinate = |label: &str, count: usize| Coordinate {
+        label: label.into(),
+        values: (0..count).map(|value| format!("{label}{value}")).collect(),
+    };
+    let trace = |name: &str, choices: &[usize], value| Trace { name: name.into(), choices: choices.to_vec(), value };
+    let chart = ParallelCoordinates {
+        coordinates: vec![coordinate("a", 2), coordinate("b", 60)],
+        value: Axis::new("loss"),
+        traces: vec![
+            trace("best", &[1, 0], 1.0),
+            trace("worst", &[0, 59], 3.0),
+            trace("nowhere", &[2, 0], 2.0),
+            trace("short", &[1], 2.0),
+            trace("lost", &[0, 0], f64::NAN),
+        ],
+        ..Default::default()
+    };
+    let svg = chart.to_svg();
+    assert_well_formed(&svg);
+    let traces: Vec<&str> = svg.split("class=\"trace ").skip(1).collect();
+    assert_eq!(traces.len(), 2, "what has no place is left out");
+    assert!(
+        traces[0].starts_with("s0\" stroke-opacity=\"0.12") && traces[0].contains("worst\na: a0\nb: b59\nloss: 3<")
+    );
+    assert!(traces[1].starts_with("s1\" stroke-opacity=\"1.00") && traces[1].contains("best\na: a1\nb: b0\nloss: 1<"));
+    // A higher value stands higher: a1 above a0.
+    let first =
+        |trace: &str| trace.split_once("d=\"M").unwrap().1.split(['L', ' ']).nth(1).unwrap().parse::<f64>().unwrap();
+    assert!(first(traces[1]) < first(traces[0]) - 100.0, "{svg}");
+    // Sixty values have no room for sixty names.
+    assert!(svg.matches(">b").count() < 30 && svg.contains(">b0</text>") && svg.contains(">a1</text>"), "{svg}");
+    let nothing = ParallelCoordinates { traces: Vec::new(), ..chart };
+    assert!(nothing.to_svg().contains("no data"));
+}
+
+#[test]
 fn forty_styles_differ_without_colour_or_with_it() {
     let mut seen = HashMap::new();
     for style in 0..40 {

@@ -22,8 +22,9 @@ pub(crate) struct Comparing {
 }
 
 impl Comparing {
-    pub(crate) fn new(terminal: Terminal) -> Self {
-        let whole = Meter::new(terminal, "comparing", PARTS as u64);
+    /// `label`: what is going on, in a word.
+    pub(crate) fn new(terminal: Terminal, label: &str) -> Self {
+        let whole = Meter::new(terminal, label, PARTS as u64);
         Self { whole, after: Parts::new(terminal), label: String::new() }
     }
 

@@ -3,6 +3,7 @@
 //! - [`Lineup`], [`Spec`], [`Comparison`]: several models on one text under equal conditions
 //! - [`report`]: a comparison as one HTML page, JSON, CSV and a table for the terminal
 //! - [`suite`]: what models can compute: a comparison per problem, and examinations of its runs
+//! - [`tuning`]: search of hyperparameters: every trial a run of its own
 //!
 //! A whole comparison, as small as it gets:
 //!
@@ -56,5 +57,6 @@
 mod comparison;
 pub mod report;
 pub mod suite;
+pub mod tuning;
 
 pub use comparison::*;

@@ -4,6 +4,7 @@
 //! - [`Method`], [`Algorithm`]: random search, regularised evolution, TPE, REINFORCE with independent logits, and REINFORCE with the
 //!   attention policy of arXiv 2006.00939
 //! - [`Search`], [`Halving`]: one trial after another, with successive halving on top; kept and gone on with exactly
+//! - [`Incumbent`], [`MainEffects`]: the best trial so far, and which keys matter
 //! - [`Table`], [`Study`]: searches of a table of evaluated configurations: regret against cost, over many seeds
 //!
 //! It trains nothing itself: a program runs the trials and tells what came of them.
@@ -44,6 +45,8 @@
 
 mod algorithm;
 mod draws;
+mod effects;
+mod incumbent;
 mod search;
 mod space;
 mod study;
@@ -51,6 +54,8 @@ mod table;
 mod trial;
 
 pub use algorithm::{Algorithm, EvolutionSettings, IndependentSettings, Method, ReinforceSettings, TpeSettings};
+pub use effects::{Effect, MainEffects};
+pub use incumbent::Incumbent;
 pub use search::{Halving, Search, SearchState};
 pub use space::{Axis, Order, Point, Space};
 pub use study::{Average, Step, Study, trace};

@@ -1,6 +1,7 @@
 //! A search: an algorithm, and successive halving on top of it.
 
 use percept_fault::{Fault, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,7 +19,7 @@ use crate::trial::{Outcome, Trial};
 /// assert_eq!([0, 1, 2].map(|rung| halving.fraction(rung)), [1.0 / 9.0, 1.0 / 3.0, 1.0]);
 /// assert_eq!(Halving::default().trials(0), 1);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Halving {
     /// How many rungs there are.
@@ -44,7 +45,11 @@ impl Halving {
         1.0 / self.trials(rung) as f64
     }
 
-    fn check(&self) -> Result<()> {
+    /// Checks that there are as many rungs, and that they grow.
+    ///
+    /// # Errors
+    /// Usage: 1 to 6 rungs and a factor of 2 to 10 are possible.
+    pub fn check(&self) -> Result<()> {
         if (1..=6).contains(&self.rungs) && (2..=10).contains(&self.factor) {
             return Ok(());
         }

@@ -5,17 +5,17 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::algorithm::Method;
+use crate::incumbent::Incumbent;
 use crate::search::{Halving, Search};
 use crate::table::Table;
-use crate::trial::{Outcome, Trial};
 
 /// A search after one more trial.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Step {
     /// What all trials so far have cost, in the table's unit.
     pub cost: f64,
-    /// How far the true metric of the best configuration so far lies above the lowest one of the table. The best is the one with the
-    /// lowest metric seen among those of the highest rung. Before there is one, it is as bad as the worst of the table.
+    /// How far the true metric of the best configuration so far ([`Incumbent`]) lies above the lowest one of the table. Before there is
+    /// one, it is as bad as the worst of the table.
     pub regret: f64,
 }
 
@@ -33,20 +33,11 @@ pub fn trace(table: &Table, method: &Method, halving: Halving, trials: usize, se
         let (outcome, price) = table.look_up(&trial.point, draw, before, trial.fraction)?;
         search.tell(&trial, outcome)?;
         cost += price;
-        best = better(best, trial, outcome);
-        let found = best.as_ref().and_then(|(trial, _): &(Trial, f64)| table.truth(&trial.point));
+        best = Incumbent::after(best, &trial, outcome);
+        let found = best.as_ref().and_then(|best| table.truth(&best.trial.point));
         steps.push(Step { cost, regret: found.unwrap_or(table.worst()) - table.best() });
     }
     Ok(steps)
-}
-
-/// The better of what was best and a new trial.
-fn better(best: Option<(Trial, f64)>, trial: Trial, outcome: Outcome) -> Option<(Trial, f64)> {
-    let Some(value) = outcome.value() else { return best };
-    match best {
-        Some((other, least)) if (other.rung, -least) >= (trial.rung, -value) => Some((other, least)),
-        _ => Some((trial, value)),
-    }
 }
 
 /// Mean and standard deviation of a figure over seeds.
@@ -138,6 +129,7 @@ mod tests {
     use super::*;
     use crate::space::{Axis, Space};
     use crate::table::Stage;
+    use crate::trial::Outcome;
 
     /// Eight values of one key, the fifth the best; costs 3 in all, 1 of it in the first third.
     fn table() -> Table {
@@ -175,19 +167,10 @@ mod tests {
     }
 
     #[test]
-    fn halving_pays_for_the_rest_only_and_the_highest_rung_counts() {
+    fn halving_pays_for_the_rest_only() {
         let steps = trace(&table(), &Method::Random, Halving { rungs: 2, factor: 3 }, 8, 3).unwrap();
         let costs: Vec<f64> = steps.iter().map(|step| step.cost).collect();
         assert_eq!(costs, [1.0, 2.0, 3.0, 5.0, 6.0, 7.0, 8.0, 10.0]);
-        let trial = |number, rung| Trial { number, point: vec![0], rung, fraction: 1.0 };
-        let best = better(None, trial(0, 0), Outcome::Finished(1.0));
-        let best = better(best, trial(1, 1), Outcome::Finished(2.0));
-        let best = better(best, trial(2, 0), Outcome::Finished(0.5));
-        assert_eq!(best.as_ref().unwrap().0.number, 1);
-        let best = better(best, trial(3, 1), Outcome::Finished(2.0));
-        let best = better(best, trial(4, 1), Outcome::Failed);
-        assert_eq!(best.as_ref().unwrap().0.number, 1);
-        assert_eq!(better(best, trial(5, 1), Outcome::Finished(1.5)).unwrap().0.number, 5);
         assert!(trace(&table(), &Method::Random, Halving { rungs: 2, factor: 2 }, 1, 3).unwrap_err().is_usage());
     }
 

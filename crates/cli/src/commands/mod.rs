@@ -21,6 +21,7 @@ mod state;
 mod suite;
 mod tokenizer;
 mod train;
+mod tune;
 mod verify;
 
 use clap::Subcommand;
@@ -51,6 +52,8 @@ pub(crate) enum Command {
     Compare(Box<compare::Compare>),
     /// Ask models problems, directly and with a chain of thought: what can they compute?
     Suite(Box<suite::SuiteCommand>),
+    /// Search the hyperparameters of a model: learning rate, width, schedule, any key
+    Tune(tune::Tune),
     /// Write a comparison or a suite as jobs of Slurm or Kubernetes
     Cluster(cluster::Cluster),
     /// Render the report of a comparison again: HTML, CSV, and a table here
@@ -91,6 +94,7 @@ impl Command {
             Command::Eval(command) => command.run(global),
             Command::Compare(command) => command.run(global),
             Command::Suite(command) => command.run(global),
+            Command::Tune(command) => command.run(global),
             Command::Cluster(command) => command.run(global, tree),
             Command::Report(command) => command.run(global),
             Command::Generate(command) => command.run(global),

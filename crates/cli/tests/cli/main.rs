@@ -42,3 +42,4 @@ mod suite;
 mod suites;
 mod support;
 mod tokenizers;
+mod tune;

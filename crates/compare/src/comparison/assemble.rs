@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use percept_data::{SourceConfig, Split};
+use percept_data::Split;
 use percept_fault::{IoContext, Result};
 use percept_model::properties::Properties;
 use percept_train::{Decay, Metrics, RunConfig, RunFolder, TrainConfig};
@@ -14,11 +14,13 @@ use super::contender::Contender;
 use super::curve::{best, curve};
 use super::judge::{rank, readings};
 use super::lineup::Lineup;
+use super::machine::described;
 use super::matching::TOLERANCE;
 use super::result::*;
 use super::spec::Parameters;
 use super::task::{Done, Task};
 use super::test_text::test_result;
+use super::text::{corpus, source_name};
 use percept_score::CorpusTexts;
 use percept_score::ngram::Ngram;
 
@@ -88,11 +90,11 @@ pub(super) fn assemble(lineup: &Lineup, baselines: &Baselines) -> Result<Compari
         format: FORMAT,
         name: lineup.spec.name.clone(),
         state: if finished { State::Finished } else { State::Unfinished },
-        corpus: corpus(lineup),
+        corpus: corpus(&lineup.dataset),
         protocol: lineup.protocol.clone(),
         budget: lineup.budget,
         fairness: fairness(lineup, orders.compare()),
-        environment: environment(lineup),
+        environment: described(&lineup.environment),
         timing,
         baselines: baselines.0.clone(),
         readings: readings(&models),
@@ -225,18 +227,6 @@ fn sample(task: &Task, step: u64) -> Result<Option<String>> {
     Ok(Some(text.strip_prefix(&task.config.sample.prompt).unwrap_or(&text).to_owned()))
 }
 
-fn corpus(lineup: &Lineup) -> CorpusInfo {
-    let splits = lineup.split_infos();
-    let sources: Vec<String> = lineup.dataset.config().sources.iter().map(source_name).collect();
-    CorpusInfo { name: sources.join(", "), bytes: splits.iter().map(|split| split.bytes).sum(), splits }
-}
-
-/// What a report calls a source: its name, or its file's or folder's without where that lies on this machine.
-fn source_name(source: &SourceConfig) -> String {
-    let file = Path::new(&source.path).file_name().map(|name| name.to_string_lossy().into_owned());
-    source.name.clone().or(file).unwrap_or_else(|| source.path.clone())
-}
-
 /// A configuration for readers elsewhere: with names in place of the folders of this machine.
 fn portable(config: &RunConfig) -> RunConfig {
     let mut config = config.clone();
@@ -289,19 +279,6 @@ fn schedule(train: &TrainConfig) -> String {
     format!("warm-up over {} steps (a tenth of the run at most), then {then} ({name})", train.warmup)
 }
 
-fn environment(lineup: &Lineup) -> EnvironmentInfo {
-    let here = lineup.environment.clone();
-    EnvironmentInfo {
-        version: here.version,
-        commit: here.commit,
-        system: here.system,
-        cpu: here.cpu,
-        threads: here.threads,
-        device: here.device,
-        precision: here.precision.to_string(),
-    }
-}
-
 /// Hashes of the text consumed, by seed, step and model.
 #[derive(Default)]
 struct Orders(BTreeMap<u64, BTreeMap<String, BTreeMap<u64, String>>>);
@@ -335,6 +312,7 @@ impl Orders {
 
 #[cfg(test)]
 mod tests {
+    use percept_data::SourceConfig;
     use percept_train::StepMetrics;
 
     use super::*;

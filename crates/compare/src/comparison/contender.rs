@@ -12,7 +12,8 @@ use percept_plan::{Plan, plan};
 
 /// What differs from the presets, below everything that the user says: a schedule whose runs can be read on the way, and no
 /// samples but the last.
-const DEFAULTS: [&str; 4] = ["train.schedule=wsd", "train.sample_every=0", "train.keep=1", "train.final_fraction=0.0"];
+pub(crate) const DEFAULTS: [&str; 4] =
+    ["train.schedule=wsd", "train.sample_every=0", "train.keep=1", "train.final_fraction=0.0"];
 
 /// Keys that the comparison sets, with what says them instead.
 const RESERVED: [(&str, &str); 13] = [
@@ -54,7 +55,7 @@ pub struct Contender {
 /// # Errors
 /// A usage fault that names the place of what is wrong.
 pub(super) fn contenders(spec: &Spec, vocab: usize) -> Result<Vec<Contender>> {
-    check_base(&spec.base)?;
+    check_base(&spec.base, &RESERVED)?;
     let mut configs: Vec<RunConfig> = Vec::new();
     for model in &spec.models {
         let own = configured(model, spec)?;
@@ -85,7 +86,7 @@ pub(super) fn contenders(spec: &Spec, vocab: usize) -> Result<Vec<Contender>> {
 /// # Errors
 /// A usage fault where the configuration of the first model is wrong.
 pub(super) fn data_config(spec: &Spec) -> Result<DataConfig> {
-    check_base(&spec.base)?;
+    check_base(&spec.base, &RESERVED)?;
     let first = spec.models.first().ok_or_else(|| Fault::usage("no models to compare"))?;
     Ok(configured(first, spec)?.data)
 }
@@ -168,9 +169,13 @@ fn unknown(model: &ModelSpec) -> Fault {
     }
 }
 
-fn check_base(base: &[Override]) -> Result<()> {
+/// Refuses changes in [base] of keys that are said elsewhere: `reserved` says each with what to do instead.
+///
+/// # Errors
+/// A usage fault that names the place of the first.
+pub(crate) fn check_base(base: &[Override], reserved: &[(&str, &str)]) -> Result<()> {
     for change in base {
-        if let Some((key, instead)) = RESERVED.iter().find(|(key, _)| *key == change.key()) {
+        if let Some((key, instead)) = reserved.iter().find(|(key, _)| *key == change.key()) {
             return Err(Fault::usage(format!("{}: `{key}` is not for [base]", change.origin())).hint(*instead));
         }
     }

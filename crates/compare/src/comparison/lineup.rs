@@ -2,22 +2,19 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf, absolute};
+use std::path::{Path, PathBuf};
 
-use percept_data::{
-    DataConfig, Dataset, Made, SourceConfig, Split, Watch, check_apart, is_stream, keep_streams, mark_folder,
-};
-use percept_fault::{Fault, IoContext, Result};
-use percept_train::{DeviceChoice, Environment, KEPT_TEXT, PrecisionChoice, RunFolder};
-use serde::Deserialize;
-use sha2::{Digest, Sha256};
+use percept_data::{Dataset, Split, Watch};
+use percept_fault::{Fault, Result};
+use percept_train::{Environment, RunFolder};
 
 use super::contender::{Contender, contenders, data_config};
 use super::engine::REPORT;
-use super::result::{Axis, Budget, ProtocolInfo, SplitInfo};
+use super::machine::settle;
+use super::result::{Axis, Budget, ProtocolInfo};
 use super::spec::Spec;
 use super::steps::{first_step, flops_per_step, steps};
-use super::task::read_json;
+use super::text;
 use percept_plan::measure_speed;
 use percept_score::Protocol;
 
@@ -67,7 +64,7 @@ impl Lineup {
             return Err(Fault::usage(format!("{} already holds a run", folder.display())).hint("choose another folder"));
         }
         let budget = spec.budget()?;
-        let dataset = Dataset::open(&text(&spec, folder, purpose, watch)?, None, watch)?;
+        let dataset = Dataset::open(&text::kept(data_config(&spec)?, folder, purpose, watch)?, None, watch)?;
         if spec.sweep.is_some() && dataset.size(Split::Validation).tokens == 0 {
             return Err(Fault::usage("a sweep chooses the learning rate on the validation text, and there is none")
                 .hint("give one with --validation, or leave --sweep out"));
@@ -83,11 +80,10 @@ impl Lineup {
             contender.config.train.validation_stride = protocol.stride;
         }
         let (environment, precision_note) = environment(&mut contenders, folder, purpose)?;
-        let hashes = splits().map(|split| split_hash(&dataset, split)).concat();
         let mut lineup = Self {
             budget,
             folder: folder.to_owned(),
-            text_hash: percept_files::hex(&Sha256::digest(hashes)),
+            text_hash: text::hash(&dataset),
             dataset,
             contenders,
             protocol,
@@ -161,38 +157,10 @@ impl Lineup {
         Ok(steps)
     }
 
-    /// The three splits of the text.
-    pub(super) fn split_infos(&self) -> Vec<SplitInfo> {
-        splits()
-            .map(|split| {
-                let size = self.dataset.size(split);
-                SplitInfo {
-                    name: split.label().to_owned(),
-                    documents: size.documents,
-                    bytes: size.bytes,
-                    words: size.words,
-                    tokens: size.tokens,
-                    hash: split_hash(&self.dataset, split),
-                }
-            })
-            .to_vec()
-    }
-
     /// The protocol of validation and test.
     pub(super) fn protocol(&self) -> Protocol {
         Protocol::SlidingWindow { window: self.protocol.window, stride: self.protocol.stride }
     }
-}
-
-/// What of an earlier report of this comparison is read again.
-#[derive(Deserialize)]
-struct Earlier {
-    environment: EarlierEnvironment,
-}
-
-#[derive(Deserialize)]
-struct EarlierEnvironment {
-    precision: PrecisionChoice,
 }
 
 /// Where the models train, and what to tell about their precision: all have the one that is chosen for the first of them, or that a comparison which
@@ -201,24 +169,10 @@ fn environment(contenders: &mut [Contender], folder: &Path, purpose: Purpose) ->
     let Some(Contender { config, .. }) = contenders.first_mut() else {
         return Err(Fault::usage("no models to compare"));
     };
-    let (device, name) = config.train.device.parse::<DeviceChoice>()?.open()?;
-    if config.train.precision == PrecisionChoice::Auto
-        && let Some(Earlier { environment }) = read_json(&folder.join(REPORT))?
-    {
-        config.train.precision = environment.precision;
-    }
-    if purpose == Purpose::Shared && config.train.precision == PrecisionChoice::Auto {
-        return Err(Fault::usage("train.precision is auto: machines that share a comparison may not choose alike")
-            .hint("--precision f32, or --precision bf16 where all of them have it"));
-    }
-    let taken = config.take_precision(&device)?;
+    let settled = settle(config, &folder.join(REPORT), purpose)?;
     let precision = config.train.precision;
     contenders.iter_mut().for_each(|contender| contender.config.train.precision = precision);
-    Ok((Environment::current(&name, precision), taken.note()))
-}
-
-fn splits() -> [Split; 3] {
-    [Split::Train, Split::Validation, Split::Test]
+    Ok(settled)
 }
 
 /// Windows of the training context; as many targets at their end as every model can score, half a window at most.
@@ -237,33 +191,4 @@ fn protocol(spec: &Spec, contenders: &[Contender]) -> Result<ProtocolInfo> {
         test_limit: spec.test_limit,
         validation_targets: first.config.train.validation_targets,
     })
-}
-
-/// Hash of the documents of a split.
-fn split_hash(dataset: &Dataset, split: Split) -> String {
-    let mut hash = Sha256::new();
-    for part in dataset.parts(split) {
-        hash.update(format!("{:?} {} {:?}\n", part.weight, part.corpus.fingerprint(), part.documents));
-    }
-    percept_files::hex(&hash.finalize())
-}
-
-/// The text to read. What can be read only once is kept where the runs will find it.
-fn text(spec: &Spec, folder: &Path, purpose: Purpose, watch: &mut dyn Watch<'_>) -> Result<DataConfig> {
-    let data = data_config(spec)?;
-    check_apart(folder, &data)?;
-    let all = [&data.sources, &data.validation, &data.test];
-    let stream = all.into_iter().flatten().find(|source: &&SourceConfig| is_stream(&source.path));
-    let Some(stream) = stream.filter(|_| purpose != Purpose::Preview) else { return Ok(data) };
-    if purpose == Purpose::Shared {
-        return Err(Fault::usage(format!("{} can be read only once, and several tasks need it", stream.path))
-            .hint("write the text into a file that all of them see"));
-    }
-    let folder = absolute(folder).at("find", folder)?;
-    let marked = mark_folder(&folder, Made::Comparison)?;
-    let kept = keep_streams(&data, &folder.join(KEPT_TEXT), watch);
-    if kept.is_err() {
-        marked.unmark()?;
-    }
-    kept
 }

@@ -18,7 +18,7 @@ const UNLIMITED: u64 = u32::MAX as u64;
 ///
 /// # Errors
 /// Whatever reading the windows meets.
-pub(super) fn steps(budget: &Budget, config: &RunConfig, plan: &Plan, dataset: &Dataset) -> Result<u64> {
+pub(crate) fn steps(budget: &Budget, config: &RunConfig, plan: &Plan, dataset: &Dataset) -> Result<u64> {
     let whole = |per_step: f64| (budget.amount / per_step).floor().max(1.0) as u64;
     let most = match budget.kind {
         Axis::Seconds => 1,
@@ -57,7 +57,7 @@ fn most_targets_per_step(config: &RunConfig, plan: &Plan) -> f64 {
 }
 
 /// Operations of a training step.
-pub(super) fn flops_per_step(plan: &Plan) -> f64 {
+pub(crate) fn flops_per_step(plan: &Plan) -> f64 {
     plan.training_flops_per_token * plan.tokens_per_step as f64
 }
 

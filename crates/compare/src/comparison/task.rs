@@ -22,25 +22,25 @@ const DONE: &str = "done.json";
 
 /// One run: everything that it depends on is in its configuration and its fingerprint.
 #[derive(Debug, Clone)]
-pub(super) struct Task {
+pub(crate) struct Task {
     /// What messages call it.
-    pub(super) label: String,
-    pub(super) config: RunConfig,
-    pub(super) folder: PathBuf,
-    pub(super) fingerprint: String,
+    pub(crate) label: String,
+    pub(crate) config: RunConfig,
+    pub(crate) folder: PathBuf,
+    pub(crate) fingerprint: String,
     /// What it costs, in the unit of the budget's estimate: the share of the whole that it stands for.
-    pub(super) work: f64,
+    pub(crate) work: f64,
 }
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Done {
+pub(crate) struct Done {
     fingerprint: String,
-    pub(super) end: End,
-    pub(super) step: u64,
-    pub(super) tokens: u64,
-    pub(super) seconds: f64,
-    pub(super) peak_memory_bytes: Option<u64>,
+    pub(crate) end: End,
+    pub(crate) step: u64,
+    pub(crate) tokens: u64,
+    pub(crate) seconds: f64,
+    pub(crate) peak_memory_bytes: Option<u64>,
     /// What the program said where the run has no result.
     #[serde(default)]
     message: Option<String>,
@@ -48,7 +48,7 @@ pub(super) struct Done {
 
 impl Done {
     /// Why the run has no result.
-    pub(super) fn failure(&self) -> Option<Failure> {
+    pub(crate) fn failure(&self) -> Option<Failure> {
         let kind = match self.end {
             End::Budget => return None,
             End::Diverged => FailureKind::Diverged,
@@ -63,7 +63,7 @@ impl Done {
 /// Whether a run reached its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum End {
+pub(crate) enum End {
     /// All of its budget is used.
     Budget,
     /// Its loss was no longer a number.
@@ -74,34 +74,34 @@ pub(super) enum End {
 
 impl Task {
     /// How the run ended, if it has.
-    pub(super) fn done(&self) -> Result<Option<Done>> {
+    pub(crate) fn done(&self) -> Result<Option<Done>> {
         let done: Option<Done> = read_json(&self.folder.join(DONE))?;
         Ok(done.filter(|done| done.fingerprint == self.fingerprint))
     }
 
     /// Where it lies.
-    pub(super) fn run_folder(&self) -> RunFolder {
+    pub(crate) fn run_folder(&self) -> RunFolder {
         RunFolder::new(&self.folder)
     }
 
     /// The lines of metrics so far.
-    pub(super) fn metrics(&self) -> Result<Vec<Metrics>> {
+    pub(crate) fn metrics(&self) -> Result<Vec<Metrics>> {
         metrics(&self.run_folder())
     }
 
     /// The last validation.
-    pub(super) fn last_validation(&self) -> Result<Option<ValidationMetrics>> {
+    pub(crate) fn last_validation(&self) -> Result<Option<ValidationMetrics>> {
         Ok(self.metrics()?.into_iter().rev().find_map(validation))
     }
 
     /// The lowest validation loss.
-    pub(super) fn best_validation(&self) -> Result<Option<f64>> {
+    pub(crate) fn best_validation(&self) -> Result<Option<f64>> {
         let losses = self.metrics()?.into_iter().filter_map(validation).map(|validation| validation.loss);
         Ok(losses.min_by(f64::total_cmp))
     }
 
     /// How much of the run is done, from 0 to 1.
-    pub(super) fn share(&self, metrics: &StepMetrics) -> f64 {
+    pub(crate) fn share(&self, metrics: &StepMetrics) -> f64 {
         let train = &self.config.train;
         match train.seconds > 0.0 {
             true => (metrics.seconds / train.seconds).min(1.0),
@@ -114,7 +114,7 @@ impl Task {
     ///
     /// # Errors
     /// As [`train`] and [`resume`], with the run's name in front.
-    pub(super) fn run(&self, stop: &AtomicBool, observer: &mut dyn FnMut(Event)) -> Result<Option<Done>> {
+    pub(crate) fn run(&self, stop: &AtomicBool, observer: &mut dyn FnMut(Event)) -> Result<Option<Done>> {
         if let Some(done) = self.done()? {
             return Ok(Some(done));
         }
@@ -159,7 +159,7 @@ impl Task {
     }
 
     /// Keeps that the test text can't be scored with what was trained.
-    pub(super) fn cannot_be_scored(&self, done: Done, fault: &Fault) -> Result<Done> {
+    pub(crate) fn cannot_be_scored(&self, done: Done, fault: &Fault) -> Result<Done> {
         self.write_done(Done { end: End::Unscored, message: Some(fault.to_string()), ..done })
     }
 
@@ -178,7 +178,7 @@ fn validation(line: Metrics) -> Option<ValidationMetrics> {
 
 /// Hash of everything that the result of a run depends on: its configuration with the seed, the text (instead of its
 /// path), and the budget. How often it validates, logs and saves is left out: that changes no weight.
-pub(super) fn fingerprint(config: &RunConfig, text: &str, budget: &Budget) -> Result<String> {
+pub(crate) fn fingerprint(config: &RunConfig, text: &str, budget: &Budget) -> Result<String> {
     let mut config = config.clone();
     let own = &config.data;
     let reading = format!("{text} {} {:?}", own.tokenizer, own.packing);

@@ -2,6 +2,7 @@
 //! axis; the oldest die, however good.
 
 use percept_fault::Result;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,7 +13,7 @@ use crate::space::{Point, Space};
 use crate::trial::Outcome;
 
 /// Settings of regularised evolution.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvolutionSettings {
     /// How many configurations live; as many random ones come first.

@@ -6,6 +6,7 @@
 //! ```
 
 use percept_fault::Result;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ use crate::space::{Point, Space};
 use crate::trial::Outcome;
 
 /// Settings of REINFORCE with independent logits.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct IndependentSettings {
     /// Factor of the gradient.

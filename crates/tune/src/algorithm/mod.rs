@@ -8,7 +8,8 @@ mod reward;
 mod told;
 mod tpe;
 
-use percept_fault::{Fault, Result};
+use percept_fault::{Fault, Result, nearest};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -56,7 +57,7 @@ pub trait Algorithm {
 }
 
 /// An algorithm by name, with its settings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "kebab-case")]
 pub enum Method {
     /// Every configuration as likely as any other.
@@ -81,6 +82,29 @@ impl Method {
             Self::Independent(Default::default()),
             Self::Reinforce(Default::default()),
         ]
+    }
+
+    /// The method of this name, with its default settings.
+    ///
+    /// # Errors
+    /// Usage: there is none.
+    ///
+    /// ```
+    /// use percept_tune::Method;
+    /// assert_eq!(Method::named("tpe")?, Method::Tpe(Default::default()));
+    /// assert_eq!(Method::named("tpa").unwrap_err().hint_text(), Some("did you mean `tpe`?"));
+    /// # Ok::<(), percept_fault::Fault>(())
+    /// ```
+    pub fn named(name: &str) -> Result<Self> {
+        let all = Self::all();
+        let names: Vec<&str> = all.iter().map(Self::name).collect();
+        let unknown = || {
+            Fault::usage(format!("there is no algorithm `{name}`")).hint(match nearest(name, names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there are {}", names.join(", ")),
+            })
+        };
+        all.iter().find(|method| method.name() == name).cloned().ok_or_else(unknown)
     }
 
     /// Its name.

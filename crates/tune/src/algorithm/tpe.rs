@@ -7,6 +7,7 @@
 //! suggested again counts as good again, and soon nothing else would be.
 
 use percept_fault::Result;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -20,7 +21,7 @@ use crate::trial::Outcome;
 const NEIGHBOUR: f64 = 0.25;
 
 /// Settings of the tree-structured Parzen estimator.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TpeSettings {
     /// So many random configurations come first.

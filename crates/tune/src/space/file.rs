@@ -22,15 +22,27 @@ struct SpaceFile {
 
 pub(super) fn read(path: &Path) -> Result<Space> {
     let document = Document::<SpaceFile>::read(path)?;
+    of_table(&document.value.space, &|key| match document.place(key) {
+        place if place.is_empty() => format!("{}: ", path.display()),
+        place => place,
+    })
+}
+
+pub(super) fn of_table(table: &Table, place: &dyn Fn(&str) -> String) -> Result<Space> {
     let preset = Table::try_from(resolve_preset(DEFAULT_PRESET)?)
         .map_err(|error| Fault::internal("a preset can't be serialised").because(error))?;
     let mut axes = Vec::new();
-    for (key, written) in leaves(&document.value.space, "") {
-        let place = document.place(&format!("space.{key}"));
+    for (key, written) in leaves(table, "") {
         let axis = below_a_value(&preset, &key).and_then(|()| Axis::new(key.as_str(), values(&key, written)?));
-        axes.push(axis.map_err(|fault| fault.at(&place))?);
+        axes.push(axis.map_err(|fault| fault.at(&place(&format!("space.{key}"))))?);
     }
-    Space::new(axes).map_err(|fault| fault.at(&format!("{}: ", path.display())))
+    Space::new(axes).map_err(|fault| fault.at(&place("space")))
+}
+
+pub(super) fn write(space: &Space, path: &Path) -> Result<()> {
+    let line = |axis: &Axis| format!("{} = {}\n", axis.key(), Value::Array(axis.values().to_vec()));
+    let text: String = space.axes().iter().map(line).collect();
+    percept_files::write_file(path, format!("[space]\n{text}").as_bytes())
 }
 
 /// Every dotted key with what is written for it.
@@ -82,6 +94,19 @@ mod tests {
     }
 
     #[test]
+    fn a_space_is_read_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("space.toml");
+        let space = space(
+            "[space]\nmodel.layers = [\"llp\", \"a \\\"b\\\"\"]\nmodel.depth = { integers = [1, 3] }\n\
+             train.learning_rate = { log = [1e-3, 0.1], points = 3 }\n",
+        )
+        .unwrap();
+        write(&space, &path).unwrap();
+        assert_eq!(read(&path).unwrap(), space);
+    }
+
+    #[test]
     fn mistakes_name_their_line_and_what_to_write() {
         let fault = |text: &str| space(&format!("[space]\n{text}\n")).unwrap_err();
         let says = |text: &str, what: &str| {
@@ -105,7 +130,7 @@ mod tests {
         says("model.dim = { log = [16, 64], points = 1 }", "2: `model.dim`: log from 16 to 64 needs");
         says("model.dim = { log = [1, 3], points = 9 }", "2: `model.dim` has the value 1 twice");
         says("train.learning_rate = { lgo = [1e-3, 1e-1] }", "2: `lgo` is no range");
-        assert!(fault("").to_string().ends_with("space.toml: the space has no axes"), "{}", fault(""));
+        assert!(fault("").to_string().ends_with("space.toml:1: the space has no axes"), "{}", fault(""));
         assert!(space("spaces.model.dim = [1]").unwrap_err().to_string().contains("unknown key `spaces`"));
         assert!(space("").unwrap_err().to_string().contains("missing field `space`"));
         assert!(Space::read(Path::new("no/such/file")).unwrap_err().is_environment());

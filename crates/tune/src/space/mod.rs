@@ -143,6 +143,23 @@ impl Space {
         file::read(path)
     }
 
+    /// The space of a table `[space]` in a file of another kind; `place` says where a key such as `space.model.dim` stands, as
+    /// messages begin.
+    ///
+    /// # Errors
+    /// Usage: a key or value is wrong, or there are none.
+    pub fn of_table(table: &toml::Table, place: &dyn Fn(&str) -> String) -> Result<Self> {
+        file::of_table(table, place)
+    }
+
+    /// Writes a file that [`Space::read`] reads: each key with a list of its values.
+    ///
+    /// # Errors
+    /// Environment: the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        file::write(self, path)
+    }
+
     /// The axes.
     pub fn axes(&self) -> &[Axis] {
         &self.axes

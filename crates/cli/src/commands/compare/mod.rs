@@ -92,7 +92,7 @@ impl ComparisonArgs {
         }
         hint_where_memory_ends();
         let ended = {
-            let mut comparing = Comparing::new(terminal);
+            let mut comparing = Comparing::new(terminal, "comparing");
             lineup.run(interrupt::save_first(), &mut |event| comparing.event(event))?
         };
         conclude(&terminal, &ended, lineup.folder())

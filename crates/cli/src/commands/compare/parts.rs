@@ -55,7 +55,7 @@ impl Run {
         }
         hint_where_memory_ends();
         let after = {
-            let mut comparing = Comparing::new(terminal);
+            let mut comparing = Comparing::new(terminal, "comparing");
             lineup.run_part(&part, interrupt::save_first(), &mut |event| comparing.event(event))?
         };
         conclude_part(&terminal, &part, &after, "compare run")

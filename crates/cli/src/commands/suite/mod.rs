@@ -140,7 +140,7 @@ impl Showing {
                 self.terminal.say(format!("[{}/{total}] {label}", done + 1));
             }
             SuiteEvent::Comparison(event) => {
-                self.comparing.get_or_insert_with(|| Comparing::new(self.terminal)).event(event);
+                self.comparing.get_or_insert_with(|| Comparing::new(self.terminal, "comparing")).event(event);
             }
             SuiteEvent::Exam { label } => {
                 self.comparing = None;

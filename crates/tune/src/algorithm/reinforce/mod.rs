@@ -12,6 +12,7 @@ use percept_fault::Result;
 use percept_model::ops::{self, AdamW};
 use percept_model::parameters::{self, Tensors};
 use percept_random::Permutation;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -23,7 +24,7 @@ use crate::space::{Point, Space};
 use crate::trial::Outcome;
 
 /// Settings of REINFORCE with the attention policy.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReinforceSettings {
     /// Width of the policy; without normalisation, wide policies are unstable.
