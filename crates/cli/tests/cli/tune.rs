@@ -114,7 +114,7 @@ fn a_search_is_shown_and_kept_and_its_runs_are_used_again() {
 
 #[test]
 fn a_killed_search_goes_on_and_finds_the_same() {
-    let spec = SPEC.replace("trials = 5", "trials = 13\nhalving = { rungs = 2, factor = 3 }");
+    let spec = SPEC.replace("trials = 5", "trials = 13\nseeds = [1, 2]\nhalving = { rungs = 2, factor = 3 }");
     let work = work(&spec.replace("[space]", "[space]\ntrain.warmup = [1, 2, 3]"));
     let tune =
         |out: &'static str| ["tune", "small.toml", "--data", "text.txt", "--algorithm", "reinforce", "--out", out];
@@ -134,6 +134,13 @@ fn a_killed_search_goes_on_and_finds_the_same() {
     work.run(&tune("cut")).succeeds();
     assert_eq!(timeless(&work.path("cut")), timeless(&work.path("whole")));
     assert_eq!(runs(&work, "cut"), runs(&work, "whole"));
+    // A trial has one of the seeds, and keeps it where it is promoted.
+    let whole = timeless(&work.path("whole"));
+    let seeds: BTreeSet<(u64, u64)> = trials(&whole)
+        .iter()
+        .map(|trial| (trial["number"].as_u64().unwrap(), trial["seed"].as_u64().unwrap()))
+        .collect();
+    assert_eq!((seeds.len(), BTreeSet::from_iter(seeds.iter().map(|(_, seed)| *seed))), (10, BTreeSet::from([1, 2])));
 }
 
 #[test]
