@@ -7,6 +7,7 @@ mod data;
 mod doctor;
 mod eval;
 mod export;
+mod fill;
 mod generate;
 mod import;
 mod plan;
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Report(report::ReportCommand),
     /// Generate text from a prompt
     Generate(generate::Generate),
+    /// Tell the masked tokens of a text, by an encoder
+    Fill(fill::Fill),
     /// Serve trained models over HTTP, in the shape of OpenAI's API
     Serve(serve::Serve),
     /// Look at text before training on it
@@ -90,6 +93,7 @@ impl Command {
             Command::Suite(command) => command.run(global),
             Command::Report(command) => command.run(global),
             Command::Generate(command) => command.run(global),
+            Command::Fill(command) => command.run(global),
             Command::Serve(command) => command.run(global),
             Command::Data(command) => command.run(global),
             Command::Tokenizer(command) => command.run(global),

@@ -5,6 +5,7 @@ mod bench;
 mod budget;
 mod compare;
 mod decoders;
+mod encoders;
 mod exported_tokenizers;
 mod formats;
 mod help;

@@ -1,5 +1,7 @@
 //! The typed configuration of an encoder: the TOML table `[encoder]`.
 
+use std::fmt;
+
 use percept_fault::{Fault, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,15 @@ pub enum LayerKind {
     Groupbert,
     /// Attention, feed-forward (arXiv 1810.04805).
     Bert,
+}
+
+impl fmt::Display for LayerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Groupbert => "groupbert",
+            Self::Bert => "bert",
+        })
+    }
 }
 
 /// Where a sublayer has its norm.
@@ -48,7 +59,7 @@ pub struct EncoderConfig {
     pub heads: usize,
     /// Channels inside a feed-forward sublayer; 0: 4 d.
     pub feed_forward_dim: usize,
-    /// Positions: the longest sequence, in tokens.
+    /// Positions: the longest sequence, in tokens, the first of which is never asked.
     pub context: usize,
     /// Types of tokens (BERT's sentences A and B), each with a vector; 0: there are none.
     pub types: usize,
@@ -113,7 +124,7 @@ impl EncoderConfig {
             ("dim", self.dim, 1),
             ("depth", self.depth, 1),
             ("heads", self.heads, 1),
-            ("context", self.context, 1),
+            ("context", self.context, 2),
         ];
         if let Some((key, value, least)) = least.into_iter().find(|(_, value, least)| value < least) {
             return Err(Fault::usage(format!("encoder.{key} = {value} is too small"))
@@ -171,6 +182,7 @@ mod tests {
             (EncoderConfig { conv_width: 4, ..base() }, "encoder.conv_width = 4 has no middle"),
             (EncoderConfig { conv_group: 7, ..base() }, "encoder.conv_group = 7 does not divide encoder.dim = 256"),
             (EncoderConfig { groups: 0, ..base() }, "encoder.groups = 0 does not divide"),
+            (EncoderConfig { groups: 512, ..base() }, "encoder.groups = 512 does not divide encoder.dim = 256"),
             (EncoderConfig { feed_forward_dim: 6, ..base() }, "does not divide encoder.feed_forward_dim = 6"),
             (EncoderConfig { norm_eps: f64::NAN, ..base() }, "encoder.norm_eps = NaN is out of range"),
         ] {

@@ -130,3 +130,24 @@ impl AnySublayer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Distribution;
+
+    use super::*;
+    use crate::ops::elements;
+
+    #[test]
+    fn norms_stand_where_the_configuration_says() {
+        let leaves = |norm_place| {
+            let config = EncoderConfig { layer: LayerKind::Bert, norm_place, dim: 16, ..EncoderConfig::default() };
+            let x = Tensor::<3>::random([1, 5, 16], Distribution::Normal(3.0, 2.0), &Device::default());
+            elements(Layer::new(&config, &Device::default()).forward(x, &Padding::new(&[5], 5, &Device::default())))
+        };
+        let mean = |row: &[f32]| row.iter().sum::<f32>() / 16.0;
+        // What leaves the layer is normalised, or still the residual.
+        assert!(leaves(NormPlace::After).chunks(16).all(|row| mean(row).abs() < 1e-4));
+        assert!(leaves(NormPlace::Before).chunks(16).all(|row| mean(row) > 0.5));
+    }
+}

@@ -9,6 +9,7 @@
 //!
 //! - [`EncoderConfig`]: the configuration
 //! - [`Sequences`]: what is read, with padding; [`MaskedBatch`]: with the positions that are asked and what stood there
+//! - [`Masking`]: which tokens are asked, and what stands in their place
 //! - [`Encoder`]: the model; it is trained on masked batches
 //! - [`EncoderProperties`]: weights and work, by formula
 
@@ -19,6 +20,7 @@ mod convolution;
 mod feed_forward;
 mod init;
 mod layer;
+mod masking;
 mod model;
 mod padding;
 mod properties;
@@ -30,6 +32,7 @@ pub use config::{EncoderConfig, LayerKind, NormPlace};
 pub use convolution::Convolution;
 pub use feed_forward::{FeedForward, GroupedFeedForward};
 pub use layer::{AnySublayer, Layer, Sublayer};
+pub use masking::Masking;
 pub use model::{Embeddings, Encoder, Head};
 pub use padding::Padding;
 pub use properties::EncoderProperties;

@@ -70,12 +70,15 @@ impl EncoderProperties {
         (self.config.depth as u64).saturating_mul((length as u64).saturating_mul(length as u64))
     }
 
-    /// Elements that training keeps of a token: what each layer keeps, and where layers run again their inputs and what one layer keeps.
-    pub fn kept_per_token(&self, recompute: Recompute) -> u64 {
+    /// Elements per token that training holds at its peak: what each layer keeps, or the inputs of layers that run again and what one of
+    /// them keeps, and the gradients that flow back through a sublayer.
+    pub fn peak_per_token(&self, recompute: Recompute) -> u64 {
         let EncoderConfig { dim, depth, .. } = self.config;
         let residual = 2 * dim as u64;
-        let layer: u64 = kinds(self.config.layer).iter().map(|kind| residual + (kind.kept)(&self.config)).sum();
-        match recompute {
+        let kept: Vec<u64> = kinds(self.config.layer).iter().map(|kind| (kind.kept)(&self.config)).collect();
+        let layer: u64 = kept.iter().map(|kept| residual + kept).sum();
+        let flow = kept.iter().max().copied().unwrap_or(0);
+        flow + match recompute {
             Recompute::Keep => depth as u64 * layer,
             Recompute::Blocks => (depth * dim) as u64 + layer,
         }

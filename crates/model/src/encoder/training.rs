@@ -189,6 +189,23 @@ mod tests {
     }
 
     #[test]
+    fn decay_is_for_the_matrices_of_sublayers_and_head() {
+        let [model, _] = models();
+        let weights = crate::parameters::collect(&model);
+        let decayed: Vec<&String> = weights
+            .iter()
+            .filter(|(path, weight)| model.role(path, &weight.shape) == Role::Decayed)
+            .map(|(path, _)| path)
+            .collect();
+        // Eight sublayers: 3 maps of a convolution, 4 of attention, 3 of each feed-forward; and the head's.
+        assert_eq!(decayed.len(), 2 * (3 + 4 + 2 * 3) + 1);
+        assert!(
+            decayed.iter().all(|path| path.ends_with(".weight") && !path.starts_with("embeddings.")),
+            "{decayed:?}"
+        );
+    }
+
+    #[test]
     fn a_batch_in_which_nothing_is_asked_teaches_nothing() {
         let [model, _] = models();
         let nothing = MaskedBatch { asked: vec![], labels: vec![], ..batch(&[&[1, 2, 3], &[4, 5, 6]]) };
