@@ -86,6 +86,9 @@ enum Evaluated {
 
 impl Eval {
     pub(crate) fn run(&self, global: &Global) -> Result<()> {
+        let terminal = global.terminal();
+        let mut found = Suites::default();
+        let wanted = self.suites.wanted(&self.data, &terminal, &mut found)?;
         match (self.run.task()?, self.pseudo) {
             (TaskKind::Masked, _) => return self.run_encoder(global),
             (TaskKind::NextToken, true) => {
@@ -94,9 +97,6 @@ impl Eval {
             }
             (TaskKind::NextToken, false) => {}
         }
-        let terminal = global.terminal();
-        let mut found = Suites::default();
-        let wanted = self.suites.wanted(&self.data, &terminal, &mut found)?;
         let run = self.run.load(global)?;
         let protocol = self.protocol(&run.config.model)?;
         let scorer = self.scorer(&run)?;
