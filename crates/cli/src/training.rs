@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use percept::data::{Progress, Watch};
 use percept::files::json;
-use percept::train::{Event, Outcome, Started, StepMetrics, Summary, ValidationMetrics};
+use percept::train::{Event, Outcome, Started, StepMetrics, Summary, TaskKind, ValidationMetrics, Which, task_of};
 use percept::{Fault, Result};
 use serde::Serialize;
 
@@ -180,7 +180,11 @@ pub(crate) fn conclude(terminal: &Terminal, outcome: &Outcome) -> Result<()> {
     match outcome {
         Outcome::Finished(_) => {
             terminal.text(finished_line(summary))?;
-            terminal.say(format!("next: {} generate {run} --prompt 'Once upon a time'", invocation()));
+            let next = match task_of(&summary.run, Which::Latest) {
+                Ok(TaskKind::Masked) => format!("fill {run} 'Once upon a [MASK]'"),
+                _ => format!("generate {run} --prompt 'Once upon a time'"),
+            };
+            terminal.say(format!("next: {} {next}", invocation()));
             Ok(())
         }
         Outcome::Interrupted(_) => {

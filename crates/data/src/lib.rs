@@ -40,5 +40,5 @@ pub use progress::{Phase, Progress, Watch};
 pub use source::{Answer, Exercise, Group, PassedOver, Remark, SkipReason, Task, keep_streams};
 pub use stream::is_stream;
 pub use targets::Targets;
-pub use tokenizer::{Detokenizer, Tokenizer};
+pub use tokenizer::{Detokenizer, Tokenizer, WordParts};
 pub use windows::{IGNORED, SamplerPosition, Share, TokenBatch, WindowOptions, Windows};

@@ -3,12 +3,14 @@
 //! - [`sampling`]: the next token from a distribution
 //! - [`generate()`], [`generate_streams`]: text from a session, or from several at once
 //! - [`generate_blocks`], [`generate_speculatively`]: several tokens at a time, from order-agnostic models
+//! - [`fill()`]: masked tokens of a text, from an encoder
 //! - [`Batch`] and [`Stream`]: texts that join and leave while others are written, one pass over the weights for all
 //!
 //! Begin with the example of [`generate()`]; a server has one [`Batch`]. What is shown of a text is always valid UTF-8 and never holds a part of a stop string.
 
 mod batch;
 mod coral;
+mod fill;
 mod gate;
 pub mod sampling;
 mod stream;
@@ -22,6 +24,7 @@ use percept_model::Session;
 
 pub use batch::{Batch, Ended};
 pub use coral::{CoralConfig, InRounds, Tree, generate_blocks, generate_speculatively};
+pub use fill::{Candidate, Filled, MASK, fill};
 pub use sampling::{Sampler, SamplingConfig};
 pub use stream::Stream;
 pub use told::{Piece, Told, ToldToken};

@@ -18,7 +18,7 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use rand_distr::{Distribution, Normal, Uniform};
+use rand_distr::{Distribution, Normal, StandardNormal, Uniform};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Initialisation, LayerSpec, ModelConfig};
@@ -103,6 +103,13 @@ fn random(seed: u64, path: &str) -> ChaCha8Rng {
     hash.update(seed.to_le_bytes());
     hash.update(path.as_bytes());
     ChaCha8Rng::from_seed(hash.finalize().into())
+}
+
+/// Values of normal(0, std) for the weight at a path, without those beyond two standard deviations.
+pub(crate) fn truncated_normal(seed: u64, path: &str, std: f64, count: usize) -> Vec<f32> {
+    let rng = random(seed, path);
+    let values = StandardNormal.sample_iter(rng).filter(|value: &f32| value.abs() <= 2.0);
+    values.take(count).map(|value| value * std as f32).collect()
 }
 
 fn sample(distribution: Option<impl Distribution<f32>>, rng: ChaCha8Rng, count: usize) -> Option<Vec<f32>> {

@@ -15,6 +15,7 @@ pub mod channel;
 pub mod config;
 pub mod cost;
 pub mod decoder;
+pub mod encoder;
 pub mod gradients;
 mod inference_model;
 pub mod init;

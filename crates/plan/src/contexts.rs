@@ -69,6 +69,7 @@ pub fn over_contexts(
     contexts: &[usize],
     flops_per_second: Option<f64>,
 ) -> Result<ContextPlan> {
+    config.check_language_model()?;
     let full = with_vocabulary(config)?;
     let train = TrainConfig { batch: 1, ..config.train.clone() };
     let costs = contexts.iter().map(|&context| cost(&full.at_context(context)?, &train, flops_per_second));

@@ -10,6 +10,7 @@
 //! forward pass counts twice. Norms, activations and the optimizer are left out: they are bound by memory, not by arithmetic.
 
 mod contexts;
+mod encoder;
 mod memory;
 mod page;
 mod speed;
@@ -20,7 +21,7 @@ use percept_model::config::Objective;
 use percept_model::cost::Cost;
 use percept_model::properties::Properties;
 use percept_model::{KeyValuePrecision, ModelConfig};
-use percept_train::{DeviceChoice, DeviceKind, RunConfig, TrainConfig};
+use percept_train::{DeviceChoice, DeviceKind, RunConfig, TaskKind, TrainConfig};
 use serde::Serialize;
 
 pub use contexts::{ContextCost, ContextPlan, over_contexts};
@@ -116,6 +117,13 @@ pub struct Plan {
 /// # Ok::<(), percept_fault::Fault>(())
 /// ```
 pub fn plan(config: &RunConfig) -> Result<Plan> {
+    match config.task {
+        TaskKind::NextToken => language_plan(config),
+        TaskKind::Masked => encoder::plan(config),
+    }
+}
+
+fn language_plan(config: &RunConfig) -> Result<Plan> {
     let model = with_vocabulary(config)?;
     let properties = Properties::of(&model)?;
     let memory = Memory::of(&model, &config.train, &properties, attention(&config.train)?);

@@ -55,22 +55,49 @@ pub struct Memory {
     pub workspace: u64,
 }
 
+/// Sizes of a model and of a micro-batch, in elements.
+pub(super) struct Sizes {
+    /// Weights.
+    pub(super) parameters: u64,
+    /// Tokens of the vocabulary.
+    pub(super) vocab: usize,
+    /// Of the largest weight.
+    pub(super) largest: u64,
+    /// Rows that are scored.
+    pub(super) scored: u64,
+    /// Activations at the peak.
+    pub(super) activations: u64,
+}
+
 impl Memory {
     /// The estimate for one configuration.
     pub fn of(model: &ModelConfig, train: &TrainConfig, properties: &Properties, attention: Attention) -> Self {
-        let weights = properties.parameters().saturating_mul(NUMBER);
-        let gradients = if train.accumulate > 1 { weights.saturating_mul(2) } else { weights };
-        let largest = (model.vocab * model.dim).max(model.dim * model.hidden_dim()) as u64;
         let batch = train.batch as u64;
-        let rows = batch.saturating_mul(properties.window_rows(model.context).latents as u64);
-        let logits = LOGITS.max(512 * model.vocab as u64).min(rows.saturating_mul(model.vocab as u64));
+        Self::of_sizes(
+            train,
+            Sizes {
+                parameters: properties.parameters(),
+                vocab: model.vocab,
+                largest: (model.vocab * model.dim).max(model.dim * model.hidden_dim()) as u64,
+                scored: batch.saturating_mul(properties.window_rows(model.context).latents as u64),
+                activations: activations(model, train, properties, attention).saturating_mul(batch),
+            },
+        )
+    }
+
+    /// The estimate for a model of these sizes.
+    pub(super) fn of_sizes(train: &TrainConfig, sizes: Sizes) -> Self {
+        let weights = sizes.parameters.saturating_mul(NUMBER);
+        let gradients = if train.accumulate > 1 { weights.saturating_mul(2) } else { weights };
+        let vocab = sizes.vocab as u64;
+        let logits = LOGITS.max(512 * vocab).min(sizes.scored.saturating_mul(vocab));
         Self {
             weights,
             gradients,
             optimizer: weights.saturating_mul(2),
             average: if train.ema > 0.0 { weights } else { 0 },
-            activations: activations(model, train, properties, attention).saturating_mul(batch).saturating_mul(NUMBER),
-            workspace: (logits + largest) * NUMBER + PROGRAM,
+            activations: sizes.activations.saturating_mul(NUMBER),
+            workspace: (logits + sizes.largest) * NUMBER + PROGRAM,
         }
     }
 

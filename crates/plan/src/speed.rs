@@ -6,10 +6,10 @@ use percept_fault::Result;
 use percept_model::ops::in_precision;
 use percept_model::properties::Properties;
 use percept_model::{Batch, LanguageModel, Mode, ModelConfig, Trainable};
-use percept_train::{DeviceChoice, PrecisionChoice, RunConfig};
+use percept_train::{Device, DeviceChoice, Precision, PrecisionChoice, RunConfig, TaskKind};
 use serde::Serialize;
 
-use super::training_flops;
+use super::{encoder, training_flops};
 
 /// A measured training speed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -50,20 +50,47 @@ impl Speed {
 /// # Ok::<(), percept_fault::Fault>(())
 /// ```
 pub fn measure_speed(config: &RunConfig, steps: usize) -> Result<Speed> {
-    let model_config = shallow(&super::with_vocabulary(config)?)?;
     let (device, name) = config.train.device.parse::<DeviceChoice>()?.open()?;
     let precision = config.clone().take_precision(&device)?.precision;
-    let model = LanguageModel::new(&model_config, config.train.seed, &device.autodiff())?;
+    let device = device.autodiff();
+    let (flops, best, measured_layers) = match config.task {
+        TaskKind::NextToken => {
+            let (model, batch, flops) = measured(config, &device)?;
+            (flops, fastest(&model, &batch, config, precision, steps)?, model.config().depth)
+        }
+        TaskKind::Masked => {
+            let (model, batch, flops) = encoder::measured(config, &device)?;
+            (flops, fastest(&model, &batch, config, precision, steps)?, model.config().depth)
+        }
+    };
+    Ok(Speed { flops_per_second: flops / best, device: name, precision: precision.into(), measured_layers })
+}
+
+/// A shallow copy of the model with a window, and the operations of a training step on it.
+fn measured(config: &RunConfig, device: &Device) -> Result<(LanguageModel, Batch, f64)> {
+    let model_config = shallow(&super::with_vocabulary(config)?)?;
     let length = model_config.context;
     // Any tokens do: the time does not depend on them.
     let tokens: Vec<u32> = (0..length).map(|at| (at * 31 % model_config.vocab) as u32).collect();
     let batch = Batch { targets: tokens.clone(), tokens, rows: 1, length };
+    let flops = training_flops(&Properties::of(&model_config)?, length, &config.train) * length as f64;
+    Ok((LanguageModel::new(&model_config, config.train.seed, device)?, batch, flops))
+}
+
+/// Seconds of the fastest of some training steps, after one that warms up.
+fn fastest<M: Trainable>(
+    model: &M,
+    batch: &M::Batch,
+    config: &RunConfig,
+    precision: Precision,
+    steps: usize,
+) -> Result<f64> {
     let mut best = f64::INFINITY;
     for step in 0..=steps as u64 {
         let begin = Instant::now();
         let mode = Mode::Training { seed: config.train.seed, step };
         let recompute = config.train.recompute.into();
-        let learned = in_precision(precision, || model.loss_and_gradients(&batch, mode, recompute, 1.0))?;
+        let learned = in_precision(precision, || model.loss_and_gradients(batch, mode, recompute, 1.0))?;
         // Reading an element waits for devices that work behind the program's back.
         if let Some(gradient) = learned.gradients.0.into_values().next() {
             let _ = gradient.into_data();
@@ -72,13 +99,7 @@ pub fn measure_speed(config: &RunConfig, steps: usize) -> Result<Speed> {
             best = best.min(begin.elapsed().as_secs_f64());
         }
     }
-    let flops = training_flops(&Properties::of(&model_config)?, length, &config.train) * length as f64;
-    Ok(Speed {
-        flops_per_second: flops / best,
-        device: name,
-        precision: precision.into(),
-        measured_layers: model_config.depth,
-    })
+    Ok(best)
 }
 
 /// The same model cut to the fewest layers that hold every kind of layer.

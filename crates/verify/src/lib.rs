@@ -17,12 +17,16 @@
 //! | `loss-agreement` | training (with and without recomputation) and evaluation give one loss |
 //! | `single-precision` | f32 (the fused kernels) gives the rows, streams and gradients of f64 |
 //!
+//! An encoder sees both sides and has no stream: [`verify_encoder`] checks that it does, that neither its batch nor padding changes anything,
+//! one loss, and single precision.
+//!
 //! [`parity`] adds the comparison with recorded outputs of a reference implementation.
 //!
 //! It works on anything that implements [`Subject`]: [`ModelSubject`] for a language model,
 //! [`MixerSubject`] for a mixer of the user's own. Begin with the example of [`verify()`].
 
 mod checks;
+mod encoder;
 mod fixtures;
 mod mixer;
 mod model;
@@ -33,6 +37,7 @@ mod subject;
 use percept_fault::Result;
 use serde::Serialize;
 
+pub use encoder::{EncoderSubject, reduced_encoder, verify_encoder};
 pub use fixtures::parity;
 pub use mixer::MixerSubject;
 pub use model::ModelSubject;

@@ -7,7 +7,8 @@ use std::str::FromStr;
 use clap::Args;
 use percept::data::Tokenizer;
 use percept::fault::IoContext;
-use percept::train::{DeviceChoice, LoadedRun, Which, load_run};
+use percept::model::encoder::Encoder;
+use percept::train::{DeviceChoice, LoadedRun, TaskKind, Which, load_encoder, load_run, task_of};
 use percept::{Fault, Result};
 
 use crate::arguments::Global;
@@ -48,13 +49,31 @@ impl RunArgs {
     pub(crate) fn load(&self, global: &Global) -> Result<LoadedRun> {
         load(global, &self.run, self.checkpoint)
     }
+
+    /// What was trained.
+    pub(crate) fn task(&self) -> Result<TaskKind> {
+        task_of(&self.run, self.checkpoint.0)
+    }
+
+    /// As [`RunArgs::load`], of a run that trained an encoder.
+    pub(crate) fn load_encoder(&self, global: &Global) -> Result<LoadedRun<Encoder>> {
+        let (device, _) = device(global)?.open()?;
+        warned(global, load_encoder(&self.run, self.checkpoint.0, &device)?)
+    }
 }
 
 /// A run's model, its configuration and its tokenizer, on the device that the user chose.
 pub(crate) fn load(global: &Global, run: &Path, checkpoint: Checkpoint) -> Result<LoadedRun> {
-    let device = global.device.as_deref().unwrap_or("auto").parse::<DeviceChoice>()?;
-    let (device, _) = device.open()?;
-    let run = load_run(run, checkpoint.0, &device)?;
+    let (device, _) = device(global)?.open()?;
+    warned(global, load_run(run, checkpoint.0, &device)?)
+}
+
+fn device(global: &Global) -> Result<DeviceChoice> {
+    global.device.as_deref().unwrap_or("auto").parse()
+}
+
+/// The run, after what there is to say of it.
+fn warned<M>(global: &Global, run: LoadedRun<M>) -> Result<LoadedRun<M>> {
     for warning in &run.warnings {
         global.terminal().warn(warning);
     }

@@ -71,7 +71,11 @@ impl Import {
     /// The configuration, and the weights where it comes from them.
     fn configuration(&self, tokenizer: &Tokenizer) -> Result<(RunConfig, Option<WeightFile>)> {
         let (mut config, file) = match self.config.as_deref() {
-            Some(name) => (resolve_named(Some(name), &self.set, Vec::new())?, None),
+            Some(name) => {
+                let config = resolve_named(Some(name), &self.set, Vec::new())?;
+                config.check_language_model()?;
+                (config, None)
+            }
             None => {
                 let file = WeightFile::read(&self.file)?;
                 (self.carried_configuration(&file)?, Some(file))

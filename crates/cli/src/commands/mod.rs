@@ -8,6 +8,7 @@ mod data;
 mod doctor;
 mod eval;
 mod export;
+mod fill;
 mod generate;
 mod import;
 mod plan;
@@ -60,6 +61,8 @@ pub(crate) enum Command {
     Report(report::ReportCommand),
     /// Generate text from a prompt
     Generate(generate::Generate),
+    /// Tell the masked tokens of a text, by an encoder
+    Fill(fill::Fill),
     /// Serve trained models over HTTP, in the shape of OpenAI's API
     Serve(serve::Serve),
     /// Look at text before training on it
@@ -98,6 +101,7 @@ impl Command {
             Command::Cluster(command) => command.run(global, tree),
             Command::Report(command) => command.run(global),
             Command::Generate(command) => command.run(global),
+            Command::Fill(command) => command.run(global),
             Command::Serve(command) => command.run(global),
             Command::Data(command) => command.run(global),
             Command::Tokenizer(command) => command.run(global),

@@ -62,6 +62,7 @@ fn base(command: &[&str]) -> Option<Vec<&'static str>> {
         }
         ["compare"] => "--models llp --data text.txt --budget 1tokens --out @ --dry-run",
         ["report"] => ".",
+        ["fill"] => "run [MASK]",
         ["data", _] => "text.txt",
         ["tokenizer", "train"] => "text.txt --vocab 260 --out @",
         ["tokenizer", _] => "bytes --text The",

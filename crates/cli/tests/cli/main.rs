@@ -7,6 +7,7 @@ mod budget;
 mod cluster;
 mod compare;
 mod decoders;
+mod encoders;
 mod exported_tokenizers;
 mod formats;
 mod help;

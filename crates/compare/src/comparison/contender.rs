@@ -103,7 +103,9 @@ fn configured(model: &ModelSpec, spec: &Spec) -> Result<RunConfig> {
     overrides.extend(layers.map(|layers| Override::flag(format!("model {}", model.name), "model.layers", layers)));
     overrides.extend(spec.base.iter().cloned());
     overrides.extend(model.set.iter().cloned());
-    resolve(&Sources { preset: Some(preset), file: None, overrides }).map_err(|fault| fault.at(&model.place))
+    let config = resolve(&Sources { preset: Some(preset), file: None, overrides });
+    let config = config.and_then(|config| config.check_language_model().map(|()| config));
+    config.map_err(|fault| fault.at(&model.place))
 }
 
 fn may_differ(key: &str, optimizer: Optimizer) -> bool {

@@ -11,6 +11,7 @@ mod table;
 mod text;
 mod train;
 mod trie;
+mod word_parts;
 mod words;
 mod world;
 
@@ -25,6 +26,7 @@ pub use detokenizer::Detokenizer;
 pub(crate) use pieces::{LOOKAHEAD, cut, is_continuation};
 pub(crate) use text::BadText;
 use text::TextTokenizer;
+pub use word_parts::WordParts;
 use world::World;
 
 use crate::stream;

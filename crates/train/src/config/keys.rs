@@ -6,6 +6,7 @@ use percept_fault::{Fault, Result, nearest};
 use serde_json::Value;
 
 use crate::config::layering::Origin;
+use crate::config::task_kind::TaskKind;
 
 /// The tree of keys.
 #[derive(Debug)]
@@ -103,9 +104,12 @@ impl Keys {
         Fault::usage(format!("{origin}: unknown key `{path}`")).hint(hint)
     }
 
-    /// A key of this name in one of the tables.
+    /// A key of this name in one of the tables, first of all in those that count where nothing is said of a task.
     fn find(&self, name: &str) -> Option<String> {
-        names_in(&[&self.schema]).into_iter().find_map(|table| {
+        let others = TaskKind::default().foreign_tables();
+        let (rest, first): (Vec<_>, Vec<_>) =
+            names_in(&[&self.schema]).into_iter().partition(|table| others.contains(table));
+        first.into_iter().chain(rest).find_map(|table| {
             let nodes = self.resolve(&[&self.schema["properties"][table]]);
             names_in(&nodes).contains(&name).then(|| join(table, name))
         })

@@ -19,6 +19,17 @@ pub enum Decay {
     Halving,
 }
 
+/// How the learning rate rises in the warm-up, from 0 to the peak.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Warmup {
+    /// In equal steps.
+    #[default]
+    Linear,
+    /// With the square root of the step: fast at first (GroupBERT, arXiv 2106.05822).
+    SquareRoot,
+}
+
 /// Learning rate as a function of the step.
 ///
 /// ```
@@ -33,8 +44,10 @@ pub struct Schedule {
     pub decay: Decay,
     /// Highest learning rate.
     pub peak: f64,
-    /// Steps of linear warm-up from 0; step `warmup` (counted from 1) is the first at the peak.
+    /// Steps of warm-up from 0; step `warmup` (counted from 1) is the first at the peak.
     pub warmup: u64,
+    /// How it rises meanwhile.
+    pub warmup_shape: Warmup,
     /// Steps of the run.
     pub steps: u64,
     /// Learning rate of the last step as a share of the peak (cosine, wsd).
@@ -50,7 +63,7 @@ pub struct Schedule {
 impl Schedule {
     /// The learning rate of step `step`, counted from 1 to `steps`.
     ///
-    /// Warm-up rises as `peak * step / warmup`; the last step has exactly `peak * final_fraction`
+    /// Warm-up rises as `peak * step / warmup`, or the root of that share; the last step has exactly `peak * final_fraction`
     /// under `cosine` and `wsd`. After a continuation's step, its own schedule counts from there, up to the end that was planned then.
     pub fn learning_rate(&self, step: u64) -> f64 {
         // A run that ends before a continuation has nothing to do with it.
@@ -76,7 +89,10 @@ impl Schedule {
     /// The learning rate without continuations.
     fn own_rate(&self, step: u64) -> f64 {
         if step < self.warmup {
-            return self.peak * step as f64 / self.warmup as f64;
+            return match self.warmup_shape {
+                Warmup::Linear => self.peak * step as f64 / self.warmup as f64,
+                Warmup::SquareRoot => self.peak * (step as f64 / self.warmup as f64).sqrt(),
+            };
         }
         match self.decay {
             Decay::Constant => self.peak,
@@ -113,8 +129,9 @@ mod tests {
 
     fn schedule(decay: Decay) -> Schedule {
         let continuation = Vec::new();
-        let (warmup, steps) = (10, 110);
-        Schedule { decay, peak: 1e-3, warmup, steps, final_fraction: 0.1, cooldown: 0.2, halve_every: 50, continuation }
+        let (warmup, warmup_shape, steps) = (10, Warmup::Linear, 110);
+        let (peak, final_fraction, cooldown, halve_every) = (1e-3, 0.1, 0.2, 50);
+        Schedule { decay, peak, warmup, warmup_shape, steps, final_fraction, cooldown, halve_every, continuation }
     }
 
     fn close(a: f64, b: f64) {
@@ -129,6 +146,15 @@ mod tests {
             close(schedule.learning_rate(5), 5e-4);
             close(schedule.learning_rate(10), 1e-3);
         }
+    }
+
+    #[test]
+    fn a_warm_up_may_rise_with_the_root() {
+        let schedule = Schedule { warmup_shape: Warmup::SquareRoot, ..schedule(Decay::Constant) };
+        close(schedule.learning_rate(1), 1e-3 * 0.1f64.sqrt());
+        close(schedule.learning_rate(4), 1e-3 * 0.4f64.sqrt());
+        close(schedule.learning_rate(10), 1e-3);
+        close(schedule.learning_rate(11), 1e-3);
     }
 
     #[test]

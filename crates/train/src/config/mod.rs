@@ -9,5 +9,6 @@ pub(crate) mod presets;
 pub(crate) mod resolve;
 mod run_config;
 mod taken;
+pub(crate) mod task_kind;
 
-pub use run_config::{Recompute, RunConfig, SampleConfig, TrainConfig};
+pub use run_config::{OptimizerKind, Recompute, RunConfig, SampleConfig, TrainConfig};

@@ -39,6 +39,9 @@ macro_rules! presets {
 /// The preset that is used where none is named.
 pub const DEFAULT_PRESET: &str = "llp-small";
 
+/// The preset that is used where none is named and the task is `masked`.
+pub const DEFAULT_ENCODER: &str = "groupbert-small";
+
 /// Stands for no preset: every key has the default that the reference documents.
 pub const NO_PRESET: &str = "none";
 
@@ -107,6 +110,12 @@ const PRESETS: &[Preset] = presets![
     "hybrid-tiny",
     "hybrid-small",
     "hybrid-base",
+    "groupbert-tiny",
+    "groupbert-small",
+    "groupbert-base",
+    "bert-tiny",
+    "bert-small",
+    "bert-base",
 ];
 
 /// All presets, in the order in which they should be listed.

@@ -1,5 +1,6 @@
 //! From preset, file, environment and flags to one configuration.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use percept_data::DataConfig;
@@ -9,7 +10,8 @@ use percept_model::ModelConfig;
 use crate::config::RunConfig;
 use crate::config::keys::Keys;
 use crate::config::layering::{Layers, Origin, Override, check_changes, read_file};
-use crate::config::presets::{DEFAULT_PRESET, NO_PRESET, preset};
+use crate::config::presets::{DEFAULT_ENCODER, DEFAULT_PRESET, NO_PRESET, preset};
+use crate::config::task_kind::TaskKind;
 
 /// Where a configuration comes from; a later field wins over an earlier one.
 ///
@@ -55,11 +57,12 @@ pub fn resolve(sources: &Sources) -> Result<RunConfig> {
     }
     let place = file.origin("preset").map(|origin| format!("{origin}: ")).unwrap_or_default();
     let named = file.take_string("preset");
+    let default = if file.take_string("task").as_deref() == Some("masked") { DEFAULT_ENCODER } else { DEFAULT_PRESET };
     let mut layers = Layers::default();
     match (&sources.preset, named) {
         (Some(name), _) => add_preset(&mut layers, &keys, name)?,
         (None, Some(name)) => add_preset(&mut layers, &keys, &name).map_err(|fault| fault.at(&place))?,
-        (None, None) => add_preset(&mut layers, &keys, DEFAULT_PRESET)?,
+        (None, None) => add_preset(&mut layers, &keys, default)?,
     }
     if let Some((path, text)) = &document {
         layers.add_document(text, &keys, &|line| Origin::File(path.to_path_buf(), line))?;
@@ -113,9 +116,22 @@ fn finish(mut layers: Layers, keys: &Keys, overrides: &[Override]) -> Result<Run
     for change in overrides {
         layers.add_override(change, keys)?;
     }
+    let origins = layers.origins().clone();
     let config = RunConfig { preset: NO_PRESET.to_owned(), ..layers.read()? };
+    check_tables(config.task, &origins)?;
     config.validate()?;
     Ok(config)
+}
+
+/// Refuses keys that say nothing about what is trained, but for those of a preset below another task.
+fn check_tables(task: TaskKind, origins: &BTreeMap<String, Origin>) -> Result<()> {
+    let is_foreign = |key: &str| task.foreign_tables().iter().any(|table| key.split(['.', '[']).next() == Some(*table));
+    let mut meant = origins.iter().filter(|(_, origin)| !matches!(origin, Origin::Preset(_)));
+    match meant.find(|(key, _)| is_foreign(key)) {
+        Some((key, origin)) => Err(Fault::usage(format!("{origin}: `{key}` says nothing where task = \"{task}\""))
+            .hint("an encoder (task = \"masked\") has [encoder] and [masking], a language model [model] and [sample]")),
+        None => Ok(()),
+    }
 }
 
 /// Lays a preset and, below it, those that it builds on.

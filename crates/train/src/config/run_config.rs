@@ -1,16 +1,18 @@
-//! The configuration of a run: tables `[model]`, `[data]`, `[train]` and `[sample]`.
+//! The configuration of a run: its task, and tables `[model]` or `[encoder]` and `[masking]`, `[data]`, `[train]` and `[sample]`.
 
 use std::path::PathBuf;
 
 use percept_data::DataConfig;
 use percept_fault::{Fault, Result};
 use percept_model::ModelConfig;
+use percept_model::encoder::{EncoderConfig, Masking};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::continuation::Continuation;
-use crate::config::learning_rate::{Decay, Schedule};
+use crate::config::learning_rate::{Decay, Schedule, Warmup};
 use crate::config::presets::NO_PRESET;
+use crate::config::task_kind::TaskKind;
 use crate::machine::device::DeviceChoice;
 use crate::machine::precision::PrecisionChoice;
 
@@ -20,6 +22,11 @@ const MOST_WINDOWS: usize = 1 << 20;
 /// Whether a number, as far as it is one, has a place in single precision.
 fn is_single(value: f64) -> bool {
     value == 0.0 || !value.is_finite() || (value as f32).is_normal()
+}
+
+/// Whether a table or key has what it has where nothing is said; what came later is written only where it says something.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Everything that a run needs; enough to repeat it.
@@ -34,8 +41,17 @@ fn is_single(value: f64) -> bool {
 pub struct RunConfig {
     /// The preset below the file's values; `none` in the configuration that a run folder keeps.
     pub preset: String,
-    /// The model.
+    /// What is trained: a language model, or an encoder that tells masked tokens.
+    #[serde(skip_serializing_if = "is_default")]
+    pub task: TaskKind,
+    /// The model, of the task `next-token`.
     pub model: ModelConfig,
+    /// The model of the task `masked`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub encoder: EncoderConfig,
+    /// Which tokens are masked in the task `masked`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub masking: Masking,
     /// The texts and their tokenizer.
     pub data: DataConfig,
     /// Optimizer, schedule and what the run writes.
@@ -48,7 +64,10 @@ impl Default for RunConfig {
     fn default() -> Self {
         Self {
             preset: NO_PRESET.to_owned(),
+            task: TaskKind::default(),
             model: ModelConfig::default(),
+            encoder: EncoderConfig::default(),
+            masking: Masking::default(),
             data: DataConfig::default(),
             train: TrainConfig::default(),
             sample: SampleConfig::default(),
@@ -75,6 +94,17 @@ impl From<Recompute> for percept_model::Recompute {
     }
 }
 
+/// What makes a step of the gradient.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerKind {
+    /// Adam with decoupled decay (arXiv 1711.05101).
+    #[default]
+    Adamw,
+    /// As AdamW, but the step of each matrix is as long as the matrix times the learning rate (arXiv 1904.00962): for large batches.
+    Lamb,
+}
+
 /// How to train: the TOML table `[train]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -90,8 +120,11 @@ pub struct TrainConfig {
     pub accumulate: usize,
     /// Highest learning rate.
     pub learning_rate: f64,
-    /// Steps of linear warm-up.
+    /// Steps of warm-up.
     pub warmup: u64,
+    /// How the learning rate rises in the warm-up.
+    #[serde(skip_serializing_if = "is_default")]
+    pub warmup_shape: Warmup,
     /// What follows the warm-up.
     pub schedule: Decay,
     /// Last learning rate as a share of the highest (cosine, wsd).
@@ -100,13 +133,16 @@ pub struct TrainConfig {
     pub cooldown: f64,
     /// Steps between two halvings (halving).
     pub halve_every: u64,
-    /// AdamW: decay of the first moment.
+    /// What makes a step of the gradient.
+    #[serde(skip_serializing_if = "is_default")]
+    pub optimizer: OptimizerKind,
+    /// Decay of the first moment.
     pub beta1: f64,
-    /// AdamW: decay of the second moment.
+    /// Decay of the second moment.
     pub beta2: f64,
-    /// AdamW: added to the root of the second moment.
+    /// Added to the root of the second moment.
     pub epsilon: f64,
-    /// AdamW: decoupled decay of the matrices (not of embeddings, norms and biases).
+    /// Decoupled decay of the matrices (not of embeddings, norms and biases).
     pub weight_decay: f64,
     /// Largest norm of the whole gradient; 0 switches clipping off.
     pub clip: f64,
@@ -153,10 +189,12 @@ impl Default for TrainConfig {
             accumulate: 1,
             learning_rate: 1e-3,
             warmup: 50,
+            warmup_shape: Warmup::Linear,
             schedule: Decay::Cosine,
             final_fraction: 0.1,
             cooldown: 0.2,
             halve_every: 100_000,
+            optimizer: OptimizerKind::Adamw,
             beta1: 0.9,
             beta2: 0.95,
             epsilon: 1e-8,
@@ -212,7 +250,32 @@ impl RunConfig {
     /// # Ok::<(), percept_fault::Fault>(())
     /// ```
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).map_err(|error| Fault::internal("cannot write the configuration").because(error))
+        let text = match self.task {
+            TaskKind::NextToken => toml::to_string(self),
+            TaskKind::Masked => toml::to_string(&MaskedRun::of(self)),
+        };
+        text.map_err(|error| Fault::internal("cannot write the configuration").because(error))
+    }
+
+    /// Refuses what is not about a language model.
+    ///
+    /// # Errors
+    /// A usage fault.
+    pub fn check_language_model(&self) -> Result<()> {
+        match self.task {
+            TaskKind::NextToken => Ok(()),
+            task => Err(Fault::usage(format!("a language model is needed here, and task = \"{task}\""))
+                .hint("`percept presets` lists the others; train, eval, plan, verify and fill take encoders")),
+        }
+    }
+
+    /// Tokens of the windows into which the text is cut.
+    pub fn window(&self) -> usize {
+        match self.task {
+            TaskKind::NextToken => self.model.context,
+            // The token after the window belongs to the sequence, too.
+            TaskKind::Masked => self.encoder.context - 1,
+        }
     }
 
     /// The text of the `config.toml` that a run keeps.
@@ -230,14 +293,38 @@ impl RunConfig {
     /// A vocabulary of 0, which the tokenizer fills in later, passes.
     pub fn validate(&self) -> Result<()> {
         // The smallest vocabulary there is stands in for the tokenizer's.
-        let vocab = if self.model.vocab == 0 { 257 } else { self.model.vocab };
-        ModelConfig { vocab, ..self.model.clone() }.validate()?;
+        let known = |vocab: usize| if vocab == 0 { 257 } else { vocab };
+        match self.task {
+            TaskKind::NextToken => ModelConfig { vocab: known(self.model.vocab), ..self.model.clone() }.validate()?,
+            TaskKind::Masked => {
+                EncoderConfig { vocab: known(self.encoder.vocab), ..self.encoder.clone() }.validate()?;
+                self.masking.validate()?;
+            }
+        }
         self.train.validate()?;
         if !(self.sample.temperature >= 0.0 && self.sample.temperature.is_finite()) {
             return Err(Fault::usage(format!("sample.temperature = {} is not a temperature", self.sample.temperature))
                 .hint("0 is greedy, 1 the model's own distribution"));
         }
         Ok(())
+    }
+}
+
+/// The tables of a run that trains an encoder, in the order in which they are written.
+#[derive(Serialize)]
+struct MaskedRun<'a> {
+    preset: &'a str,
+    task: TaskKind,
+    encoder: &'a EncoderConfig,
+    masking: &'a Masking,
+    data: &'a DataConfig,
+    train: &'a TrainConfig,
+}
+
+impl<'a> MaskedRun<'a> {
+    fn of(config: &'a RunConfig) -> Self {
+        let RunConfig { preset, task, encoder, masking, data, train, .. } = config;
+        Self { preset, task: *task, encoder, masking, data, train }
     }
 }
 
@@ -248,6 +335,7 @@ impl TrainConfig {
             decay: self.schedule,
             peak: self.learning_rate,
             warmup: self.warmup,
+            warmup_shape: self.warmup_shape,
             steps: self.steps,
             final_fraction: self.final_fraction,
             cooldown: self.cooldown,

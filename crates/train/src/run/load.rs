@@ -6,24 +6,25 @@ use std::path::{Path, PathBuf, absolute};
 use burn::tensor::Device;
 use percept_data::Tokenizer;
 use percept_fault::{Fault, Result};
-use percept_model::properties::Properties;
+use percept_model::encoder::Encoder;
 use percept_model::{LanguageModel, weights};
 
 use crate::config::RunConfig;
+use crate::config::task_kind::TaskKind;
 use crate::machine::memory::Memory;
 use crate::run::copies::{FoundConfig, find_tokenizer};
 use crate::run::progress::{PROGRESS, Progress, Used};
 use crate::run::run_folder::{CHECKPOINTS, MODEL, RunFolder, Which};
-use crate::run::same_model::check_model;
+use crate::run::run_model::RunModel;
 use crate::run::vocabulary::is_padded;
 
 /// A trained model with all that is needed to use it.
 #[derive(Debug)]
-pub struct LoadedRun {
+pub struct LoadedRun<M = LanguageModel> {
     /// The run's configuration.
     pub config: RunConfig,
     /// The model, without autodiff.
-    pub model: LanguageModel,
+    pub model: M,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
     /// The checkpoint's folder.
@@ -62,25 +63,61 @@ pub struct LoadedRun {
 /// An environment fault where there is no run, no checkpoint or none that is whole; a usage fault for a step of an exported
 /// folder, which has none; an environment fault where all memory is less than its weights.
 pub fn load_run(path: &Path, which: Which, device: &Device) -> Result<LoadedRun> {
+    load(path, which, device)
+}
+
+/// As [`load_run`], of a run whose task is `masked`.
+///
+/// # Errors
+/// As [`load_run`].
+pub fn load_encoder(path: &Path, which: Which, device: &Device) -> Result<LoadedRun<Encoder>> {
+    load(path, which, device)
+}
+
+/// What a run at a path, as [`load_run`] takes it, trained.
+///
+/// # Errors
+/// As [`load_run`], as far as it comes to them without weights.
+pub fn task_of(path: &Path, which: Which) -> Result<TaskKind> {
+    let Found { run, weights, .. } = Place::of(path)?.find(which)?;
+    Ok(FoundConfig::read(run.as_ref(), Some(&weights), &[])?.config.task)
+}
+
+/// A run of a kind of model.
+pub(crate) fn load<M: RunModel>(path: &Path, which: Which, device: &Device) -> Result<LoadedRun<M>> {
     let Found { run, weights: folder, step, mut warnings } = Place::of(path)?.find(which)?;
-    let FoundConfig { config, lost } = FoundConfig::read(run.as_ref(), Some(&folder), &[])?;
+    let FoundConfig { mut config, lost } = FoundConfig::read(run.as_ref(), Some(&folder), &[])?;
     warnings.extend(lost);
-    let size = Properties::of(&config.model)?.parameters().saturating_mul(size_of::<f32>() as u64);
+    if config.task != M::TASK {
+        return Err(other_task(path, config.task));
+    }
+    let size = M::parameters(&config)?.saturating_mul(size_of::<f32>() as u64);
     Memory::check(size, &format!("the model of {}", path.display()), device)?;
     let weights_path = folder.join(MODEL);
-    let model: LanguageModel = weights::load(&weights_path, device)?;
-    check_model(&weights_path, model.config(), &config.model)?;
+    let model: M = weights::load(&weights_path, device)?;
+    M::check(&weights_path, model.config(), M::of(&config))?;
     let (tokenizer, lost) = find_tokenizer(run.as_ref(), Some(&folder), &config)?;
     warnings.extend(lost);
-    let (vocab, tokens) = (config.model.vocab, tokenizer.vocab_size());
+    let (vocab, tokens) = (*M::vocab(&mut config), tokenizer.vocab_size() + M::OWN_TOKENS);
     if vocab > tokens && !is_padded(vocab, tokens) {
         let place = run.as_ref().unwrap_or(&RunFolder::new(&folder)).tokenizer_path();
         warnings.push(format!(
-            "model.vocab is {vocab}, {} has {tokens} tokens: was it trained with another?",
+            "{}.vocab is {vocab}, {} has {tokens} tokens: was it trained with another?",
+            M::TABLE,
             place.display()
         ));
     }
     Ok(LoadedRun { config, model, tokenizer, checkpoint: folder, step, warnings })
+}
+
+fn other_task(path: &Path, task: TaskKind) -> Fault {
+    let path = path.display();
+    match task {
+        TaskKind::Masked => Fault::usage(format!("{path} holds {}, not {}", Encoder::NAME, LanguageModel::NAME))
+            .hint(format!("`percept fill {path} TEXT` and `percept eval {path}` run it")),
+        TaskKind::NextToken => Fault::usage(format!("{path} holds {}, not {}", LanguageModel::NAME, Encoder::NAME))
+            .hint(format!("`percept generate {path} --prompt TEXT` runs it")),
+    }
 }
 
 /// Whether [`load_run`] would look for weights at a path, whole or not.

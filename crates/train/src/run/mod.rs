@@ -12,6 +12,7 @@ pub(crate) mod overview;
 pub(crate) mod progress;
 pub(crate) mod run_files;
 pub(crate) mod run_folder;
+pub(crate) mod run_model;
 pub(crate) mod same_model;
 pub(crate) mod tail;
 pub(crate) mod tensorboard;

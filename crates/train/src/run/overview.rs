@@ -8,14 +8,17 @@ use std::time::SystemTime;
 use percept_data::Identity;
 use percept_fault::{Fault, IoContext, Result};
 use percept_files::json;
-use percept_model::properties::Properties;
+use percept_model::LanguageModel;
+use percept_model::encoder::Encoder;
 use serde::Serialize;
 
 use crate::config::RunConfig;
+use crate::config::task_kind::TaskKind;
 use crate::run::lock;
 use crate::run::metrics::{Metrics, StepMetrics, ValidationMetrics};
 use crate::run::metrics_file::{MetricsFile, read_metrics};
 use crate::run::run_folder::RunFolder;
+use crate::run::run_model::RunModel;
 
 /// How deep below a folder runs are looked for.
 const DEPTH: usize = 3;
@@ -173,8 +176,11 @@ impl Overview {
     }
 
     fn add_config(&mut self, config: &RunConfig) {
-        self.layers = Some(config.model.layers.clone());
-        self.parameters = Properties::of(&config.model).ok().map(|properties| properties.parameters());
+        let (layers, parameters) = match config.task {
+            TaskKind::NextToken => (config.model.layers.clone(), LanguageModel::parameters(config)),
+            TaskKind::Masked => (config.encoder.layer.to_string(), Encoder::parameters(config)),
+        };
+        (self.layers, self.parameters) = (Some(layers), parameters.ok());
         self.steps = Some(config.train.steps);
     }
 

@@ -16,17 +16,17 @@ fn is_free(key: &str) -> bool {
 /// # Errors
 /// As [`check_config`].
 pub(crate) fn check_model(path: &Path, found: &ModelConfig, wanted: &ModelConfig) -> Result<()> {
-    check_config(path, found, wanted, is_free)
+    check_config(path, "model", (found, wanted), is_free)
 }
 
-/// Refuses weights of another model.
+/// Refuses weights of another model than the one that is wanted; `name` is that of the table with its keys.
 ///
 /// # Errors
 /// A usage fault that names the first key whose value differs, but for those that are free.
 pub(crate) fn check_config<C: Serialize>(
     path: &Path,
-    found: &C,
-    wanted: &C,
+    name: &str,
+    (found, wanted): (&C, &C),
     is_free: impl Fn(&str) -> bool,
 ) -> Result<()> {
     let (found, wanted) = (table(found)?, table(wanted)?);
@@ -34,8 +34,11 @@ pub(crate) fn check_config<C: Serialize>(
     let Some(key) = found.keys().chain(wanted.keys()).find(differs) else { return Ok(()) };
     let [found, wanted] =
         [&found, &wanted].map(|table| table.get(key).map_or("not set".to_owned(), toml::Value::to_string));
-    Err(Fault::usage(format!("{} is of another model: model.{key} is {found} there and {wanted} here", path.display()))
-        .hint(format!("use the same [model] table, e.g. --set model.{key}={found}")))
+    Err(Fault::usage(format!(
+        "{} is of another model: {name}.{key} is {found} there and {wanted} here",
+        path.display()
+    ))
+    .hint(format!("use the same [{name}] table, e.g. --set {name}.{key}={found}")))
 }
 
 /// A configuration by its keys; one that has none is a key.

@@ -118,7 +118,7 @@ pub fn train_task<T: Task>(
     let (state, progress) = match newest {
         None => (State::new(T::Model::fresh(model, train.seed, &device.clone().autodiff())?, train), None),
         Some(Checkpoint { path, progress }) => {
-            let check = |path: &Path, found: &_| check_config(path, found, model, |_| false);
+            let check = |path: &Path, found: &_| check_config(path, "model", (found, model), |_| false);
             let state = State::load(&path, check, train, &device)?;
             task.source().restore(&progress.position)?;
             (state, Some(progress))

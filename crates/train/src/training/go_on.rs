@@ -21,9 +21,10 @@ pub(crate) enum Told {
 }
 
 /// The keys that say what the learning rate is.
-const KEYS: [&str; 6] = [
+const KEYS: [&str; 7] = [
     "train.learning_rate",
     "train.warmup",
+    "train.warmup_shape",
     "train.schedule",
     "train.final_fraction",
     "train.cooldown",

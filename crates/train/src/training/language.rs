@@ -69,12 +69,9 @@ impl<L: Lessons> Task for LanguageTask<L> {
     }
 
     fn extent(&self) -> Extent {
-        let count = |split| self.dataset.parts(split).iter().map(|part| part.documents.len()).sum();
         Extent {
-            train_inputs: self.dataset.evaluation(Split::Train).map(|document| document.tokens.len() as u64).sum(),
-            train_documents: count(Split::Train),
-            validation_documents: count(Split::Validation),
             inputs_per_step: self.config.model.context * self.source.windows_per_batch() * self.config.train.accumulate,
+            ..Extent::of(&self.dataset)
         }
     }
 

@@ -1,4 +1,4 @@
-//! AdamW (arXiv 1711.05101) with its moments stored under parameter paths, and clipping by the global norm.
+//! AdamW (arXiv 1711.05101) and LAMB (arXiv 1904.00962) with their moments stored under parameter paths, and clipping by the global norm.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use percept_model::ops::{self, AdamW};
 use percept_model::parameters::{self, NamedTensor, Tensors};
 use percept_model::{Gradients, Role, Trainable, Training};
 
-use crate::config::TrainConfig;
+use crate::config::{OptimizerKind, TrainConfig};
 
 /// First and second moment of one parameter's gradient, flattened.
 #[derive(Debug, Clone)]
@@ -29,6 +29,7 @@ struct Slot {
 /// The optimizer's constants and state.
 #[derive(Debug, Clone)]
 pub(crate) struct Optimizer {
+    kind: OptimizerKind,
     hyper: AdamW,
     weight_decay: f64,
     clip: f64,
@@ -59,7 +60,7 @@ impl Optimizer {
             (path, Slot { training, moments: None })
         };
         let slots = parameters::collect(model).into_iter().map(slot).collect();
-        Self { hyper, weight_decay: config.weight_decay, clip: config.clip, slots }
+        Self { kind: config.optimizer, hyper, weight_decay: config.weight_decay, clip: config.clip, slots }
     }
 
     /// Step `step`, counted from 1. `norm` is the gradients' [`global_norm`]: above `clip`, all of them shrink alike.
@@ -73,7 +74,7 @@ impl Optimizer {
     ) -> M {
         let mut hyper = self.hyper.at_step(step);
         hyper.grad_scale = if self.clip > 0.0 && norm > self.clip { self.clip / norm } else { 1.0 };
-        parameters::map(model, |path, _, parameter| {
+        parameters::map(model, |path, shape, parameter| {
             let trained = self.slots.get_mut(path).filter(|slot| slot.training.role != Role::Buffer);
             let (Some(slot), Some(gradient)) = (trained, gradients.0.remove(path)) else { return parameter };
             let Training { role, rate, epsilon } = slot.training;
@@ -82,7 +83,11 @@ impl Optimizer {
             hyper.weight_decay = if role == Role::Decayed { self.weight_decay } else { 0.0 };
             let zeros = || Moments { first: gradient.zeros_like(), second: gradient.zeros_like() };
             let Moments { first, second } = slot.moments.take().unwrap_or_else(zeros);
-            let (parameter, first, second) = ops::adamw(parameter, gradient, first, second, &hyper);
+            let (parameter, first, second) = match self.kind {
+                // Vectors have no length that would mean anything: the authors leave norms and biases alone.
+                OptimizerKind::Lamb if shape.len() >= 2 => lamb(parameter, gradient, first, second, &hyper),
+                _ => ops::adamw(parameter, gradient, first, second, &hyper),
+            };
             slot.moments = Some(Moments { first, second });
             parameter
         })
@@ -116,6 +121,23 @@ impl Optimizer {
         }
         Ok(())
     }
+}
+
+/// One update of LAMB (algorithm 2): with AdamW's direction u, its decay included, x - lr |x| / |u| u; where either has no length,
+/// x - lr u.
+fn lamb(
+    x: Tensor<1>,
+    gradient: Tensor<1>,
+    first: Tensor<1>,
+    second: Tensor<1>,
+    hyper: &AdamW,
+) -> (Tensor<1>, Tensor<1>, Tensor<1>) {
+    // At a learning rate of 1, AdamW goes the whole of its direction.
+    let (moved, first, second) = ops::adamw(x.clone(), gradient, first, second, &AdamW { lr: 1.0, ..*hyper });
+    let direction = x.clone() - moved;
+    let [length, step] = [&x, &direction].map(|tensor| ops::squared_norm(tensor.clone()).sqrt());
+    let ratio = if length > 0.0 && step > 0.0 { length / step } else { 1.0 };
+    (x - direction * (hyper.lr * ratio), first, second)
 }
 
 /// The device of a model without autodiff: where moments live.
@@ -195,6 +217,35 @@ mod tests {
                 assert!((after - expected).abs() < 2e-6, "{path}[{index}] is {after}, not {expected}");
             }
         }
+    }
+
+    #[test]
+    fn a_step_of_lamb_is_as_long_as_the_matrix() {
+        let config =
+            TrainConfig { optimizer: OptimizerKind::Lamb, clip: 0.0, weight_decay: 0.3, ..TrainConfig::default() };
+        let model = model();
+        let mut optimizer = Optimizer::new(&config, &model);
+        let (before, given) = (weights(&model), gradients(&model, 1.0));
+        let shapes = parameters::collect(&model);
+        let after = weights(&optimizer.step(model.clone(), given.clone(), 1.0, 0.02, 1));
+        for (path, before) in &before {
+            let decay = if model.role(path, &shapes[path].shape) == Role::Decayed { 0.3 } else { 0.0 };
+            let gradient = values(&given.0[path]);
+            // The first step of Adam: the sign of the gradient.
+            let adam = |gradient: f64| gradient / (gradient.abs() + config.epsilon);
+            let direction: Vec<f64> = gradient.iter().zip(before).map(|(g, x)| adam(*g) + decay * x).collect();
+            let norm = |values: &[f64]| values.iter().map(|x| x * x).sum::<f64>().sqrt();
+            let ratio = if shapes[path].shape.len() >= 2 { norm(before) / norm(&direction) } else { 1.0 };
+            for ((after, before), direction) in after[path].iter().zip(before).zip(&direction) {
+                let expected = before - 0.02 * ratio * direction;
+                assert!((after - expected).abs() < 1e-6, "{path}: {after} is not {expected}");
+            }
+        }
+        // A matrix of zeros has no length, and moves all the same.
+        let zeros = parameters::map(model, |_, _, tensor| tensor.zeros_like());
+        let mut optimizer = Optimizer::new(&config, &zeros);
+        let moved = weights(&optimizer.step(zeros, given, 1.0, 0.02, 1));
+        assert!(moved["head.weight"].iter().any(|value| value.abs() > 0.01));
     }
 
     #[test]

@@ -10,16 +10,19 @@ use percept_fault::{Fault, IoContext, Result};
 use percept_model::config::Objective;
 
 use super::go_on::{Told, ends_elsewhere, go_on};
-use super::lessons::Lessons;
-use super::objective::NextToken;
+use super::masked::MaskedTask;
 use super::observer::{Event, Observer, Outcome};
-use super::order_agnostic_source::OrderAgnosticSource;
-use super::start::{Prepared, first_model, is_path, load_initial, open_data, with_absolute_paths, write_config};
+use super::run_task::RunTask;
+use super::source::Source;
+use super::start::{
+    NextTokens, Prepared, TokensAround, first_model, is_path, load_initial, open_data, with_absolute_paths,
+    write_config,
+};
 use super::state::State;
 use super::streams;
-use super::text_source::TextSource;
 use crate::config::continuation::ScheduleChoice;
 use crate::config::layering::Override;
+use crate::config::task_kind::TaskKind;
 use crate::config::{RunConfig, TrainConfig};
 use crate::machine::device::DeviceChoice;
 use crate::machine::precision::{Bf16Support, PrecisionChoice, Taken};
@@ -32,7 +35,7 @@ use crate::run::metrics::Metrics;
 use crate::run::overview::metrics;
 use crate::run::progress::Progress;
 use crate::run::run_folder::RunFolder;
-use crate::run::same_model::check_model;
+use crate::run::run_model::RunModel;
 
 /// What changes in a run that goes on.
 ///
@@ -92,9 +95,10 @@ pub fn resume(folder: &Path, changes: &Changes, stop: &AtomicBool, observer: &mu
     let folder = run_at(folder)?;
     check_overrides(&changes.overrides)?;
     let found = Found::read(folder, changes)?;
-    match found.config.model.objective {
-        Objective::NextToken => found.resume::<TextSource<NextToken>>(changes, stop, observer),
-        Objective::OrderAgnostic => found.resume::<OrderAgnosticSource>(changes, stop, observer),
+    match (found.config.task, found.config.model.objective) {
+        (TaskKind::Masked, _) => found.resume::<MaskedTask>(changes, stop, observer),
+        (TaskKind::NextToken, Objective::NextToken) => found.resume::<NextTokens>(changes, stop, observer),
+        (TaskKind::NextToken, Objective::OrderAgnostic) => found.resume::<TokensAround>(changes, stop, observer),
     }
 }
 
@@ -122,7 +126,7 @@ impl Found {
         Ok(Self { folder, lock, newest, broken, before, config, told })
     }
 
-    fn resume<L: Lessons>(self, changes: &Changes, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
+    fn resume<T: RunTask>(self, changes: &Changes, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
         let Self { folder, lock, newest, broken, before, mut config, mut told } = self;
         let at = newest.as_ref().map(|checkpoint| &checkpoint.progress);
         let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
@@ -135,18 +139,18 @@ impl Found {
         let path = newest.as_ref().map(|checkpoint| checkpoint.path.as_path());
         let (tokenizer, lost) = find_tokenizer(Some(&folder), path, &config)?;
         told.extend(lost.map(Told::Warning));
-        let (dataset, source) = same_text::<L>(&config, tokenizer, at, changes, &mut told, (stop, observer))?;
+        let (dataset, source) = same_text::<T>(&config, tokenizer, at, changes, &mut told, (stop, observer))?;
         if *dataset.config() != before.data {
             config = with_absolute_paths(RunConfig { data: dataset.config().clone(), ..config })?;
         }
         let state = match path {
             Some(path) => {
-                let check = |path: &Path, found: &_| check_model(path, found, &config.model);
+                let check = |path: &Path, found: &_| T::Kept::check(path, found, T::Kept::of(&config));
                 State::load(path, check, &config.train, &device)?
             }
             None => {
                 told.push(Told::Warning("there is no checkpoint yet: starting from step 0".to_owned()));
-                let initial = load_initial(&config, &device, observer)?;
+                let initial = load_initial::<T::Kept>(&config, &device, observer)?;
                 State::new(first_model(&config, &dataset, initial, &device)?.into(), &config.train)
             }
         };
@@ -171,7 +175,7 @@ impl Found {
         if let Some(progress) = progress.as_mut().filter(|_| ends_elsewhere(&before.train, &config.train)) {
             progress.planned = None;
         }
-        Prepared { config, folder, dataset, source, device_name, lock, state, progress }.begin(stop, observer)
+        Prepared::<T> { config, folder, dataset, source, device_name, lock, state, progress }.begin(stop, observer)
     }
 }
 
@@ -315,17 +319,17 @@ fn check_end(before: &RunConfig, after: &RunConfig, at: &Progress, changes: &Cha
 ///
 /// # Errors
 /// Usage: it is another text, or was named anew and nothing proves that it is the same. Environment: it is not there.
-fn same_text<L: Lessons>(
+fn same_text<T: RunTask>(
     config: &RunConfig,
     tokenizer: Tokenizer,
     at: Option<&Progress>,
     changes: &Changes,
     told: &mut Vec<Told>,
     (stop, observer): (&AtomicBool, &mut dyn Observer),
-) -> Result<(Dataset, L)> {
+) -> Result<(Dataset, T::Source)> {
     check_sources(config)?;
     let dataset = open_data(&config.data, Some(tokenizer), stop, observer)?;
-    let mut source = L::open(&dataset, config)?;
+    let mut source = T::open(&dataset, config)?;
     let named = changes.of_text().map(Override::origin);
     let Some(at) = at else {
         return match named {

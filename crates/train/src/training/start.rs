@@ -7,27 +7,29 @@ use burn::tensor::Device;
 use percept_data::{DataConfig, Dataset, SourceConfig, Tokenizer, check_apart, holds_others, is_stream};
 use percept_fault::{Fault, IoContext, Result, path_text};
 use percept_model::config::Objective;
-use percept_model::{LanguageModel, ModelConfig, parameters};
+use percept_model::parameters;
 
 use super::begin::{Control, Ready, begin};
 use super::language::LanguageTask;
-use super::lessons::Lessons;
+use super::masked::MaskedTask;
 use super::objective::NextToken;
 use super::observer::{Event, Observer, Outcome};
 use super::order_agnostic_source::OrderAgnosticSource;
 use super::ranks::Alone;
+use super::run_task::RunTask;
 use super::state::State;
 use super::streams;
 use super::text_source::TextSource;
 use crate::config::RunConfig;
+use crate::config::task_kind::TaskKind;
 use crate::machine::device::DeviceChoice;
 use crate::run::claim::Claim;
 use crate::run::environment::Environment;
-use crate::run::load::{LoadedRun, load_run};
+use crate::run::load::{LoadedRun, load};
 use crate::run::lock::Lock;
 use crate::run::progress::Progress;
 use crate::run::run_folder::{RunFolder, Which};
-use crate::run::same_model::check_model;
+use crate::run::run_model::RunModel;
 
 /// Trains a new run in `folder`, which must not hold one yet.
 ///
@@ -74,20 +76,28 @@ pub fn train(config: &RunConfig, folder: &Path, stop: &AtomicBool, observer: &mu
         observer.event(Event::Warning(text));
     }
     let claim = Claim::stake(&folder)?;
-    match config.model.objective {
-        Objective::NextToken => train_by::<TextSource<NextToken>>(config, claim, &folder, stop, observer),
-        Objective::OrderAgnostic => train_by::<OrderAgnosticSource>(config, claim, &folder, stop, observer),
+    match (config.task, config.model.objective) {
+        (TaskKind::Masked, _) => train_by::<MaskedTask>(config, claim, &folder, stop, observer),
+        (TaskKind::NextToken, Objective::NextToken) => train_by::<NextTokens>(config, claim, &folder, stop, observer),
+        (TaskKind::NextToken, Objective::OrderAgnostic) => {
+            train_by::<TokensAround>(config, claim, &folder, stop, observer)
+        }
     }
 }
 
-fn train_by<L: Lessons>(
+/// The task of a model that predicts the next token.
+pub(crate) type NextTokens = LanguageTask<TextSource<NextToken>>;
+/// The task of one that predicts all tokens around each.
+pub(crate) type TokensAround = LanguageTask<OrderAgnosticSource>;
+
+fn train_by<T: RunTask>(
     config: &RunConfig,
     claim: Claim<'_>,
     folder: &RunFolder,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    match prepare_new::<L>(config, &claim, folder, stop, observer) {
+    match prepare_new::<T>(config, &claim, folder, stop, observer) {
         Ok(prepared) => prepared.begin(stop, observer),
         Err(fault) => {
             claim.give_up()?;
@@ -97,22 +107,22 @@ fn train_by<L: Lessons>(
 }
 
 /// Opens the data and the model, and writes what a run folder holds from the start.
-fn prepare_new<L: Lessons>(
+fn prepare_new<T: RunTask>(
     config: &RunConfig,
     claim: &Claim<'_>,
     folder: &RunFolder,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
-) -> Result<Prepared<L>> {
+) -> Result<Prepared<T>> {
     let (device, device_name) = config.train.device.parse::<DeviceChoice>()?.open()?;
     let mut config = config.clone();
     let taken = config.take_precision(&device)?;
     taken.note().into_iter().for_each(|note| observer.event(Event::Note(note)));
-    let initial = load_initial(&config, &device, observer)?;
+    let initial = load_initial::<T::Kept>(&config, &device, observer)?;
     let data = streams::keep(&config.data, folder, stop, observer)?;
     let dataset = open_data(&data, None, stop, observer)?;
-    let config = complete(&config, &dataset, folder)?;
-    let source = L::open(&dataset, &config)?;
+    let config = complete::<T::Kept>(&config, &dataset, folder)?;
+    let source = T::open(&dataset, &config)?;
     let model = first_model(&config, &dataset, initial, &device)?;
     folder.check_tokenizer(dataset.tokenizer())?;
     let lock = claim.lock()?;
@@ -126,29 +136,30 @@ fn prepare_new<L: Lessons>(
 }
 
 /// What a new and a resumed run have in common.
-pub(crate) struct Prepared<L: Lessons> {
+pub(crate) struct Prepared<T: RunTask> {
     pub(crate) config: RunConfig,
     pub(crate) folder: RunFolder,
     pub(crate) dataset: Dataset,
     /// At the place of the progress.
-    pub(crate) source: L,
+    pub(crate) source: T::Source,
     pub(crate) device_name: String,
     pub(crate) lock: Lock,
-    pub(crate) state: State<L::Model>,
+    pub(crate) state: State<T::Model>,
     /// None at the first step.
     pub(crate) progress: Option<Progress>,
 }
 
-impl<L: Lessons> Prepared<L> {
+impl<T: RunTask> Prepared<T> {
     /// Trains to the end.
     pub(crate) fn begin(self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
-        let Self { config, folder, dataset, source, device_name, lock, state, progress } = self;
-        let (vocab, tokens) = (config.model.vocab, dataset.tokenizer().vocab_size());
+        let Self { mut config, folder, dataset, source, device_name, lock, state, progress } = self;
+        let (vocab, tokens) = (*T::Kept::vocab(&mut config), tokens_of::<T::Kept>(&dataset));
         if vocab > tokens {
-            observer.event(Event::Warning(format!("model.vocab is {vocab}, the tokenizer has {tokens} tokens only")));
+            let (table, tokens) = (T::Kept::TABLE, dataset.tokenizer().vocab_size());
+            observer.event(Event::Warning(format!("{table}.vocab is {vocab}, the tokenizer has {tokens} tokens only")));
         }
         let train = config.train.clone();
-        let task = LanguageTask::new(config, dataset, source);
+        let task = T::of(config, dataset, source);
         let ready = Ready { task, train, folder, device_name, lock: Some(lock), state, progress };
         begin(ready, Control { stop, observer, ranks: &Alone })
     }
@@ -180,24 +191,29 @@ impl<'s> percept_data::Watch<'s> for Reading<'_, 's> {
 }
 
 /// The configuration with what only the data knows, and with paths that hold from any folder.
-fn complete(config: &RunConfig, dataset: &Dataset, folder: &RunFolder) -> Result<RunConfig> {
+fn complete<M: RunModel>(config: &RunConfig, dataset: &Dataset, folder: &RunFolder) -> Result<RunConfig> {
     let mut config = RunConfig { data: dataset.config().clone(), ..config.clone() };
     if is_stream(&config.data.tokenizer) {
         config.data.tokenizer = path_text(&folder.tokenizer_path(), "--run")?.to_owned();
     }
     let mut config = with_absolute_paths(config)?;
-    let vocab = dataset.tokenizer().vocab_size();
-    if config.model.vocab == 0 {
-        config.model.vocab = vocab;
+    let (tokens, vocab) = (tokens_of::<M>(dataset), M::vocab(&mut config));
+    if *vocab == 0 {
+        *vocab = tokens;
     }
-    if config.model.vocab < vocab {
+    if *vocab < tokens {
+        let (table, mask) = (M::TABLE, if M::OWN_TOKENS > 0 { " with the mask" } else { "" });
         return Err(Fault::usage(format!(
-            "tokenizer mismatch: it has {vocab} tokens, model.vocab is {}",
-            config.model.vocab
+            "tokenizer mismatch: it has {tokens} tokens{mask}, {table}.vocab is {vocab}"
         ))
-        .hint("model.vocab = 0 takes the tokenizer's number"));
+        .hint(format!("{table}.vocab = 0 takes the tokenizer's number")));
     }
     Ok(config)
+}
+
+/// The fewest tokens of a model of some text.
+fn tokens_of<M: RunModel>(dataset: &Dataset) -> usize {
+    dataset.tokenizer().vocab_size() + M::OWN_TOKENS
 }
 
 /// The configuration with paths that hold from any folder.
@@ -235,13 +251,13 @@ fn absolute_text(path: &Path, key: &str) -> Result<String> {
 }
 
 /// The run that this one starts from, if any.
-pub(crate) fn load_initial(
+pub(crate) fn load_initial<M: RunModel>(
     config: &RunConfig,
     device: &Device,
     observer: &mut dyn Observer,
-) -> Result<Option<LoadedRun>> {
+) -> Result<Option<LoadedRun<M>>> {
     let Some(path) = config.train.init_from.as_deref() else { return Ok(None) };
-    let initial = load_run(path, Which::Latest, device)?;
+    let initial = load(path, Which::Latest, device)?;
     for warning in &initial.warnings {
         observer.event(Event::Warning(format!("train.init_from: {warning}")));
     }
@@ -249,18 +265,18 @@ pub(crate) fn load_initial(
 }
 
 /// The model of step 0: fresh, or with the weights of another run.
-pub(crate) fn first_model(
+pub(crate) fn first_model<M: RunModel>(
     config: &RunConfig,
     dataset: &Dataset,
-    initial: Option<LoadedRun>,
+    initial: Option<LoadedRun<M>>,
     device: &Device,
-) -> Result<LanguageModel> {
+) -> Result<M> {
     let device = device.clone().autodiff();
-    let model = LanguageModel::new(&config.model, config.train.seed, &device)?;
+    let model = M::fresh(M::of(config), config.train.seed, &device)?;
     match initial {
         None => Ok(model),
         Some(initial) => {
-            check_initial(&initial, &config.model, dataset.tokenizer())?;
+            check_initial(&initial, M::of(config), dataset.tokenizer())?;
             let weights = parameters::collect(&initial.model);
             let weights = weights.into_iter().map(|(path, tensor)| (path, tensor.data)).collect();
             Ok(parameters::replace(model, &weights))
@@ -268,11 +284,8 @@ pub(crate) fn first_model(
     }
 }
 
-fn check_initial(initial: &LoadedRun, model: &ModelConfig, tokenizer: &Tokenizer) -> Result<()> {
-    let found = initial.model.config();
-    // What a model is taught changes none of its shapes.
-    let model = ModelConfig { objective: found.objective, order_agnostic: found.order_agnostic, ..model.clone() };
-    check_model(&initial.checkpoint, found, &model)?;
+fn check_initial<M: RunModel>(initial: &LoadedRun<M>, wanted: &M::Config, tokenizer: &Tokenizer) -> Result<()> {
+    M::check_initial(&initial.checkpoint, initial.model.config(), wanted)?;
     if initial.tokenizer.fingerprint() != tokenizer.fingerprint() {
         return Err(Fault::usage(format!(
             "tokenizer mismatch: {} was trained with {}, this run has {}",

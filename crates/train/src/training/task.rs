@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use percept_data::{Dataset, Split};
 use percept_fault::Result;
 use percept_model::{Loss, Trainable};
 
@@ -175,4 +176,17 @@ pub struct Extent {
     pub validation_documents: usize,
     /// Inputs of one step of all ranks.
     pub inputs_per_step: usize,
+}
+
+impl Extent {
+    /// The text of a dataset; nothing of the steps.
+    pub(super) fn of(dataset: &Dataset) -> Self {
+        let count = |split| dataset.parts(split).iter().map(|part| part.documents.len()).sum();
+        Self {
+            train_inputs: dataset.evaluation(Split::Train).map(|document| document.tokens.len() as u64).sum(),
+            train_documents: count(Split::Train),
+            validation_documents: count(Split::Validation),
+            inputs_per_step: 0,
+        }
+    }
 }

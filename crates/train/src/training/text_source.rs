@@ -44,7 +44,7 @@ impl<O> TextSource<O> {
     /// A usage fault where the text holds no window.
     pub fn new(dataset: &Dataset, config: &RunConfig, objective: O, share: Share) -> Result<Self> {
         let windows = dataset.windows(WindowOptions {
-            window: config.model.context,
+            window: config.window(),
             batch: config.train.batch,
             seed: config.train.seed,
             packing: dataset.packing(),

@@ -21,14 +21,14 @@ pub(super) const ALL: [Run; 8] =
 
 /// The largest of some values and where it was found.
 #[derive(Debug, Default)]
-struct Worst {
+pub(super) struct Worst {
     value: f64,
     place: Option<String>,
     tried: usize,
 }
 
 impl Worst {
-    fn see(&mut self, value: f64, place: impl FnOnce() -> String) {
+    pub(super) fn see(&mut self, value: f64, place: impl FnOnce() -> String) {
         self.tried += 1;
         if value > self.value || value.is_nan() {
             (self.value, self.place) = (value, Some(place()));
@@ -36,7 +36,7 @@ impl Worst {
     }
 
     /// Holds where the largest value is at most `limit`. `what` says what the values are.
-    fn at_most(self, name: &'static str, limit: f64, what: &str) -> Check {
+    pub(super) fn at_most(self, name: &'static str, limit: f64, what: &str) -> Check {
         let detail = match &self.place {
             Some(place) => format!("{what}, {} tried, largest {place}", self.tried),
             None => format!("{what}, {} tried", self.tried),

@@ -79,6 +79,7 @@ impl ModelArgs {
             Some(preset) => (preset.clone(), resolve_named(Some(preset), &self.set, flags)?),
             None => self.size().resolve(&self.set, flags)?,
         };
+        config.check_language_model()?;
         if config.model.vocab == 0 {
             config.model.vocab = Tokenizer::open(&config.data.tokenizer)?.vocab_size();
         }

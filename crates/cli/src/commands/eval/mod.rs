@@ -1,5 +1,6 @@
 //! `percept eval RUN --data PATH`: perplexities and bits per byte, and what the model does with its context.
 
+mod masked;
 mod suites;
 mod tables;
 
@@ -8,7 +9,7 @@ use percept::data::Corpus;
 use percept::model::{InferenceModel, KeyValuePrecision};
 use percept::score::suites::{PositionTally, Suite, SuiteResult};
 use percept::score::{CorpusTexts, Limits, ModelScorer, Progress, Protocol, Score, Scorer, score_each};
-use percept::train::LoadedRun;
+use percept::train::{LoadedRun, TaskKind};
 use percept::{Fault, Result};
 use serde::Serialize;
 
@@ -46,6 +47,9 @@ pub(crate) struct Eval {
     /// Take this many tokens at the start of each document as context only
     #[arg(long, value_name = "N", default_value_t = 0)]
     context_only: usize,
+    /// Encoders: mask each token alone, too, for the pseudo-log-likelihood, which takes a pass for each
+    #[arg(long)]
+    pseudo: bool,
     /// Words of the whole text as a benchmark counts them, for the word perplexity; by default runs between white space
     #[arg(long, value_name = "N", conflicts_with_all = ["limit", "document_limit", "context_only"])]
     words: Option<u64>,
@@ -85,6 +89,14 @@ impl Eval {
         let terminal = global.terminal();
         let mut found = Suites::default();
         let wanted = self.suites.wanted(&self.data, &terminal, &mut found)?;
+        match (self.run.task()?, self.pseudo) {
+            (TaskKind::Masked, _) => return self.run_encoder(global),
+            (TaskKind::NextToken, true) => {
+                return Err(Fault::usage("--pseudo is for encoders, and this run is a language model")
+                    .hint("its perplexity needs no mask: leave --pseudo out"));
+            }
+            (TaskKind::NextToken, false) => {}
+        }
         let run = self.run.load(global)?;
         let protocol = self.protocol(&run.config.model)?;
         let scorer = self.scorer(&run)?;

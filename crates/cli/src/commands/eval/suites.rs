@@ -55,6 +55,11 @@ pub(crate) struct SuiteArgs {
 }
 
 impl SuiteArgs {
+    /// Whether any was named.
+    pub(super) fn is_given(&self) -> bool {
+        !self.suite.is_empty()
+    }
+
     /// The suites that were named, each once, in their own order. Of `all`, those that need a text are left out where there is none.
     pub(super) fn wanted(&self, data: &DataArgs, terminal: &Terminal, found: &mut Suites) -> Result<Vec<Suite>> {
         let has_text = data.is_given();

@@ -93,6 +93,7 @@ impl Point {
     pub(super) fn measure(&mut self, setting: &Setting, limits: &mut Limits, global: &Global) -> Result<()> {
         let set = self.settings(setting);
         let config = resolve_named(Some(&setting.preset), &set, Vec::new())?;
+        config.check_language_model()?;
         let plan = plan(&config)?;
         self.skipped = self.obstacle(&plan, setting, limits);
         if self.skipped.is_some() {
