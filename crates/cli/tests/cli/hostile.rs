@@ -26,6 +26,9 @@ const WORKERS: usize = 2;
 const NUMBERS: [&str; 9] =
     ["0", "-1", "1e-40", "1e40", "NaN", "inf", "9223372036854775807", "18446744073709551615", "99999999999999999999"];
 
+/// A space of `percept tune`.
+const SPACE: &str = "preset = \"llp-tiny\"\nbudget = \"4k tokens\"\ntrials = 2\nalgorithm = \"random\"\n[space]\nmodel.dim = [16, 24]\n";
+
 /// What is given to flags and arguments: numbers, and no text, a long one, bytes, a folder, and nothing that is there.
 fn values() -> Vec<OsString> {
     let texts = [
@@ -60,7 +63,16 @@ fn base(command: &[&str]) -> Option<Vec<&'static str>> {
             "--models llp --tasks parity --length 2 --exercises 1 --budget 1tokens --out @ \
              --set model.dim=16 --set model.depth=1 --set model.heads=2 --set model.segment=16 --set train.batch=2"
         }
+        ["suite", _] => {
+            "--models llp --tasks parity --length 2 --exercises 1 --budget 1tokens --out @ --precision f32 \
+             --set model.dim=16 --set model.depth=1 --set model.heads=2 --set model.segment=16 --set train.batch=2"
+        }
         ["compare"] => "--models llp --data text.txt --budget 1tokens --out @ --dry-run",
+        ["compare", _] => "--models llp --data text.txt --budget 1tokens --out @ --precision f32",
+        // What follows is the command that is written down.
+        ["cluster", "kubernetes"] => "--image a suite --models llp --tasks parity --budget 1tokens",
+        ["cluster", _] => "suite --models llp --tasks parity --budget 1tokens",
+        ["tune"] => "space.toml --data text.txt --out @ --dry-run",
         ["report"] => ".",
         ["fill"] => "run [MASK]",
         ["data", _] => "text.txt",
@@ -131,9 +143,10 @@ fn commands(work: &Work) -> Vec<Vec<String>> {
             .filter(|line| !line.starts_with(' '))
             .filter_map(|line| Some(line.split_whitespace().next()?.to_owned()))
             .collect();
-        match below.is_empty() {
-            true => leaves.push(path),
-            false => open.extend(below.into_iter().map(|name| [path.clone(), vec![name]].concat())),
+        open.extend(below.into_iter().map(|name| [path.clone(), vec![name]].concat()));
+        // One that only holds others says so on the line of its usage.
+        if !help.lines().any(|line| line.starts_with("Usage:") && line.ends_with("<COMMAND>")) {
+            leaves.push(path);
         }
     }
     leaves
@@ -195,7 +208,13 @@ fn cases(work: &Work) -> Vec<Case> {
         let path: Vec<&str> = command.iter().map(String::as_str).collect();
         let base = base(&path).unwrap_or_else(|| panic!("`{}` needs a line in `base`", command.join(" ")));
         let globals = if index == 0 { Globals::With } else { Globals::Without };
+        // What a command has of the one above it is tested there.
+        let above = match path.split_last() {
+            Some((_, above)) if self::base(above).is_some() => flags(&help(work, &command[..above.len()]), globals),
+            _ => Vec::new(),
+        };
         let flags = flags(&help(work, command), globals);
+        let flags: Vec<String> = flags.into_iter().filter(|flag| !above.contains(flag)).collect();
         let case = |arguments: &[&str], value: OsString| Case {
             arguments: [os(&path), os(arguments), vec![value]].concat(),
             then: None,
@@ -210,7 +229,8 @@ fn cases(work: &Work) -> Vec<Case> {
                 let mut given = OsString::from(format!("{flag}="));
                 given.push(&value);
                 let others = [&without(&base, flag), companions(&path, flag)].concat();
-                cases.push(case(&others, given));
+                // In front: what a command hands on is not its own.
+                cases.push(Case { arguments: [os(&path), vec![given], os(&others)].concat(), then: None });
             }
         }
     }
@@ -295,6 +315,7 @@ fn wait(command: &mut Command) -> Option<ExitStatus> {
 fn no_value_of_a_flag_or_a_key_ends_in_a_panic_a_signal_or_never() {
     let work = Work::trained(1);
     work.run(&["state", "save", "run", "--prompt", "x", "--out", "state"]).succeeds();
+    work.write("space.toml", SPACE);
     let cases = cases(&work);
     assert!(cases.len() > 1000, "{} cases", cases.len());
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));

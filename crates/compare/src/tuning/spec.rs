@@ -260,6 +260,9 @@ impl TuneSpec {
         }
         match &self.strategy {
             Strategy::Search(_) if self.trials == 0 => Err(Fault::usage("a search without trials").hint("--trials 50")),
+            Strategy::Search(_) if self.trials > MOST_RUNS as u64 => {
+                Err(Fault::usage(format!("{} trials are more than {MOST_RUNS}", self.trials)).hint("--trials 50"))
+            }
             Strategy::Grid if self.grid_runs() > MOST_RUNS => Err(Fault::usage(format!(
                 "a grid of {} configurations with {} seeds is more than {MOST_RUNS} runs",
                 self.space.size(),
@@ -352,6 +355,8 @@ mod tests {
         assert!(refused("").contains("no budget"));
         assert!(refused("budget = \"20m\"\n").contains("a budget of time"));
         assert!(refused("budget = \"1M tokens\"\ntrials = 0\n").contains("without trials"));
+        let many = format!("budget = \"1M tokens\"\ntrials = {}\n", MOST_RUNS + 1);
+        assert!(refused(&many).contains("trials are more than"));
         assert!(refused("budget = \"1M tokens\"\nseeds = []\n").contains("seeds must be different"));
         assert!(refused("budget = \"1M tokens\"\nseeds = [1, 1]\n").contains("seeds must be different"));
         assert!(refused("budget = \"1M tokens\"\nhalving = { rungs = 9 }\n").contains("9 rungs"));
