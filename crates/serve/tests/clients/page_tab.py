@@ -122,9 +122,9 @@ class Lane:
         return self.text()
 
     def writes(self, text):
-        """What is there before may be another text that has ended."""
-        until(self.page, lambda: self.text() == text)
-        assert self.ends() == text, (self.text(), text)
+        """What is there before may be another text that has ended, or the same, which is then written anew."""
+        now = lambda: (self.status.text_content(), self.text())
+        assert until(self.page, lambda: now() == ("reached its length", text)), (now(), text)
 
     def text(self):
         return self.root.locator(".written").text_content()
