@@ -4,7 +4,7 @@ import tempfile
 
 from playwright.sync_api import expect
 
-from page_tab import Tab, shown
+from page_tab import Tab, shown, until
 from page_texts import IDS, PROMPT, bytes_as_words, written
 from server import Server
 
@@ -18,7 +18,8 @@ def states(looks, percept, run):
             listed = [state["name"] for state in server.ask("/v1/states")["data"]]
         with Server(*arguments, "--states-ttl", "7200") as server, Tab(looks, server.url) as tab:
             tab.loaded()
-            assert [row.input_value() for row in tab.find("#states li .name").all()] == [name or "" for name in listed]
+            names = lambda: [row.input_value() for row in tab.find("#states li .name").all()]
+            assert until(tab.page, lambda: names() == [name or "" for name in listed]), (names(), listed)
 
 
 def row_of(tab, name):
