@@ -24,6 +24,14 @@ pub(crate) fn hint(text: String) {
     }
 }
 
+/// The hint of commands that do many trainings, and go on with them when they are given again.
+pub(crate) fn hint_same_command() {
+    hint(
+        "what was trained is saved, and the same command goes on from there; a smaller train.batch needs less memory"
+            .into(),
+    );
+}
+
 /// The program's allocator: [`HugePages`], whose failures end the program.
 #[derive(Debug)]
 pub(crate) struct OrExit;

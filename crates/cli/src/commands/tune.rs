@@ -73,7 +73,7 @@ impl Tune {
             print_preview(&terminal, &preview)?;
             return terminal.json(&preview);
         }
-        out_of_memory::hint("what was trained is saved, and the same command goes on from there; a smaller train.batch needs less memory".into());
+        out_of_memory::hint_same_command();
         let ended = {
             let mut comparing = Comparing::new(terminal, "tuning");
             tuning.run(interrupt::save_first(), &mut |event| comparing.event(event))?

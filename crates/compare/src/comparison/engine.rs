@@ -5,11 +5,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use percept_data::{Made, Split, mark_folder};
-use percept_fault::{Fault, Result};
+use percept_fault::Result;
 use percept_train::{DeviceChoice, StepMetrics, Which, load_run};
 
 use super::assemble::{Baselines, assemble};
 use super::event::Event;
+use super::halt::Halt;
 use super::lineup::Lineup;
 use super::result::{Comparison, TestResult};
 use super::task::{Done, End, Task, write_json};
@@ -26,20 +27,6 @@ pub enum Ended {
     Finished(Comparison),
     /// It was asked to stop, and saved; the report so far.
     Interrupted(Comparison),
-}
-
-/// Why the work ends before all is done.
-enum Halt {
-    /// It was asked to stop.
-    Asked,
-    /// Something failed.
-    Fault(Fault),
-}
-
-impl From<Fault> for Halt {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
 }
 
 /// What is done so far, and where to tell it.

@@ -13,6 +13,7 @@ mod engine;
 mod event;
 #[cfg(test)]
 mod fixtures;
+pub(crate) mod halt;
 mod judge;
 mod lineup;
 pub(crate) mod machine;

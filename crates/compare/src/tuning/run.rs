@@ -17,6 +17,7 @@ use super::ready::Tuning;
 use super::result::{AxisInfo, Status, TrialResult, TuneReport, json, shown};
 use super::spec::Strategy;
 use super::tabulate::write_table;
+use crate::comparison::halt::Halt;
 use crate::comparison::{machine, text, write_json};
 use crate::{Event, State};
 
@@ -27,20 +28,6 @@ pub enum TuneEnded {
     Finished(TuneReport),
     /// It was asked to stop, and saved; the report so far.
     Interrupted(TuneReport),
-}
-
-/// Why the work ends before all is done.
-enum Halt {
-    /// It was asked to stop.
-    Asked,
-    /// Something failed that no other configuration would mend.
-    Fault(Fault),
-}
-
-impl From<Fault> for Halt {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
 }
 
 /// What is done so far, and where to tell it.

@@ -90,7 +90,7 @@ impl ComparisonArgs {
             let what = format!("training {}", contender.name);
             self.force.check_plan(&terminal, &what, &contender.config, contender.plan.clone())?;
         }
-        hint_where_memory_ends();
+        out_of_memory::hint_same_command();
         let ended = {
             let mut comparing = Comparing::new(terminal, "comparing");
             lineup.run(interrupt::save_first(), &mut |event| comparing.event(event))?
@@ -120,13 +120,6 @@ impl Compare {
         print_preview(&terminal, &preview)?;
         terminal.json(&preview)
     }
-}
-
-fn hint_where_memory_ends() {
-    out_of_memory::hint(
-        "what was trained is saved, and the same command goes on from there; a smaller train.batch needs less memory"
-            .into(),
-    );
 }
 
 /// Prints the end; an interrupted comparison is a fault with exit code 130.

@@ -4,12 +4,12 @@ use clap::Args;
 use percept::Result;
 use percept::compare::Purpose;
 
-use super::{ComparisonArgs, hint_where_memory_ends};
+use super::ComparisonArgs;
 use crate::arguments::Global;
 use crate::arguments::task::TaskArgs;
 use crate::comparison::Comparing;
-use crate::interrupt;
 use crate::parts::{conclude_part, print_parts};
+use crate::{interrupt, out_of_memory};
 
 /// Arguments of `percept compare plan`.
 #[derive(Debug, Args)]
@@ -53,7 +53,7 @@ impl Run {
         if let Some(config) = part.config().filter(|_| !part.state.is_over()) {
             self.comparison.force.check(&terminal, config)?;
         }
-        hint_where_memory_ends();
+        out_of_memory::hint_same_command();
         let after = {
             let mut comparing = Comparing::new(terminal, "comparing");
             lineup.run_part(&part, interrupt::save_first(), &mut |event| comparing.event(event))?

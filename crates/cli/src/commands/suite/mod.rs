@@ -107,19 +107,12 @@ impl SuiteArgs {
 
 /// Does whatever is not done yet, and prints the report.
 fn finish(terminal: Terminal, suite: &Suite, folder: &Path) -> Result<()> {
-    hint_where_memory_ends();
+    out_of_memory::hint_same_command();
     let ended = {
         let mut showing = Showing::new(terminal);
         suite.run(folder, interrupt::save_first(), &mut |event| showing.event(event))?
     };
     conclude(&terminal, &ended, folder)
-}
-
-fn hint_where_memory_ends() {
-    out_of_memory::hint(
-        "what was trained is saved, and the same command goes on from there; a smaller train.batch needs less memory"
-            .into(),
-    );
 }
 
 /// Shows the events of a suite.

@@ -4,11 +4,11 @@ use clap::Args;
 use percept::Result;
 use percept::compare::suite::Suite;
 
-use super::{Showing, SuiteArgs, finish, hint_where_memory_ends};
+use super::{Showing, SuiteArgs, finish};
 use crate::arguments::Global;
 use crate::arguments::task::TaskArgs;
-use crate::interrupt;
 use crate::parts::{conclude_part, print_parts};
+use crate::{interrupt, out_of_memory};
 
 /// Arguments of `percept suite plan`.
 #[derive(Debug, Args)]
@@ -49,7 +49,7 @@ impl Run {
         let suite = Suite::new(spec)?;
         let (stage, number) = self.task.place(|stage| suite.tasks(stage))?;
         let part = suite.part(&folder, stage, number)?;
-        hint_where_memory_ends();
+        out_of_memory::hint_same_command();
         let after = {
             let mut showing = Showing::new(terminal);
             part.run(interrupt::save_first(), &mut |event| showing.event(event))?
